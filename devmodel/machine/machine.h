@@ -1,0 +1,88 @@
+/*
+ * The machine: a PC of type pc-1 (Q35 + ICH9) put together from the device models, with guest
+ * memory, CPUs and clock. A library: programs and tests create one from a configuration and
+ * back-ends. Everything here is called in the loop thread.
+ */
+#ifndef DEVMODEL_MACHINE_H
+#define DEVMODEL_MACHINE_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/loop.h"
+#include "cpu/vcpu.h"
+#include "devmodel/chipset/chr.h"
+#include "devmodel/dev.h"
+#include "devmodel/storage/blk.h"
+
+struct machine;
+
+#define MACHINE_MAX_SERIAL 4
+#define MACHINE_MAX_DISKS 8
+
+/* Values only; copied. Strings are borrowed for the time of machine_create(). */
+struct machine_config {
+	const char *type;      /* "pc-1" */
+	const char *engine;    /* "soft", "kvm", "null"; resolved, not "auto" */
+	const char *cpu_model;
+	unsigned n_cpus;
+	uint64_t ram_bytes;    /* a multiple of 1 MiB */
+	uint32_t engine_disable;
+	int trace_fd;          /* -1: none */
+	bool rtc_local;
+	uint16_t debug_exit_port; /* 0: none */
+	/* direct boot; kernel NULL: none */
+	const char *kernel, *initrd, *append;
+	int kernel_fd, initrd_fd; /* open files; -1: none; borrowed for the call */
+	const char *state_file;   /* for messages, with state_fd */
+	int state_fd;             /* -1: power on; else a saved state to continue (must stay open) */
+};
+
+/* Borrowed, outlive the machine. Missing ones (NULL) are replaced by null back-ends. */
+struct machine_backends {
+	struct loop *loop;
+	struct chr *serial[MACHINE_MAX_SERIAL];
+	struct chr *debugcon; /* ports 0x402 and 0xe9 */
+	struct { struct blk *blk; const char *name; } disk[MACHINE_MAX_DISKS]; /* virtio-blk, in order */
+};
+
+enum machine_event_kind {
+	MACHINE_POWERED_OFF, /* by the guest */
+	MACHINE_RESET,       /* already done; for information */
+	MACHINE_SLEEPING,    /* S3: paused until machine_wake() */
+	MACHINE_DEBUG_EXIT,  /* arg: the byte */
+	MACHINE_CRASHED,     /* triple fault; text says where */
+	MACHINE_FAILED,      /* the engine cannot go on; text says why */
+	MACHINE_DEBUG_STOP,  /* a debugger's stop; vcpu and exit are set */
+};
+struct machine_event {
+	enum machine_event_kind kind;
+	uint32_t arg;
+	const char *text;
+	struct hv_vcpu *vcpu;
+	const struct hv_exit *exit;
+};
+typedef void (*machine_event_fn)(void *ctx, const struct machine_event *ev); /* loop thread */
+
+/* On failure nothing is left behind. The machine is created paused. */
+int machine_create(const struct machine_config *c, const struct machine_backends *b,
+		   machine_event_fn fn, void *ctx, struct machine **ret_machine,
+		   struct err *e) HV_MUST_CHECK;
+void machine_destroy(struct machine *m); /* NULL is fine */
+
+int machine_run(struct machine *m, struct err *e) HV_MUST_CHECK;   /* start or continue */
+int machine_pause(struct machine *m, struct err *e) HV_MUST_CHECK; /* vCPUs stop, devices quiesce */
+bool machine_running(const struct machine *m);
+void machine_reset(struct machine *m);        /* power-on state; keeps running or paused */
+void machine_power_button(struct machine *m); /* ACPI press */
+void machine_wake(struct machine *m);         /* from S3 */
+void machine_nmi(struct machine *m);
+
+/* While paused: writes the whole state (container, then RAM page-aligned) to fd, from offset 0. */
+int machine_save(struct machine *m, int fd, struct err *e) HV_MUST_CHECK;
+/* What keeps the machine from being saved, or NULL; ask before pausing. */
+const char *machine_cannot_save(const struct machine *m);
+
+struct hv_vm *machine_vm(struct machine *m); /* for the debugger and statistics */
+/* Calls fn for every device, in the order of creation. */
+void machine_each_dev(struct machine *m, void (*fn)(void *ctx, struct dev *d), void *ctx);
+#endif

@@ -1,0 +1,62 @@
+/*
+ * A disk as a controller sees it. The consumer is the controller (storage/ctrl, virtio); images
+ * (storage/format) and host I/O (storage/io) implement it.
+ */
+#ifndef DEVMODEL_STORAGE_BLK_H
+#define DEVMODEL_STORAGE_BLK_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+#include "base/err.h"
+
+struct blk;
+
+enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_WRITE_ZEROES };
+
+#define BLK_MAX_IOV 130
+
+/* One request, embedded in the controller's own. Filled by the controller up to done. */
+struct blk_req {
+	enum blk_op op;
+	uint64_t offset;   /* bytes; within the image: the controller checked */
+	uint64_t bytes;    /* sum of iov for READ and WRITE */
+	struct iovec iov[BLK_MAX_IOV]; /* host memory, valid until done */
+	unsigned n_iov;
+	/* Called once, in an I/O thread or in submit's caller, no domain held: result is 0 or
+	 * -errno. Must not block and not touch device state: it posts (dev_post). */
+	void (*done)(struct blk_req *r, int result);
+	void *ctx;
+	/* private to the back-end */
+	struct blk_req *next;
+};
+
+struct blk_ops {
+	/* Any thread. Takes the request in every case; done tells how it went. */
+	void (*submit)(struct blk *b, struct blk_req *r);
+	/* Returns when nothing is under way any more. Loop thread. */
+	void (*drain)(struct blk *b);
+	void (*close)(struct blk *b);
+};
+
+struct blk {
+	const struct blk_ops *ops;
+	uint64_t bytes;      /* size; a multiple of 512 */
+	uint32_t block_size; /* logical: 512 or 4096 */
+	bool read_only;
+	char serial[21];
+};
+
+/* A flushed write survives a power cut. path is opened here and nowhere else. overlay: writes go
+ * to an unlinked temporary file and are forgotten. */
+int blk_raw_open(const char *path, bool read_only, bool overlay, struct blk **ret_blk,
+		 struct err *e) HV_MUST_CHECK;
+/* As blk_raw_open() with a file that is open already (taken over on success). */
+int blk_raw_open_fd(int fd, const char *name, bool read_only, bool overlay, struct blk **ret_blk,
+		    struct err *e) HV_MUST_CHECK;
+int blk_null_open(uint64_t bytes, struct blk **ret_blk, struct err *e) HV_MUST_CHECK;
+static inline void blk_close(struct blk *b)
+{
+	if (b)
+		b->ops->close(b);
+}
+#endif

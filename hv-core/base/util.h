@@ -1,0 +1,50 @@
+/* Small things that everything is written with. */
+#ifndef BASE_UTIL_H
+#define BASE_UTIL_H
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define HV_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define HV_CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
+#define HV_LIKELY(x) __builtin_expect(!!(x), 1)
+#define HV_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#define HV_KIB(n) ((uint64_t)(n) << 10)
+#define HV_MIB(n) ((uint64_t)(n) << 20)
+#define HV_GIB(n) ((uint64_t)(n) << 30)
+#define HV_PAGE_SIZE 4096ull
+#define HV_PAGE_MASK (~(HV_PAGE_SIZE - 1))
+
+#define HV_NS_PER_SEC 1000000000ull
+
+static inline uint64_t hv_min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t hv_max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* align is a power of two. */
+static inline uint64_t hv_align_down(uint64_t v, uint64_t align)
+{
+	return v & ~(align - 1);
+}
+
+static inline uint64_t hv_align_up(uint64_t v, uint64_t align)
+{
+	return (v + align - 1) & ~(align - 1);
+}
+
+/* a * b / c without overflow in between; the result must fit. */
+static inline uint64_t hv_muldiv64(uint64_t a, uint64_t b, uint64_t c)
+{
+	return (uint64_t)((unsigned __int128)a * b / c);
+}
+#endif

@@ -1,0 +1,55 @@
+/*
+ * The virtual clock: nanoseconds since the machine was first powered on, standing still while the
+ * VM is paused, carried over by saved states. Everything a guest can measure time with follows it;
+ * the guest's time-stamp counter is this clock at the CPU model's frequency.
+ */
+#ifndef CLOCK_CLOCK_H
+#define CLOCK_CLOCK_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/thread.h"
+
+struct hv_clock;
+
+/* Created stopped at 0. Timers are called in loop's thread. loop is borrowed. */
+int hv_clock_create(struct loop *loop, struct hv_clock **ret_clock, struct err *e) HV_MUST_CHECK;
+void hv_clock_destroy(struct hv_clock *c);
+
+uint64_t hv_clock_now_ns(struct hv_clock *c); /* any thread; monotonic over all of them */
+void hv_clock_start(struct hv_clock *c);      /* loop thread; twice is once */
+void hv_clock_stop(struct hv_clock *c);
+bool hv_clock_running(struct hv_clock *c);
+void hv_clock_set_ns(struct hv_clock *c, uint64_t now_ns); /* only while stopped: load */
+
+/* Guest TSC of this clock: now * hz / 10^9 + what the guest wrote into it is the vCPU's business. */
+void hv_clock_set_tsc_hz(struct hv_clock *c, uint64_t hz);
+uint64_t hv_clock_tsc_hz(struct hv_clock *c);
+uint64_t hv_clock_tsc(struct hv_clock *c);
+uint64_t hv_clock_tsc_to_ns(struct hv_clock *c, uint64_t tsc);
+/* The host's own TSC frequency as well as it can be known (leaf 0x15, 0x40000010, or measured once
+ * against CLOCK_MONOTONIC_RAW); cached. */
+uint64_t hv_host_tsc_hz(void);
+
+/* Wall-clock time in ns since 1970 as the guest's RTC starts with; host CLOCK_REALTIME. */
+uint64_t hv_clock_wall_ns(struct hv_clock *c);
+
+/* A timer on the virtual clock. Embedded in its owner. fn runs in the loop thread under domain
+ * (if any), once per arming, perhaps late, never early, never while the clock stands still. */
+#define HV_TIMER_OFF UINT64_MAX
+struct hv_timer {
+	void (*fn)(void *ctx);
+	void *ctx;                /* borrowed */
+	struct hv_domain *domain; /* borrowed; O */
+	/* private to clock/ */
+	struct hv_clock *clock;
+	struct loop_timer host;
+	uint64_t when_ns;
+	struct hv_timer *next, *prev;
+};
+void hv_timer_init(struct hv_timer *t, struct hv_clock *c, struct hv_domain *domain,
+		   void (*fn)(void *ctx), void *ctx);
+void hv_timer_finish(struct hv_timer *t);                 /* loop thread; twice is once */
+void hv_timer_arm(struct hv_timer *t, uint64_t when_ns);  /* any thread, its domain held; OFF disarms */
+#endif

@@ -1,0 +1,80 @@
+/*
+ * What an engine is: the thing that runs guest instructions. One vtable per engine; the vCPU loop
+ * (cpu/vcpu.c) and the bus dispatch above it are written once for all of them.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/err.h"
+
+struct hv_vm;
+struct hv_vcpu;
+struct x86_state;
+
+enum hv_exit_reason {
+	HV_EXIT_KICKED,   /* vcpu_kick() or a pending request: look at what is asked */
+	HV_EXIT_PIO,      /* not finished: the loop fills pio.value (in) and runs again */
+	HV_EXIT_MMIO,     /* same */
+	HV_EXIT_HLT,      /* waits for an interrupt, NMI, INIT */
+	HV_EXIT_SHUTDOWN, /* triple fault */
+	HV_EXIT_DEBUG,    /* a debugger's breakpoint, watchpoint or single step */
+	HV_EXIT_FAIL,     /* the engine cannot go on; fail has the reason */
+};
+
+struct hv_exit {
+	enum hv_exit_reason reason;
+	union {
+		struct { uint16_t port; uint8_t size; bool is_write; uint32_t value; } pio;
+		struct { uint64_t gpa; uint8_t size; bool is_write; uint64_t value; } mmio;
+		struct { uint64_t rip; uint64_t addr; bool is_watch, is_step; } debug;
+		struct err fail;
+	};
+};
+
+/* What a debugger asks of a vCPU; see hv_engine_ops.debug_set. */
+#define HV_DEBUG_MAX 32
+struct hv_debug {
+	bool single_step;
+	unsigned n_breaks, n_watches;
+	uint64_t breaks[HV_DEBUG_MAX]; /* linear addresses; the guest cannot see them */
+	struct { uint64_t addr; uint64_t len; bool on_read, on_write; } watches[HV_DEBUG_MAX];
+};
+
+/* Counters for Stats1 and --stats; read without a lock, so only roughly consistent. */
+struct hv_engine_stats {
+	uint64_t instructions, blocks_decoded, tlb_misses, fallbacks, interrupts, exceptions;
+	uint64_t pio, mmio, hlt, code_invalidations;
+};
+
+struct hv_engine_ops {
+	const char *name; /* "soft", "kvm", "null": the setting's value */
+	/* Can this host run it? 0, or -errno with e saying why and what to do. May take a second. */
+	int (*probe)(struct err *e);
+	/* vm->mem, vm->pio, vm->model are there. *ret_priv goes to vm->engine_priv. */
+	int (*vm_create)(struct hv_vm *vm, void **ret_priv, struct err *e);
+	void (*vm_destroy)(struct hv_vm *vm); /* half-created is fine */
+	int (*vcpu_create)(struct hv_vcpu *v, void **ret_priv, struct err *e);
+	void (*vcpu_destroy)(struct hv_vcpu *v);
+	/* In the vCPU's own thread, once, before the first vcpu_run. O */
+	int (*vcpu_thread_start)(struct hv_vcpu *v, struct err *e);
+	/* Runs until an exit. In the vCPU's thread, no domain held. An engine may finish port and
+	 * MMIO accesses itself by calling the bus (the soft engine does) instead of exiting. */
+	void (*vcpu_run)(struct hv_vcpu *v, struct hv_exit *ret_exit);
+	/* Makes a vcpu_run under way, or the next one, return soon. Any thread; the only such. */
+	void (*vcpu_kick)(struct hv_vcpu *v);
+	/* Only while the vCPU is not in vcpu_run. */
+	void (*state_get)(struct hv_vcpu *v, struct x86_state *s);
+	int (*state_set)(struct hv_vcpu *v, const struct x86_state *s, struct err *e);
+	int (*debug_set)(struct hv_vcpu *v, const struct hv_debug *d, struct err *e); /* O */
+	/* Linear to physical as the vCPU would translate it now, without side effects. */
+	bool (*translate)(struct hv_vcpu *v, uint64_t linear, uint64_t *ret_gpa);
+	void (*stats)(struct hv_vcpu *v, struct hv_engine_stats *ret_stats);
+};
+
+extern const struct hv_engine_ops hv_engine_soft;
+extern const struct hv_engine_ops hv_engine_null; /* runs nothing: HLT at once; for tests */
+/* NULL past the last; the order is that of preference under engine=auto. */
+const struct hv_engine_ops *hv_engine_at(unsigned i);
+const struct hv_engine_ops *hv_engine_find(const char *name);
+#endif
