@@ -1,0 +1,387 @@
+/*
+ * Inside the soft engine: the vCPU's context, a decoded instruction, and the calls by which the
+ * instruction groups reach memory, raise exceptions and end blocks.
+ *
+ * One vCPU runs in one thread. The run loop (run.c) takes decoded blocks from the block cache
+ * (block.c; decoding is decode.c, over Zydis) and calls each instruction's function in turn. An
+ * instruction's function does all that can fault before it changes any guest-visible state; a fault
+ * leaves through soft_raise(), a longjmp into the run loop, which restores RIP to the instruction's
+ * start and delivers the event (event.c).
+ *
+ * Everything in this folder is compiled with -mgeneral-regs-only: the guest's x87/SSE/AVX registers
+ * may be live in the host's (fpu.c), so whoever calls out of the folder (bus, libc, Zydis) calls
+ * soft_fpu_park() first. Small fixed-size memcpy that the compiler turns into moves is fine.
+ */
+#ifndef SOFT_SOFT_H
+#define SOFT_SOFT_H
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include "base/util.h"
+#include "cpu/vcpu.h"
+#include "cpu/x86_defs.h"
+#include "cpu/x86_state.h"
+
+struct soft_vcpu;
+struct insn;
+struct block; /* block.c */
+
+/* ---- decoded instructions ---- */
+
+typedef void (*insn_fn)(struct soft_vcpu *v, const struct insn *i);
+
+enum insn_flag {
+	INSN_END = 1 << 0,    /* the block ends here: may set RIP, mode or privilege, or open a window
+				 for interrupts; the run loop looks at everything again */
+	INSN_LOCK = 1 << 1,
+	INSN_REP = 1 << 2,
+	INSN_REPNE = 1 << 3,
+	INSN_MEM = 1 << 4,    /* has a memory operand: base, index, scale, disp, seg, addr_size */
+	INSN_BRANCH = 1 << 5, /* direct branch: imm is the target's RIP */
+	INSN_CHECK = 1 << 6,  /* the operand's segment is not flat: limit and type are checked */
+	INSN_ALIGN = 1 << 7,  /* the memory operand must be naturally aligned, else #GP(0) */
+};
+
+/*
+ * Registers are named by their byte offset in struct soft_vcpu, so that one function serves all of
+ * them: SOFT_REG(n), SOFT_REG8H(n) for AH..BH, SOFT_ZERO for "none" in an address.
+ */
+struct insn {
+	insn_fn fn;
+	uint64_t ip;      /* RIP (EIP, IP) of the instruction */
+	uint64_t imm;     /* sign-extended as the instruction wants it; or the branch target */
+	int64_t disp;     /* displacement; of RIP-relative operands: the address */
+	uint16_t base, index; /* offsets of the registers */
+	uint16_t dst, src;    /* offsets of register operands */
+	uint8_t scale;        /* shift: 0 to 3 */
+	uint8_t seg;          /* enum x86_seg of the memory operand */
+	uint8_t len;          /* bytes */
+	uint8_t flags;        /* enum insn_flag */
+	uint8_t op_size;      /* bytes: 1, 2, 4, 8 */
+	uint8_t addr_size;    /* bytes: 2, 4, 8 */
+	uint8_t mem_size;     /* bytes of the memory operand (0: none or variable) */
+	uint8_t cc;           /* condition code, shift count, or other small constant of the group */
+	const void *priv;     /* of the group: a native stub (fpu.c), else NULL */
+};
+_Static_assert(sizeof(struct insn) == 64, "one cache line");
+
+/* What a group's selector is given. Zydis types stay out of this header. */
+struct decoded; /* decode.h: ZydisDecodedInstruction + operands + mode */
+
+/* One row per mnemonic: chooses i->fn (and what else the function needs) from the operands. The
+ * decoder has filled ip, len, addressing, op_size, addr_size, prefixes. false: #UD. */
+struct soft_op {
+	int mnemonic; /* ZydisMnemonic */
+	bool (*select)(const struct decoded *d, struct insn *i);
+};
+/* Each ends with mnemonic -1. A mnemonic in none of them is #UD. */
+extern const struct soft_op soft_ops_int[];    /* mov, arithmetic, logic, bits, mul/div: softa */
+extern const struct soft_op soft_ops_flow[];   /* jumps, near calls, loops, setcc/cmov */
+extern const struct soft_op soft_ops_string[]; /* movs, stos, lods, scas, cmps, ins, outs */
+extern const struct soft_op soft_ops_system[]; /* segments, far transfers, CR/DR/MSR, in/out, hlt … */
+extern const struct soft_op soft_ops_simd[];   /* x87, MMX, SSE, AVX, BMI, XSAVE, … */
+
+/* ---- TLB ---- */
+
+#define SOFT_TLB_BITS 9
+#define SOFT_TLB_SIZE (1u << SOFT_TLB_BITS)
+#define SOFT_TLB_EMPTY 1ull /* no page address has bit 0 set */
+
+struct soft_tlb_entry {
+	uint64_t tag;    /* linear page address, or SOFT_TLB_EMPTY */
+	uint64_t addend; /* host address = linear + addend */
+};
+
+/* Which rules an access is checked by. Entries are made separately for each. */
+enum soft_access_mode {
+	SOFT_MODE_SUPER,      /* CPL 0-2, user pages allowed: SMAP off or AC set */
+	SOFT_MODE_USER,       /* CPL 3 */
+	SOFT_MODE_SUPER_SMAP, /* CPL 0-2, user pages refused; implicit accesses to GDT, IDT, TSS, too */
+	SOFT_MODES
+};
+
+struct soft_tlb {
+	struct soft_tlb_entry read[SOFT_TLB_SIZE];
+	/* Made only when D is set, the page is not code, and the block's dirty bit is set. */
+	struct soft_tlb_entry write[SOFT_TLB_SIZE];
+};
+
+/* ---- the vCPU ---- */
+
+enum soft_slow { /* reasons why the run loop goes instruction by instruction */
+	SOFT_SLOW_TF = 1 << 0,
+	SOFT_SLOW_BREAK = 1 << 1,  /* guest debug registers */
+	SOFT_SLOW_SHADOW = 1 << 2, /* after sti, mov ss, pop ss */
+	SOFT_SLOW_GDB = 1 << 3,
+	SOFT_SLOW_TRACE = 1 << 4,
+	SOFT_SLOW_RF = 1 << 5,
+};
+
+/* An exception or interrupt on its way to delivery. */
+struct soft_event {
+	uint8_t vector;
+	bool has_error;
+	uint8_t kind;   /* as x86_state.exc_kind: 0 exception, 1 software interrupt, 2 external, 3 NMI */
+	bool is_int1;   /* ICEBP */
+	uint32_t error;
+	uint64_t cr2;      /* #PF */
+	uint64_t dr6;      /* #DB: bits to set */
+};
+
+struct soft_vcpu {
+	/* Guest state; gpr first: offsets in struct insn. s.rip is valid between blocks only (use
+	 * i->ip inside); s.rflags has no valid status bits (they are in fl). */
+	struct x86_state s;
+	/* OF in bit 0, and as LAHF stores them in bits 8-15: SF 15, ZF 14, AF 12, PF 10, CF 8 */
+	uint16_t fl;
+	uint64_t zero;          /* SOFT_ZERO: always 0 */
+	/* The memory fast path */
+	struct soft_tlb *tlb;   /* that of the current mode */
+	const struct insn *cur; /* being executed */
+	const struct insn *end; /* the block's end; moved to cur + 1 to stop after cur */
+	/* Caches over s, kept by soft_mode_changed() */
+	bool code64;            /* CS.L and long mode */
+	bool code32;            /* CS.D */
+	bool long_mode, paging, protected, v86;
+	bool stack32;           /* SS.B (stack pointer is 32-bit); in code64 it is 64-bit */
+	uint8_t flat;           /* bit n: segment n has base 0, limit 4 GiB - 1 and is usable for
+				   reading and writing (always set in code64, but FS and GS) */
+	uint32_t key;           /* block key: everything decoding depends on */
+	uint32_t slow;          /* enum soft_slow */
+	/* FPU: whether the guest's registers are in the host's (fpu.c) */
+	bool fpu_live;
+
+	struct hv_vcpu *hv;     /* borrowed */
+	struct soft_vm *vm;     /* borrowed */
+	struct soft_event event;      /* raised, not yet delivered */
+	bool event_valid;
+	struct soft_event delivering; /* for double faults */
+	bool is_delivering;
+	bool want_exit;         /* leave run loop with exit */
+	struct hv_exit exit;
+	struct hv_debug debug;  /* the debugger's */
+	sigjmp_buf raise_to;
+	struct hv_engine_stats stats;
+
+	struct soft_mmu *mmu;      /* owned; mmu.c: page-walk caches, fetch TLB, victims */
+	struct block_cache *blocks; /* owned; block.c */
+	struct soft_fpu *fpu;       /* owned; fpu.c */
+	struct soft_tlb tlbs[SOFT_MODES];
+};
+
+/* One per VM. */
+struct soft_vm {
+	struct hv_vm *hv; /* borrowed */
+	struct soft_code *code; /* code.c: which physical pages hold decoded code, all vCPUs */
+	struct soft_stubs *stubs; /* fpu.c: executable stubs, shared */
+};
+
+#define SOFT_REG(n) ((uint16_t)((n) * 8))
+#define SOFT_REG8H(n) ((uint16_t)((n) * 8 + 1)) /* n: 0 AH, 1 CH, 2 DH, 3 BH */
+#define SOFT_ZERO ((uint16_t)offsetof(struct soft_vcpu, zero))
+
+static inline void *soft_reg(struct soft_vcpu *v, uint16_t off)
+{
+	return (uint8_t *)v + off;
+}
+
+#define SOFT_R8(v, off) (*(uint8_t *)soft_reg(v, off))
+#define SOFT_R16(v, off) (*(uint16_t *)soft_reg(v, off))
+#define SOFT_R32(v, off) (*(uint32_t *)soft_reg(v, off)) /* to read; a write must zero bits 32-63 */
+#define SOFT_R64(v, off) (*(uint64_t *)soft_reg(v, off))
+
+/* ---- flags ---- */
+
+static inline uint64_t soft_rflags(const struct soft_vcpu *v)
+{
+	return (v->s.rflags & ~(uint64_t)X86_FL_STATUS) | (v->fl >> 8 & 0xd5) | (v->fl & 1u) << 11;
+}
+
+/* As is: whoever changes TF, IF, VM, AC, RF calls soft_mode_changed(). */
+static inline void soft_set_rflags(struct soft_vcpu *v, uint64_t rflags)
+{
+	v->s.rflags = rflags | X86_FL_FIXED;
+	v->fl = (uint16_t)((rflags & 0xd5) << 8 | (rflags >> 11 & 1));
+}
+
+/* ---- leaving an instruction: none of these returns; nothing of the instruction has happened ---- */
+
+_Noreturn void soft_raise(struct soft_vcpu *v, uint8_t vector);                   /* no error code */
+_Noreturn void soft_raise_err(struct soft_vcpu *v, uint8_t vector, uint32_t error);
+_Noreturn void soft_raise_pf(struct soft_vcpu *v, uint64_t linear, uint32_t error);
+_Noreturn void soft_raise_db(struct soft_vcpu *v, uint64_t dr6_bits); /* fault-like #DB */
+
+/* ---- run loop (run.c) ---- */
+
+/* After any change of CS, SS, CR0, CR3, CR4, EFER, CPL, RFLAGS.{VM,TF,AC,RF}, segment bases and
+ * limits, debug registers: recomputes the caches. The instruction must be INSN_END. */
+void soft_mode_changed(struct soft_vcpu *v);
+/* Ends the block after the current instruction: the next one is at s.rip, which is set here. */
+void soft_stop_block(struct soft_vcpu *v);
+/* The current instruction is done, and vcpu_run returns with v->exit. */
+void soft_exit(struct soft_vcpu *v, enum hv_exit_reason reason);
+
+/* ---- memory (mmu.c) ---- */
+
+/* The linear address of i's memory operand. Checks limit and type (INSN_CHECK), alignment
+ * (INSN_ALIGN); canonical form is checked at the access. May raise. */
+uint64_t soft_ea_checked(struct soft_vcpu *v, const struct insn *i, unsigned size, bool write);
+
+/* The offset part alone (lea, and string instructions' building block), wrapped at addr_size. */
+static inline uint64_t soft_offset(struct soft_vcpu *v, const struct insn *i)
+{
+	uint64_t a = SOFT_R64(v, i->base) + (SOFT_R64(v, i->index) << i->scale) + (uint64_t)i->disp;
+
+	if (HV_LIKELY(i->addr_size == 8))
+		return a;
+	return i->addr_size == 4 ? (uint32_t)a : (uint16_t)a;
+}
+
+static inline uint64_t soft_ea(struct soft_vcpu *v, const struct insn *i, unsigned size, bool write)
+{
+	if (HV_UNLIKELY(i->flags & (INSN_CHECK | INSN_ALIGN)))
+		return soft_ea_checked(v, i, size, write);
+	uint64_t a = soft_offset(v, i);
+
+	/* In 64-bit mode only FS and GS have bases; flat segments have none. */
+	if (HV_UNLIKELY(i->seg >= X86_FS))
+		a += v->s.seg[i->seg].base;
+	return i->addr_size == 8 || v->code64 ? a : (uint32_t)a;
+}
+
+/* Slow paths: misses, page crossings, MMIO, code pages. buf holds size (1 to 64) bytes. */
+void soft_read_slow(struct soft_vcpu *v, uint64_t linear, void *buf, unsigned size,
+		    enum soft_access_mode mode);
+void soft_write_slow(struct soft_vcpu *v, uint64_t linear, const void *buf, unsigned size,
+		     enum soft_access_mode mode);
+
+static inline void *soft_tlb_hit(const struct soft_tlb_entry *tlb, uint64_t linear, unsigned size)
+{
+	const struct soft_tlb_entry *e = &tlb[linear >> 12 & (SOFT_TLB_SIZE - 1)];
+
+	/* The tag of the last byte's page: a crossing access never hits. */
+	if (HV_LIKELY(((linear + size - 1) & HV_PAGE_MASK) == e->tag))
+		return (void *)(linear + e->addend); /* NOLINT(performance-no-int-to-ptr) */
+	return NULL;
+}
+
+/* Data accesses of the current privilege. Raise on any fault; a write that raises wrote nothing. */
+#define SOFT_ACCESS_(bits)                                                              \
+	static inline uint##bits##_t soft_ld##bits(struct soft_vcpu *v, uint64_t linear)\
+	{                                                                               \
+		uint##bits##_t x;                                                       \
+		const void *p = soft_tlb_hit(v->tlb->read, linear, bits / 8);           \
+											\
+		if (HV_LIKELY(p != NULL))                                               \
+			memcpy(&x, p, sizeof(x));                                       \
+		else                                                                    \
+			soft_read_slow(v, linear, &x, sizeof(x),                        \
+				       (enum soft_access_mode)(v->tlb - v->tlbs));      \
+		return x;                                                               \
+	}                                                                               \
+	static inline void soft_st##bits(struct soft_vcpu *v, uint64_t linear,          \
+					 uint##bits##_t x)                              \
+	{                                                                               \
+		void *p = soft_tlb_hit(v->tlb->write, linear, bits / 8);                \
+											\
+		if (HV_LIKELY(p != NULL))                                               \
+			memcpy(p, &x, sizeof(x));                                       \
+		else                                                                    \
+			soft_write_slow(v, linear, &x, sizeof(x),                       \
+					(enum soft_access_mode)(v->tlb - v->tlbs));     \
+	}
+SOFT_ACCESS_(8)
+SOFT_ACCESS_(16)
+SOFT_ACCESS_(32)
+SOFT_ACCESS_(64)
+
+/* Any size up to 64 bytes (vectors); up to 4096 for soft_probe. */
+void soft_read(struct soft_vcpu *v, uint64_t linear, void *buf, unsigned size);
+void soft_write(struct soft_vcpu *v, uint64_t linear, const void *buf, unsigned size);
+/* Raises what an access would raise, without making it (A is set, for writes D too). */
+void soft_probe(struct soft_vcpu *v, uint64_t linear, unsigned size, bool write);
+/* The host address for an atomic operation on the host's own, after a write check; NULL when it
+ * crosses a page or is not RAM: then use soft_ld/soft_st between soft_lock_begin/end. Raises. */
+void *soft_atomic(struct soft_vcpu *v, uint64_t linear, unsigned size);
+void soft_lock_begin(struct soft_vcpu *v); /* excludes all other vCPUs' bus locks of this kind */
+void soft_lock_end(struct soft_vcpu *v);
+
+/* Implicit supervisor accesses: descriptor tables, TSS, stacks of more privileged levels. */
+uint64_t soft_sys_read(struct soft_vcpu *v, uint64_t linear, unsigned size); /* 1, 2, 4, 8 */
+void soft_sys_write(struct soft_vcpu *v, uint64_t linear, unsigned size, uint64_t x);
+void soft_sys_probe(struct soft_vcpu *v, uint64_t linear, unsigned size, bool write);
+/* With the rules of CPL cpl instead of the current one (stacks during privilege changes). */
+uint64_t soft_read_as(struct soft_vcpu *v, unsigned cpl, uint64_t linear, unsigned size);
+void soft_write_as(struct soft_vcpu *v, unsigned cpl, uint64_t linear, unsigned size, uint64_t x);
+void soft_probe_as(struct soft_vcpu *v, unsigned cpl, uint64_t linear, unsigned size, bool write);
+
+/* seg:offset to linear with all checks of the segment (null, limit, type, expand-down; canonical in
+ * 64-bit mode): #GP or #SS. For stacks and string instructions. */
+uint64_t soft_linear(struct soft_vcpu *v, enum x86_seg seg, uint64_t offset, unsigned size,
+		     bool write);
+
+/* Stack of the current mode (16-, 32-, 64-bit stack pointer, SS limit): pushes and pops of size
+ * bytes; the pointer changes only if the access did not raise. */
+void soft_push(struct soft_vcpu *v, unsigned size, uint64_t x);
+uint64_t soft_pop(struct soft_vcpu *v, unsigned size);
+
+/* Translations to drop: CR3 writes, invlpg, invpcid. */
+void soft_tlb_flush_all(struct soft_vcpu *v);     /* global ones too */
+void soft_tlb_flush_nonglobal(struct soft_vcpu *v); /* of all PCIDs that may be stale: simple is fine */
+void soft_tlb_flush_page(struct soft_vcpu *v, uint64_t linear);
+/* Linear to physical without side effects; false where nothing is mapped. */
+bool soft_translate(struct soft_vcpu *v, uint64_t linear, uint64_t *ret_gpa);
+/* PAE: loads and checks the four PDPTEs at cr3; false: #GP is due. No effect outside PAE. */
+bool soft_load_pdptes(struct soft_vcpu *v, uint64_t cr3);
+
+static inline bool soft_canonical(uint64_t a)
+{
+	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+}
+
+/* ---- events (event.c) ---- */
+
+/* Delivers v->event through the IDT or IVT; contributory faults become #DF, then shutdown
+ * (HV_EXIT_SHUTDOWN by soft_exit). s.rip is the return address. May raise: the run loop calls
+ * again with the new event. */
+void soft_deliver(struct soft_vcpu *v);
+/* Between instructions, when requests or v->slow say so: takes NMI, external interrupts (when IF
+ * and no shadow), single-step traps; returns true if an event is to be delivered (v->event). */
+bool soft_poll_events(struct soft_vcpu *v);
+/* Before an instruction in slow mode: guest code breakpoints (#DB fault, unless RF), debugger
+ * breakpoints (soft_exit DEBUG). Returns true if the instruction must not run. */
+bool soft_before_insn(struct soft_vcpu *v, uint64_t ip);
+/* After an instruction in slow mode: TF trap, data breakpoint traps, end of shadow and RF. */
+void soft_after_insn(struct soft_vcpu *v);
+/* A data access hit a page with watchpoints (from the slow paths): records DR6 bits for the trap
+ * after the instruction, or the debugger's watch. */
+void soft_watch_hit(struct soft_vcpu *v, uint64_t linear, unsigned size, bool write);
+/* True if any guest or debugger watchpoint lies in the page: no TLB entries are made for it. */
+bool soft_page_watched(const struct soft_vcpu *v, uint64_t linear_page);
+
+/* ---- FPU (fpu.c) ---- */
+
+/* The guest's registers are in the host's and must not stay there (calling out): save. Cheap if
+ * not live. */
+void soft_fpu_park_slow(struct soft_vcpu *v);
+static inline void soft_fpu_park(struct soft_vcpu *v)
+{
+	if (v->fpu_live)
+		soft_fpu_park_slow(v);
+}
+int soft_fpu_create(struct soft_vcpu *v, struct err *e) HV_MUST_CHECK;
+void soft_fpu_destroy(struct soft_vcpu *v);
+int soft_stubs_create(struct soft_vm *vm, struct err *e) HV_MUST_CHECK;
+void soft_stubs_destroy(struct soft_vm *vm);
+/* Once per vCPU thread: signal handlers' alternate stack and what else the stubs need. */
+int soft_fpu_thread_start(struct soft_vcpu *v, struct err *e) HV_MUST_CHECK;
+/* After s.xsave, xcr0 were replaced (state_set, INIT). */
+void soft_fpu_state_changed(struct soft_vcpu *v);
+
+/* ---- allowed ISA (isa.c) ---- */
+
+/* Whether the CPU model (and CR4/XCR0/CR0 bits in key) lets the guest run the instruction; else the
+ * vector that is due: X86_EXC_UD or X86_EXC_NM. -1: allowed. Called once at decoding. */
+int soft_isa_check(const struct soft_vcpu *v, const struct decoded *d);
+#endif
