@@ -26,6 +26,10 @@ int log_open_file(const char *path, struct err *e) HV_MUST_CHECK;
 void log_msg(enum log_level level, const char *who, const char *fmt, ...) HV_PRINTF(3, 4);
 void log_vmsg(enum log_level level, const char *who, const char *fmt, va_list ap) HV_PRINTF(3, 0);
 
+/* Whatever the level: for trace points, which are switched on one by one. */
+void log_vmsg_always(enum log_level level, const char *who, const char *fmt, va_list ap)
+	HV_PRINTF(3, 0);
+
 /* "error" "warn" "info" "debug" "trace" to a level; -EINVAL for anything else. */
 int log_level_parse(const char *s, enum log_level *ret_level) HV_MUST_CHECK;
 #endif

@@ -26,7 +26,7 @@ void trace_emit(const struct trace_point *p, const char *fmt, ...) HV_PRINTF(2, 
 #define TRACE_POINT_DEFINE(n) struct trace_point trace_##n = { #n, false }
 #define TRACE(n, ...)                                                  \
 	do {                                                           \
-		if (__builtin_expect(trace_##n.on, 0))                 \
+		if (__builtin_expect(__atomic_load_n(&trace_##n.on, __ATOMIC_RELAXED), 0)) \
 			trace_emit(&trace_##n, __VA_ARGS__);           \
 	} while (0)
 #endif
