@@ -12,7 +12,7 @@
 #include "state/state.h"
 
 #define DEV_MAX_REGIONS 8
-#define DEV_MAX_IRQS 8
+#define DEV_MAX_IRQS 16
 #define DEV_MAX_TIMERS 4
 #define DEV_TIMER_OFF UINT64_MAX
 

@@ -53,6 +53,8 @@ struct state_desc {
 #define STATE(T, m) STATE_SINCE(1, T, m)
 #define STATE_ARRAY(T, m) STATE_ARRAY_SINCE(1, T, m)
 #define STATE_STRUCTS(T, m, desc) STATE_STRUCTS_SINCE(1, T, m, desc)
+#define STATE_STRUCT(T, m, desc) { #m, STATE_T_STRUCT, 1, offsetof(T, m), \
+	sizeof(STATE_M_(T, m)), 1, desc }
 #define STATE_PAD(T, m) STATE_ONE_(T, m, STATE_T_PAD, 1)
 #define STATE_END { NULL, 0, 0, 0, 0, 0, NULL }
 
