@@ -168,6 +168,18 @@ static inline uint64_t dev_now_ns(const struct dev *d)
 {
 	return d->env->now_ns(d->env->ctx);
 }
+static inline uint64_t dev_wall_ns(const struct dev *d)
+{
+	return d->env->wall_ns(d->env->ctx);
+}
+static inline void *dev_dma_host(struct dev *d, uint64_t gpa, size_t len, bool write)
+{
+	return d->env->dma_host(d->env->ctx, gpa, len, write);
+}
+static inline void dev_dma_written(struct dev *d, uint64_t gpa, uint64_t len)
+{
+	d->env->dma_written(d->env->ctx, gpa, len);
+}
 void dev_timer_arm(struct dev *d, unsigned timer, uint64_t when_ns);
 void dev_irq_set(struct dev *d, unsigned line, bool level);
 void dev_msi_send(struct dev *d, uint64_t addr, uint32_t data);

@@ -28,7 +28,7 @@ struct chr_peer {
 struct chr {
 	const struct chr_ops *ops;
 	struct chr_peer peer; /* zero until a device is plugged in */
-	void *dev_domain;     /* struct hv_domain of the device, set by the machine; for back-ends */
+	void *dev_domain; /* struct hv_domain of the device, set by the machine; for back-ends */
 };
 
 extern struct chr chr_null; /* swallows output, gives no input */

@@ -1,0 +1,21 @@
+/*
+ * What the machine provides to devices (DEV_BACKEND_MACHINE), for tests of one device: everything
+ * that a class of the registry asks for in its realize is here, so that the generic laws and the
+ * fuzzer can create every class.
+ */
+#ifndef TESTS_DEV_FAKE_MACHINE_H
+#define TESTS_DEV_FAKE_MACHINE_H
+#include "fake_env.h"
+
+struct fake_machine {
+	struct fake_env f;
+};
+
+void fake_machine_init(struct fake_machine *m, uint64_t now_ns);
+void fake_machine_copy_world(struct fake_machine *to, const struct fake_machine *from);
+/* dev_create() in m's environment, with the arguments that the class cannot do without. */
+HV_MUST_CHECK int fake_machine_create(struct fake_machine *m, const struct dev_class *c,
+				      const char *id, struct dev **ret_dev, struct err *e);
+/* What can be seen of the two devices from outside is the same. */
+bool fake_machine_same(const struct fake_machine *a, const struct fake_machine *b);
+#endif
