@@ -75,7 +75,10 @@ struct soft_op {
 	int mnemonic; /* ZydisMnemonic */
 	bool (*select)(const struct decoded *d, struct insn *i);
 };
-/* Each ends with mnemonic -1. A mnemonic in none of them is #UD. */
+/* Each ends with mnemonic -1. Of the rows with the instruction's mnemonic, in the order of the tables
+ * below, the first whose select returns true is taken (mov, push, pop, jmp, call, ret stand in two
+ * tables: the general one refuses segment, control and debug registers and far transfers); none:
+ * #UD. */
 extern const struct soft_op soft_ops_int[];    /* mov, arithmetic, logic, bits, mul/div: softa */
 extern const struct soft_op soft_ops_flow[];   /* jumps, near calls, loops, setcc/cmov */
 extern const struct soft_op soft_ops_string[]; /* movs, stos, lods, scas, cmps, ins, outs */
@@ -129,6 +132,15 @@ struct soft_event {
 	uint64_t dr6;      /* #DB: bits to set */
 };
 
+/* Of event.c and debug.c alone: what lives between two instructions and is in no register. */
+struct soft_sys {
+	uint64_t dr6_pending; /* bits of a #DB trap that is due before the next instruction */
+	uint64_t watch_addr;  /* the debugger's watchpoint that was hit */
+	bool watch_hit;
+	bool tf_start;        /* TF when the current instruction began */
+	bool shadow_start;    /* the same for the interrupt shadows */
+};
+
 struct soft_vcpu {
 	/* Guest state; gpr first: offsets in struct insn. s.rip is valid between blocks only (use
 	 * i->ip inside); s.rflags has no valid status bits (they are in fl). */
@@ -161,6 +173,7 @@ struct soft_vcpu {
 	bool want_exit;         /* leave run loop with exit */
 	struct hv_exit exit;
 	struct hv_debug debug;  /* the debugger's */
+	struct soft_sys sys;
 	sigjmp_buf raise_to;
 	struct hv_engine_stats stats;
 
@@ -213,6 +226,11 @@ _Noreturn void soft_raise_pf(struct soft_vcpu *v, uint64_t linear, uint32_t erro
 _Noreturn void soft_raise_db(struct soft_vcpu *v, uint64_t dr6_bits); /* fault-like #DB */
 
 /* ---- run loop (run.c) ---- */
+
+/*
+ * RIP: an INSN_END function sets s.rip itself, whatever it was before. A raise outside of delivery
+ * puts s.rip back to v->cur->ip; a raise while v->is_delivering leaves s.rip alone.
+ */
 
 /* After any change of CS, SS, CR0, CR3, CR4, EFER, CPL, RFLAGS.{VM,TF,AC,RF}, segment bases and
  * limits, debug registers: recomputes the caches. The instruction must be INSN_END. */
@@ -352,6 +370,11 @@ bool soft_poll_events(struct soft_vcpu *v);
 /* Before an instruction in slow mode: guest code breakpoints (#DB fault, unless RF), debugger
  * breakpoints (soft_exit DEBUG). Returns true if the instruction must not run. */
 bool soft_before_insn(struct soft_vcpu *v, uint64_t ip);
+/* The reasons for slow mode that lie in the guest's state and in v->debug: all but SOFT_SLOW_TRACE;
+ * soft_mode_changed() asks for them. */
+uint32_t soft_slow_reasons(const struct soft_vcpu *v);
+/* Port accesses: raises #GP unless IOPL or the TSS' bitmap allows it; notes I/O breakpoints. */
+void soft_io_check(struct soft_vcpu *v, uint16_t port, unsigned size);
 /* After an instruction in slow mode: TF trap, data breakpoint traps, end of shadow and RF. */
 void soft_after_insn(struct soft_vcpu *v);
 /* A data access hit a page with watchpoints (from the slow paths): records DR6 bits for the trap
