@@ -1,18 +1,11 @@
 /* Every device model there is: the one place outside machine/ that names them. */
-#include "devmodel/dev.h"
+#include "devmodel/chipset/debug_exit.h"
+#include "devmodel/chipset/debugcon.h"
+#include "devmodel/chipset/i8259.h"
+#include "devmodel/chipset/port92.h"
+#include "devmodel/chipset/post_port.h"
+#include "devmodel/chipset/reset_ctl.h"
 
-/* clang-format off */
-#define DM_CLASSES(X) \
-	X(dm_debugcon)    \
-	X(dm_debug_exit)  \
-	X(dm_port92)      \
-	X(dm_reset_ctl)   \
-	X(dm_post_port)
-/* clang-format on */
-
-#define DM_DECLARE(c) extern const struct dev_class c;
-#define DM_ENTRY(c) &c,
-
-DM_CLASSES(DM_DECLARE)
-
-const struct dev_class *const dm_classes[] = { DM_CLASSES(DM_ENTRY) NULL };
+const struct dev_class *const dm_classes[] = {
+	&dm_i8259, &dm_port92, &dm_reset_ctl, &dm_post_port, &dm_debugcon, &dm_debug_exit, NULL,
+};
