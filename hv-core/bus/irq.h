@@ -31,7 +31,8 @@ void hv_irq_line_finish(struct hv_irq_line *l);
 void hv_irq_line_connect(struct hv_irq_line *l, const struct hv_irq_sink *s, unsigned input);
 
 /* One driver of a line. Owner's storage. set: the same level again changes nothing. Any thread, a
- * device's domain may be held. */
+ * device's domain may be held, but no receiver's; the owner's calls for one driver come one after
+ * the other. */
 struct hv_irq_driver {
 	struct hv_irq_line *line; /* borrowed; NULL: not wired, set does nothing */
 	bool level;

@@ -35,6 +35,8 @@ int hv_ram_create(struct hv_mem *m, const char *name, enum hv_ram_kind kind, uin
 const char *hv_ram_name(const struct hv_ram *r);
 uint64_t hv_ram_bytes(const struct hv_ram *r);
 uint8_t *hv_ram_host(const struct hv_ram *r); /* for loaders, savers and engines */
+/* The memfd of HV_RAM_SHARED, for the process that shares it; else -1. Borrowed. */
+int hv_ram_fd(const struct hv_ram *r);
 /* Blocks in the order of creation; NULL past the last. */
 struct hv_ram *hv_mem_ram(const struct hv_mem *m, unsigned i);
 
@@ -142,6 +144,7 @@ struct hv_mem_listener {
 	void *ctx;
 	struct hv_mem_listener *next; /* private */
 };
+/* The listener's calls hold no lock of the map's; map_changed of two threads may come together. */
 void hv_mem_listen(struct hv_mem *m, struct hv_mem_listener *l); /* before vCPUs run */
 
 /* ---- dirty log ---- */
@@ -152,8 +155,8 @@ void hv_ram_dirty_stop(struct hv_ram *r);
 bool hv_ram_dirty_on(const struct hv_ram *r);
 /* Any thread, engines too: lock-free. No effect while off. */
 void hv_ram_dirty_mark(struct hv_ram *r, uint64_t ram_off, uint64_t len);
-/* Copies and clears words (64 pages each) from first_word; returns how many pages were set. The
- * listeners' dirty_log(on) runs first, so that later writes mark again. */
+/* Copies and clears words (64 pages each) from first_word; returns how many pages were set. Then
+ * the listeners' dirty_log(on) runs, so that later writes mark again: the pages may be copied. */
 uint64_t hv_ram_dirty_take(struct hv_ram *r, uint64_t first_word, uint64_t words,
 			   uint64_t *ret_bits);
 #endif
