@@ -1,10 +1,10 @@
 /*
  * Host bridge of the Q35 chipset (MCH), device 0:0.0: configuration accesses by ports 0xCF8/0xCFC
- * and by memory (PCIEXBAR), the attribute map of the BIOS area, and the reset control register
- * 0xCF9, which shares its dword with 0xCF8.
+ * and by memory (PCIEXBAR), and the attribute map of the BIOS area. The reset control register
+ * 0xCF9 shares its dword with 0xCF8: bytes there are handed on.
  *
- * Specification: Intel 3 Series Express Chipset Family datasheet (316966), chapters 3 to 5; ICH9
- * datasheet 13.7.5 (RST_CNT). The subsystem 1af4:1100 is what SeaBIOS knows the platform by.
+ * Specification: Intel 3 Series Express Chipset Family datasheet (316966), chapters 3 to 5. The
+ * subsystem 1af4:1100 is what SeaBIOS knows the platform by.
  *
  * Not modelled: SMM (the SMRAM register is storage, with its lock), MCHBAR, DMIBAR and EPBAR
  * (storage), memory remapping: the machine's memory map is fixed.
@@ -14,15 +14,13 @@
 
 enum { REGION_ECAM256 = MCH_REGION_DATA + 1, REGION_ECAM128, REGION_ECAM64 };
 enum { SMRAM_LOCK = 0x10, SMRAM_OPEN = 0x40 };
-enum { RST_SYS = 2, RST_CPU = 4, RST_FULL = 8 };
 #define CF8_ENABLE 0x80000000u
 
 STATE_LAYOUT_BEGIN
 struct mch_state {
 	struct pci_state pci;
 	uint32_t cf8;
-	uint8_t rst_cnt;
-	uint8_t pad_[3];
+	uint32_t pad_;
 };
 STATE_LAYOUT_END
 
@@ -103,6 +101,19 @@ static uint64_t ecam_access(struct mch *m, uint64_t off, unsigned size, bool wri
 	return bus_access(m, off >> 20 & 0xff, off >> 12 & 0xff, off & 0xfff, size, write, v);
 }
 
+static uint8_t rst_access(struct mch *m, bool write, uint8_t v)
+{
+	if (m->machine == NULL || m->machine->reset_ctl == NULL)
+		return 0xff;
+	hv_domain_lock(m->machine->reset_domain);
+	if (write)
+		dev_write(m->machine->reset_ctl, 0, 0, 1, v);
+	else
+		v = (uint8_t)dev_read(m->machine->reset_ctl, 0, 0, 1);
+	hv_domain_unlock(m->machine->reset_domain);
+	return v;
+}
+
 static uint64_t mch_read(struct dev *d, unsigned region, uint64_t off, unsigned size)
 {
 	struct mch *m = mch_from_dev(d);
@@ -113,16 +124,7 @@ static uint64_t mch_read(struct dev *d, unsigned region, uint64_t off, unsigned 
 		return ecam_access(m, off, size, false, 0);
 	if (size == 4)
 		return m->s.cf8;
-	return off == 1 && size == 1 ? m->s.rst_cnt : UINT32_MAX >> (32 - 8 * size);
-}
-
-static void rst_cnt_write(struct mch *m, uint8_t v)
-{
-	const bool go = (v & RST_CPU) && !(m->s.rst_cnt & RST_CPU);
-
-	m->s.rst_cnt = v & (RST_SYS | RST_CPU | RST_FULL);
-	if (go)
-		dev_request(&m->pci.dev, DEV_REQ_RESET, 0);
+	return off == 1 && size == 1 ? rst_access(m, false, 0) : UINT32_MAX >> (32 - 8 * size);
 }
 
 static void mch_write(struct dev *d, unsigned region, uint64_t off, unsigned size, uint64_t v)
@@ -136,7 +138,7 @@ static void mch_write(struct dev *d, unsigned region, uint64_t off, unsigned siz
 	else if (size == 4)
 		m->s.cf8 = (uint32_t)v & (CF8_ENABLE | 0xfffffc);
 	else if (off == 1 && size == 1)
-		rst_cnt_write(m, (uint8_t)v);
+		rst_access(m, true, (uint8_t)v);
 }
 
 static void mch_state_init(void *obj)
@@ -151,8 +153,8 @@ static int mch_post_load(void *obj, struct err *e)
 {
 	const struct mch_state *s = obj;
 
-	if ((s->cf8 & ~(CF8_ENABLE | 0xfffffc)) || (s->rst_cnt & ~(RST_SYS | RST_CPU | RST_FULL)))
-		return err_set(e, -EINVAL, "mch: reserved bits set in cf8 or rst_cnt");
+	if (s->cf8 & ~(CF8_ENABLE | 0xfffffc))
+		return err_set(e, -EINVAL, "mch: reserved bits set in cf8");
 	return pci_post_load(&dm_mch, &s->pci, e);
 }
 

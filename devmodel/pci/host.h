@@ -13,6 +13,9 @@ enum { MCH_PAM_READ = 1, MCH_PAM_WRITE = 2 }; /* bits of a mode: RAM answers, el
 /* DEV_BACKEND_MACHINE "pci-host"; without one the bridge is alone on its bus. */
 struct mch_machine {
 	const struct pci_bus *bus;
+	/* 0xCF9 lies within the address port's dword: bytes there go to this device's region 0. */
+	struct dev *reset_ctl; /* NULL: none */
+	struct hv_domain *reset_domain;
 	/* Bridge's domain held. */
 	void (*pam)(void *ctx, const uint8_t modes[MCH_PAM_SEGS]);
 	void *ctx;
