@@ -195,7 +195,7 @@ static const struct state_desc mch_state = {
 	.fields =
 		(const struct state_field[]){ STATE_STRUCT(struct mch_state, pci, &pci_state_desc),
 					      STATE(struct mch_state, cf8),
-					      STATE(struct mch_state, rst_cnt),
+
 					      STATE_PAD(struct mch_state, pad_), STATE_END },
 };
 
