@@ -1,11 +1,13 @@
 /* Every device model there is: the one place outside machine/ that names them. */
 #include "devmodel/chipset/debug_exit.h"
 #include "devmodel/chipset/debugcon.h"
+#include "devmodel/chipset/i8254.h"
 #include "devmodel/chipset/i8259.h"
 #include "devmodel/chipset/port92.h"
 #include "devmodel/chipset/post_port.h"
 #include "devmodel/chipset/reset_ctl.h"
 
 const struct dev_class *const dm_classes[] = {
-	&dm_i8259, &dm_port92, &dm_reset_ctl, &dm_post_port, &dm_debugcon, &dm_debug_exit, NULL,
+	&dm_i8259,     &dm_i8254,    &dm_port92,     &dm_reset_ctl,
+	&dm_post_port, &dm_debugcon, &dm_debug_exit, NULL,
 };
