@@ -1,0 +1,165 @@
+/*
+ * Overlay, see overlay.h. A cluster that was written lies in the temporary file at the offset that
+ * it has in the image; a bit says so. A partly written one is copied up first.
+ */
+#include "devmodel/storage/format/overlay.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include "base/cleanup.h"
+#include "base/thread.h"
+#include "base/util.h"
+#include "devmodel/storage/io/file.h"
+
+#define CLUSTER 65536u
+
+struct overlay {
+	int base_fd; /* borrowed */
+	int fd;	     /* owned */
+	uint64_t bytes;
+	pthread_mutex_t lock; /* of map, and of copying a cluster up */
+	uint8_t *map;	      /* owned: a bit a cluster */
+};
+
+static bool present(const struct overlay *o, uint64_t cluster)
+{
+	return o->map[cluster / 8] >> (cluster % 8) & 1;
+}
+
+static void set_present(struct overlay *o, uint64_t cluster)
+{
+	o->map[cluster / 8] |= (uint8_t)(1u << cluster % 8);
+}
+
+/* Lock held: the cluster's old contents into the temporary file. */
+static int copy_up(struct overlay *o, uint64_t cluster)
+{
+	const uint64_t off = cluster * CLUSTER;
+	const size_t n = hv_min_u64(CLUSTER, o->bytes - off);
+	uint8_t buf[CLUSTER];
+	int r = io_file_read(o->base_fd, &(struct iovec){ buf, n }, 1, off);
+
+	if (r == 0)
+		r = io_file_write(o->fd, &(struct iovec){ buf, n }, 1, off);
+	if (r == 0)
+		set_present(o, cluster);
+	return r;
+}
+
+/* Makes every cluster of the range present: those at the ends that it covers only in part by
+ * copying, those between by saying so (the caller fills them before it answers). */
+static int make_present(struct overlay *o, uint64_t off, uint64_t bytes)
+{
+	const uint64_t first = off / CLUSTER, last = (off + bytes - 1) / CLUSTER;
+	int r = 0;
+
+	pthread_mutex_lock(&o->lock);
+	for (uint64_t c = first; c <= last && r == 0; c++) {
+		const uint64_t end = hv_min_u64((c + 1) * CLUSTER, o->bytes);
+		if (present(o, c))
+			continue;
+		if (c * CLUSTER >= off && end <= off + bytes)
+			set_present(o, c);
+		else
+			r = copy_up(o, c);
+	}
+	pthread_mutex_unlock(&o->lock);
+	return r;
+}
+
+static int overlay_read(struct overlay *o, const struct blk_req *q)
+{
+	struct iovec part[BLK_MAX_IOV];
+	uint64_t done = 0;
+
+	while (done < q->bytes) {
+		const uint64_t at = q->offset + done;
+		uint64_t end = (at / CLUSTER + 1) * CLUSTER;
+		pthread_mutex_lock(&o->lock);
+		const bool here = present(o, at / CLUSTER);
+		while (end < q->offset + q->bytes && present(o, end / CLUSTER) == here)
+			end += CLUSTER;
+		pthread_mutex_unlock(&o->lock);
+		const uint64_t n = hv_min_u64(end, q->offset + q->bytes) - at;
+		const unsigned k = io_iov_slice(q->iov, q->n_iov, done, n, part);
+		const int r = io_file_read(here ? o->fd : o->base_fd, part, k, at);
+		if (r < 0)
+			return r;
+		done += n;
+	}
+	return 0;
+}
+
+int overlay_run(struct overlay *o, struct blk_req *q)
+{
+	int r;
+
+	switch (q->op) {
+	case BLK_READ:
+		return overlay_read(o, q);
+	case BLK_WRITE:
+		r = make_present(o, q->offset, q->bytes);
+		return r < 0 ? r : io_file_write(o->fd, q->iov, q->n_iov, q->offset);
+	case BLK_WRITE_ZEROES:
+	case BLK_DISCARD: /* zeroes: what was discarded must not show the base again */
+		if (q->bytes == 0)
+			return 0;
+		r = make_present(o, q->offset, q->bytes);
+		return r < 0 ? r : io_file_zero(o->fd, q->offset, q->bytes);
+	default:
+		return 0; /* nothing here outlives the process: flushed is flushed */
+	}
+}
+
+void overlay_destroy(struct overlay *o)
+{
+	if (o == NULL)
+		return;
+	if (o->fd >= 0)
+		close(o->fd);
+	pthread_mutex_destroy(&o->lock);
+	free(o->map);
+	free(o);
+}
+
+static int open_unlinked(struct err *e)
+{
+	const char *dir = getenv("TMPDIR");
+	int fd;
+
+	if (dir == NULL || dir[0] == '\0')
+		dir = "/var/tmp"; /* on disk, unlike /tmp on many hosts */
+	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+	if (fd < 0)
+		fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+	if (fd < 0)
+		return err_set(e, -errno, "cannot make a temporary file in '%s': %s", dir,
+			       strerror(errno));
+	return fd;
+}
+
+static void overlay_destroyp(struct overlay **o)
+{
+	overlay_destroy(*o);
+}
+
+int overlay_create(int base_fd, uint64_t bytes, struct overlay **ret_overlay, struct err *e)
+{
+	const uint64_t clusters = (bytes + CLUSTER - 1) / CLUSTER;
+	struct overlay *o __attribute__((cleanup(overlay_destroyp))) = calloc(1, sizeof(*o));
+
+	if (o == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	pthread_mutex_init(&o->lock, NULL);
+	o->base_fd = base_fd;
+	o->bytes = bytes;
+	o->fd = open_unlinked(e);
+	if (o->fd < 0)
+		return o->fd;
+	o->map = calloc(1, clusters / 8 + 1);
+	if (o->map == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (ftruncate(o->fd, (off_t)bytes) < 0)
+		return err_set(e, -errno, "cannot make a temporary file: %s", strerror(errno));
+	*ret_overlay = TAKE_PTR(o);
+	return 0;
+}
