@@ -86,6 +86,9 @@ struct hv_vm {
 		int trace_fd;            /* borrowed */
 		uint32_t disable;        /* bits of optimisations switched off, the engine's own */
 	} opt;
+	/* private to cpu/vcpu.c */
+	_Atomic bool a20_masked; /* any thread */
+	bool running;            /* loop thread */
 };
 
 /* vm is filled up to ctx and opt by the caller; creates the engine's part and n vCPUs, stopped and
@@ -93,8 +96,8 @@ struct hv_vm {
 int hv_vm_init(struct hv_vm *vm, unsigned n, struct err *e) HV_MUST_CHECK;
 void hv_vm_finish(struct hv_vm *vm); /* stops and joins; a zeroed vm is fine */
 
-/* Loop thread. run: (re)starts all vCPU threads; stop: returns when none is in the engine or a
- * device callback. Both idempotent. */
+/* Loop thread, no domain held. run: (re)starts all vCPU threads; stop: returns when none is in the
+ * engine or a device callback. Both idempotent. */
 void hv_vm_run(struct hv_vm *vm);
 void hv_vm_stop(struct hv_vm *vm);
 bool hv_vm_running(const struct hv_vm *vm);

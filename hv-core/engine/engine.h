@@ -58,8 +58,14 @@ struct hv_engine_ops {
 	void (*vcpu_destroy)(struct hv_vcpu *v);
 	/* In the vCPU's own thread, once, before the first vcpu_run. O */
 	int (*vcpu_thread_start)(struct hv_vcpu *v, struct err *e);
-	/* Runs until an exit. In the vCPU's thread, no domain held. An engine may finish port and
-	 * MMIO accesses itself by calling the bus (the soft engine does) instead of exiting. */
+	/*
+	 * Runs until an exit. In the vCPU's thread, no domain held. An engine may finish port and
+	 * MMIO accesses itself by calling the bus (the soft engine does) instead of exiting; if it
+	 * exits, it finds the answer in *ret_exit, and is entered again before anything else.
+	 * Of v->requests the engine takes INTR (level; through v->lapic), NMI, FLUSH and ENGINE at
+	 * instruction boundaries, and returns KICKED while STOP, INIT or SIPI is set. A halted vCPU
+	 * with nothing to take returns HLT at once, again and again: the loop does the sleeping.
+	 */
 	void (*vcpu_run)(struct hv_vcpu *v, struct hv_exit *ret_exit);
 	/* Makes a vcpu_run under way, or the next one, return soon. Any thread; the only such. */
 	void (*vcpu_kick)(struct hv_vcpu *v);
