@@ -6,8 +6,22 @@
 #include "devmodel/chipset/port92.h"
 #include "devmodel/chipset/post_port.h"
 #include "devmodel/chipset/reset_ctl.h"
+#include "devmodel/pci/host.h"
+#include "devmodel/pci/lpc.h"
+#include "devmodel/virtio/virtio_blk.h"
+#include "devmodel/virtio/virtio_rng.h"
 
 const struct dev_class *const dm_classes[] = {
-	&dm_i8259,     &dm_i8254,    &dm_port92,     &dm_reset_ctl,
-	&dm_post_port, &dm_debugcon, &dm_debug_exit, NULL,
+	&dm_i8259,
+	&dm_i8254,
+	&dm_port92,
+	&dm_reset_ctl,
+	&dm_post_port,
+	&dm_debugcon,
+	&dm_debug_exit,
+	&dm_mch.base,
+	&dm_lpc.base,
+	&dm_virtio_blk.pci.base,
+	&dm_virtio_rng.pci.base,
+	NULL,
 };

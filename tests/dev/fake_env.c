@@ -2,6 +2,7 @@
 #include "fake_env.h"
 #include <stdio.h>
 #include <string.h>
+#include "devmodel/virtio/rng_backend.h"
 
 static uint64_t now_ns(void *ctx)
 {
@@ -249,6 +250,16 @@ static void blk_done_with(struct blk *blk)
 
 static const struct blk_ops blk_ops = { blk_submit, blk_drain, blk_done_with };
 
+/* ---- rng ---- */
+
+static void rng_fill(struct rng *r, uint8_t *buf, size_t len)
+{
+	(void)r;
+	memset(buf, 0x5a, len); /* the same for twins */
+}
+
+static struct rng fake_rng = { .ops = &(const struct rng_ops){ .fill = rng_fill } };
+
 /* ---- the world ---- */
 
 void fake_env_init(struct fake_env *f, uint64_t now)
@@ -276,6 +287,7 @@ void fake_env_init(struct fake_env *f, uint64_t now)
 	f->wall_base_ns = 1700000000ull * HV_NS_PER_SEC; /* 2023-11-14 22:13:20 UTC */
 	for (unsigned i = 0; i < DEV_MAX_TIMERS; i++)
 		f->timer_ns[i] = DEV_TIMER_OFF;
+	f->rng = &fake_rng;
 	f->chr.chr.ops = &chr_ops;
 	f->chr.room = SIZE_MAX;
 	f->blk.f = f;
