@@ -1,0 +1,87 @@
+/* A VM's place among the running ones, see claim.h. */
+#include "vm/claim.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "protocol/protocol.h"
+
+#define MAX_RUNNING 4096
+
+/* The lock file's descriptor with the lock held, or -errno; -EBUSY: a running VM's. */
+static int lock_folder(const char *dir)
+{
+	g_autofree char *path = g_build_filename(dir, LODGE_RUN_LOCK, NULL);
+	struct stat mine, there;
+	int fd;
+
+	if (g_mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		const int err = errno == EWOULDBLOCK ? EBUSY : errno;
+		close(fd);
+		return -err;
+	}
+	/* Its last owner may have removed it between open and flock. */
+	if (fstat(fd, &mine) < 0 || stat(path, &there) < 0 || mine.st_ino != there.st_ino) {
+		close(fd);
+		return -EAGAIN;
+	}
+	return fd;
+}
+
+int vm_claim_take(struct vm_claim *ret_claim, struct err *e)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *root = lodge_run_root(true, &error);
+	int fd;
+
+	if (!root)
+		return err_set(e, -EPERM, "%s", error->message);
+	for (unsigned n = 1, tries = 0; n <= MAX_RUNNING; n++) {
+		g_autofree char *name = g_strdup_printf("run-%u", n);
+		g_autofree char *dir = g_build_filename(root, name, NULL);
+		fd = lock_folder(dir);
+		if ((fd == -EAGAIN || fd == -ENOENT) && tries++ < 100) {
+			n--;
+			continue;
+		}
+		if (fd == -EBUSY)
+			continue;
+		if (fd < 0)
+			return err_set(e, fd, "cannot claim '%s': %s", dir, strerror(-fd));
+		*ret_claim = (struct vm_claim){
+			.root = g_steal_pointer(&root),
+			.name = g_steal_pointer(&name),
+			.socket = g_build_filename(dir, LODGE_RUN_CONTROL, NULL),
+			.dir = g_steal_pointer(&dir),
+			.lock_fd = fd,
+		};
+		unlink(ret_claim->socket);
+		return 0;
+	}
+	return err_set(e, -EBUSY, "%d VMs are running already", MAX_RUNNING);
+}
+
+void vm_claim_release(struct vm_claim *c)
+{
+	g_autofree char *lock = NULL;
+
+	if (!c->dir)
+		return;
+	lock = g_build_filename(c->dir, LODGE_RUN_LOCK, NULL);
+	unlink(c->socket);
+	unlink(lock);
+	rmdir(c->dir);
+	close(c->lock_fd);
+	g_free(c->root);
+	g_free(c->name);
+	g_free(c->dir);
+	g_free(c->socket);
+	*c = (struct vm_claim){ 0 };
+}

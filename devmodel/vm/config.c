@@ -1,0 +1,281 @@
+/* Settings of a VM: the table and its parser, see config.h. */
+#include "vm/config.h"
+#include <glib.h>
+#include <stdlib.h>
+#include "base/util.h"
+#include "protocol/protocol.h"
+#include "vm/config_int.h"
+
+static const char *const machines[] = { "pc-1", NULL };
+static const char *const engines[] = { "auto", "kvm", "soft", "driver", "null", NULL };
+static const char *const clocks[] = { "utc", "local", NULL };
+static const char *const levels[] = { "error", "warn", "info", "debug", "trace", NULL };
+
+#define OFF(m) offsetof(struct vm_config, m)
+#define DISK(m) offsetof(struct vm_disk_config, m)
+#define PORT(m) offsetof(struct vm_serial_config, m)
+#define TEXT_MAX 1024
+
+const struct setting vm_settings[] = {
+	{ "vm.name", SETTING_TEXT, OFF(name), 1, 64, NULL, NULL, "name of the VM" },
+	{ "vm.machine", SETTING_CHOICE, OFF(machine), 0, 0, machines, "pc-1", "machine type" },
+	{ "vm.engine", SETTING_CHOICE, OFF(engine), 0, 0, engines, "auto",
+	  "what runs the guest's instructions" },
+	{ "vm.clock", SETTING_CHOICE, OFF(clock), 0, 0, clocks, "utc",
+	  "what the guest's clock chip is set to" },
+	{ "cpu.count", SETTING_NUMBER, OFF(n_cpus), 1, HV_MAX_VCPUS, NULL, "1", "number of CPUs" },
+	{ "cpu.model", SETTING_TEXT, OFF(cpu_model), 1, 31, NULL, "x86-64-v3",
+	  "CPU model: x86-64-v2, x86-64-v3, host" },
+	{ "memory.size", SETTING_SIZE, OFF(memory_bytes), 1 << 20, 1ull << 40, NULL, "1G",
+	  "guest memory, a multiple of 1M" },
+	{ "boot.kernel", SETTING_FILE_IN, OFF(kernel), 1, TEXT_MAX, NULL, NULL,
+	  "Linux kernel (bzImage) or multiboot program to start directly" },
+	{ "boot.initrd", SETTING_FILE_IN, OFF(initrd), 1, TEXT_MAX, NULL, NULL,
+	  "initial RAM disk or multiboot module for the kernel" },
+	{ "boot.append", SETTING_TEXT, OFF(append), 0, 2047, NULL, NULL,
+	  "command line for the kernel" },
+	{ "boot.state", SETTING_FILE_IN, OFF(state), 1, TEXT_MAX, NULL, NULL,
+	  "saved state to continue" },
+	{ "disk.*.file", SETTING_FILE_IN, DISK(file), 1, TEXT_MAX, NULL, NULL,
+	  "raw image given to the guest as a virtio disk" },
+	{ "disk.*.keep", SETTING_BOOL, DISK(keep), 0, 0, NULL, "no",
+	  "write changes to the image; else they are forgotten" },
+	{ "disk.*.read-only", SETTING_BOOL, DISK(read_only), 0, 0, NULL, "no",
+	  "the guest cannot write to it" },
+	{ "serial.*.output", SETTING_STREAM, PORT(output), 1, TEXT_MAX, NULL, "none",
+	  "where a serial port goes: -, none or a file" },
+	{ "debugcon.output", SETTING_STREAM, OFF(debugcon), 1, TEXT_MAX, NULL, "none",
+	  "where ports 0x402 and 0xe9 go: -, none or a file" },
+	{ "debug.exit-port", SETTING_NUMBER, OFF(debug_exit), 0, 0xffff, NULL, "0",
+	  "I/O port at which a written byte ends the VM; 0: none" },
+	{ "debug.gdb", SETTING_SOCKET, OFF(gdb), 1, 107, NULL, NULL,
+	  "where gdb may connect: a TCP port of 127.0.0.1 or the path of a socket" },
+	{ "debug.wait", SETTING_BOOL, OFF(gdb_wait), 0, 0, NULL, "yes",
+	  "with debug.gdb: hold the first instruction until gdb continues" },
+	{ "debug.trace", SETTING_FILE_OUT, OFF(trace), 1, TEXT_MAX, NULL, NULL,
+	  "file for the trace of instructions and state" },
+	{ "debug.stats", SETTING_BOOL, OFF(stats), 0, 0, NULL, "no",
+	  "print the counters at the end" },
+	{ "soft.disable", SETTING_NUMBER, OFF(soft_disable), 0, UINT32_MAX, NULL, "0",
+	  "bits of soft engine optimisations to switch off" },
+	{ "log.level", SETTING_CHOICE, OFF(log_level), 0, 0, levels, "warn",
+	  "what is worth a line on standard error" },
+	{ "log.file", SETTING_FILE_OUT, OFF(log_file), 1, TEXT_MAX, NULL, NULL,
+	  "file that gets these lines as well" },
+	{ NULL, SETTING_TEXT, 0, 0, 0, NULL, NULL, NULL },
+};
+
+static bool in_list(const char *const *list, const char *s)
+{
+	for (unsigned i = 0; list[i]; i++)
+		if (strcmp(list[i], s) == 0)
+			return true;
+	return false;
+}
+
+static int parse_number(const struct setting *s, const char *key, const char *value,
+			uint64_t *ret_v, struct err *e)
+{
+	const bool hex = value[0] == '0' && (value[1] == 'x' || value[1] == 'X');
+	guint64 v = 0;
+
+	if (s->type == SETTING_SIZE) {
+		g_autofree char *min = lodge_format_size(s->min), *max = lodge_format_size(s->max);
+		if (!lodge_parse_size(value, &v) || v < s->min || v > s->max || v % s->min != 0)
+			return err_set(e, -EINVAL, "%s is %s to %s (%s), not '%.64s'", key, min,
+				       max, s->help, value);
+	} else if (!g_ascii_string_to_unsigned(hex ? value + 2 : value, hex ? 16 : 10, s->min,
+					       s->max, &v, NULL)) {
+		return err_set(e, -EINVAL, "%s is %llu to %llu (%s), not '%.64s'", key,
+			       (unsigned long long)s->min, (unsigned long long)s->max, s->help,
+			       value);
+	}
+	*ret_v = v;
+	return 0;
+}
+
+static int set_bool(const char *key, const char *value, bool *ret_v, struct err *e)
+{
+	static const char *const yes[] = { "yes", "on", "true", "1", NULL };
+	static const char *const no[] = { "no", "off", "false", "0", NULL };
+
+	if (!in_list(yes, value) && !in_list(no, value))
+		return err_set(e, -EINVAL, "%s is yes or no, not '%.64s'", key, value);
+	*ret_v = in_list(yes, value);
+	return 0;
+}
+
+static int set_text(const struct setting *s, const char *key, const char *value, char **slot,
+		    struct err *e)
+{
+	const size_t len = strlen(value);
+
+	if (s->type == SETTING_CHOICE && !in_list(s->choices, value)) {
+		g_autofree char *all = g_strjoinv(", ", (char **)(void *)s->choices);
+		return err_set(e, -EINVAL, "%s is one of %s, not '%.64s'", key, all, value);
+	}
+	if (s->choices == NULL && (len < s->min || len > s->max))
+		return err_set(e, -EINVAL, "%s has %llu to %llu bytes (%s), not %zu", key,
+			       (unsigned long long)s->min, (unsigned long long)s->max, s->help,
+			       len);
+	if (!g_utf8_validate(value, -1, NULL))
+		return err_set(e, -EINVAL, "%s is not valid UTF-8", key);
+	g_free(*slot);
+	*slot = g_strdup(value);
+	return 0;
+}
+
+static int set_value(const struct setting *s, const char *key, const char *value, void *obj,
+		     struct err *e)
+{
+	void *p = (char *)obj + s->off;
+	uint64_t v;
+	int r;
+
+	switch (s->type) {
+	case SETTING_BOOL:
+		return set_bool(key, value, p, e);
+	case SETTING_NUMBER:
+	case SETTING_SIZE:
+		r = parse_number(s, key, value, &v, e);
+		if (r < 0)
+			return r;
+		memcpy(p, &v, s->type == SETTING_SIZE ? 8 : 4); /* little endian */
+		return 0;
+	default:
+		return set_text(s, key, value, p, e);
+	}
+}
+
+/* The instance's struct; made if it is a disk that was not mentioned before. */
+static void *find_instance(struct vm_config *c, const char *key, const char *name, struct err *e)
+{
+	if (g_str_has_prefix(key, "serial.")) {
+		guint64 i;
+		if (g_ascii_string_to_unsigned(name, 10, 0, MACHINE_MAX_SERIAL - 1, &i, NULL))
+			return &c->serial[i];
+		err_set(e, -EINVAL, "there are serial ports 0 to %d, not '%.32s'",
+			MACHINE_MAX_SERIAL - 1, name);
+		return NULL;
+	}
+	for (unsigned i = 0; i < c->n_disks; i++)
+		if (strcmp(c->disk[i].name, name) == 0)
+			return &c->disk[i];
+	if (c->n_disks == MACHINE_MAX_DISKS) {
+		err_set(e, -EINVAL, "a VM has at most %d disks", MACHINE_MAX_DISKS);
+		return NULL;
+	}
+	if (strlen(name) > VM_DISK_NAME_MAX ||
+	    name[strspn(name, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "-_")] != '\0') {
+		err_set(e, -EINVAL,
+			"a disk's name is 1 to %d letters, digits, - and _, not '%.32s'",
+			VM_DISK_NAME_MAX, name);
+		return NULL;
+	}
+	c->disk[c->n_disks].name = g_strdup(name);
+	return &c->disk[c->n_disks++];
+}
+
+/* Does key fit the pattern? *ret_name is what stands for the star, NULL without one. */
+static bool key_fits(const char *pattern, const char *key, char **ret_name)
+{
+	const char *star = strchr(pattern, '*');
+	const size_t head = star ? (size_t)(star - pattern) : 0, len = strlen(key);
+	size_t tail;
+
+	*ret_name = NULL;
+	if (!star)
+		return strcmp(pattern, key) == 0;
+	tail = strlen(star + 1);
+	if (len <= head + tail || strncmp(pattern, key, head) != 0 ||
+	    strcmp(star + 1, key + len - tail) != 0)
+		return false;
+	*ret_name = g_strndup(key + head, len - head - tail);
+	return true;
+}
+
+static int unknown_key(const char *key, struct err *e)
+{
+	const char *keys[HV_ARRAY_LEN(vm_settings)];
+	unsigned n = 0;
+	const char *near;
+
+	for (const struct setting *s = vm_settings; s->key; s++)
+		keys[n++] = s->key;
+	keys[n] = NULL;
+	near = lodge_nearest(key, keys);
+	return err_set(e, -EINVAL, "no setting '%.64s'%s%s (lodge help settings)", key,
+		       near ? "; the nearest is " : "", near ? near : "");
+}
+
+int vm_config_set(struct vm_config *c, const char *arg, struct err *e)
+{
+	const char *eq = strchr(arg, '=');
+	g_autofree char *key = eq ? g_strndup(arg, (size_t)(eq - arg)) : NULL;
+
+	if (!key)
+		return err_set(e, -EINVAL, "'%.64s' is not KEY=VALUE", arg);
+	for (const struct setting *s = vm_settings; s->key; s++) {
+		g_autofree char *name = NULL;
+		void *obj = c;
+		if (!key_fits(s->key, key, &name))
+			continue;
+		if (name)
+			obj = find_instance(c, key, name, e);
+		return obj ? set_value(s, key, eq + 1, obj, e) : -EINVAL;
+	}
+	return unknown_key(key, e);
+}
+
+void vm_config_init(struct vm_config *c)
+{
+	struct err e;
+
+	memset(c, 0, sizeof(*c));
+	for (const struct setting *s = vm_settings; s->key; s++) {
+		int r = 0;
+		if (s->def && !strchr(s->key, '*'))
+			r = set_value(s, s->key, s->def, c, &e);
+		g_assert(r == 0); /* a default of ours that its own row refuses */
+	}
+}
+
+int vm_config_check(const struct vm_config *c, struct err *e)
+{
+	for (unsigned i = 0; i < c->n_disks; i++)
+		if (!c->disk[i].file)
+			return err_set(e, -EINVAL, "disk '%s' has no file: set disk.%s.file",
+				       c->disk[i].name, c->disk[i].name);
+	if (c->state && (c->kernel || c->initrd || c->append))
+		return err_set(e, -EINVAL,
+			       "a saved state brings its own kernel: leave boot.kernel, "
+			       "boot.initrd and boot.append out");
+	if (!c->kernel && (c->initrd || c->append))
+		return err_set(e, -EINVAL, "%s needs a kernel: set boot.kernel",
+			       c->initrd ? "boot.initrd" : "boot.append");
+	if (!c->kernel && !c->state && strcmp(c->engine, "null") != 0)
+		return err_set(e, -EINVAL,
+			       "nothing to run: give a kernel (boot.kernel) or a saved "
+			       "state (boot.state)");
+	return 0;
+}
+
+static void free_text(char **p)
+{
+	g_free(*p);
+	*p = NULL;
+}
+
+void vm_config_finish(struct vm_config *c)
+{
+	for (const struct setting *s = vm_settings; s->key; s++)
+		if (s->type >= SETTING_CHOICE && !strchr(s->key, '*'))
+			free_text((char **)(void *)((char *)c + s->off));
+	for (unsigned i = 0; i < c->n_disks; i++) {
+		free_text(&c->disk[i].name);
+		free_text(&c->disk[i].file);
+	}
+	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
+		free_text(&c->serial[i].output);
+	c->n_disks = 0;
+}

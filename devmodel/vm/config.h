@@ -1,0 +1,54 @@
+/*
+ * The settings of one VM: every one is a dotted key in one table, which drives the parser, the
+ * schema that --describe prints, and the tests of bad values.
+ */
+#ifndef VM_CONFIG_H
+#define VM_CONFIG_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "devmodel/machine/machine.h"
+
+#define VM_DISK_NAME_MAX 20
+
+struct vm_disk_config {
+	char *name; /* all strings owned; NULL: not set */
+	char *file;
+	bool read_only;
+	bool keep; /* changes go to the file; else they are forgotten */
+};
+
+struct vm_serial_config {
+	char *output;
+};
+
+struct vm_config {
+	char *name, *machine, *engine, *clock;
+	uint32_t n_cpus;
+	char *cpu_model;
+	uint64_t memory_bytes;
+	char *kernel, *initrd, *append;
+	char *state;
+	uint32_t n_disks;
+	struct vm_disk_config disk[MACHINE_MAX_DISKS]; /* in the order of first mention */
+	struct vm_serial_config serial[MACHINE_MAX_SERIAL];
+	char *debugcon;
+	uint32_t debug_exit;
+	char *gdb;
+	bool gdb_wait;
+	char *trace;
+	uint32_t soft_disable;
+	bool stats;
+	char *log_level, *log_file;
+};
+
+/* All defaults. */
+void vm_config_init(struct vm_config *c);
+void vm_config_finish(struct vm_config *c); /* twice is once */
+/* One "key=value". An unknown key is answered with the nearest one. */
+int vm_config_set(struct vm_config *c, const char *arg, struct err *e) HV_MUST_CHECK;
+/* What only all of them together show: a setting that wants another. */
+int vm_config_check(const struct vm_config *c, struct err *e) HV_MUST_CHECK;
+/* The table, and the options of all device classes, as JSON; freed with g_free(). */
+char *vm_config_describe(void);
+#endif

@@ -1,0 +1,188 @@
+/* The control server's connections and dispatch, see control.h. */
+#include "vm/control.h"
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "base/util.h"
+#include "org-lodge-info.h"
+#include "protocol/protocol.h"
+#include "vm/control_int.h"
+
+#define CONNECTIONS_MAX 64
+
+struct control {
+	struct vm *vm; /* borrowed */
+	GDBusServer *server;
+	GPtrArray *connections; /* of GDBusConnection; owned */
+};
+
+static const struct {
+	const GDBusInterfaceInfo *info;
+	void (*call)(struct vm *vm, const char *method, GVariant *args, GDBusMethodInvocation *inv);
+} interfaces[] = {
+	{ &org_lodge_vm1_interface, control_vm_call },
+	{ &org_lodge_devices1_interface, control_devices_call },
+	{ &org_lodge_stats1_interface, control_stats_call },
+	{ &org_lodge_serial1_interface, control_serial_call },
+};
+
+void control_fail(GDBusMethodInvocation *inv, const struct err *e)
+{
+	g_dbus_method_invocation_return_error_literal(inv, LODGE_ERROR,
+						      (gint)lodge_error_of_errno(e->code), e->msg);
+}
+
+static void on_call(GDBusConnection *conn, const char *sender, const char *path, const char *iface,
+		    const char *method, GVariant *args, GDBusMethodInvocation *inv, gpointer data)
+{
+	struct control *c = data;
+
+	(void)conn;
+	(void)sender;
+	(void)path;
+	for (size_t i = 0; i < HV_ARRAY_LEN(interfaces); i++)
+		if (strcmp(interfaces[i].info->name, iface) == 0)
+			interfaces[i].call(c->vm, method, args, inv);
+}
+
+static GVariant *on_get(GDBusConnection *conn, const char *sender, const char *path,
+			const char *iface, const char *name, GError **error, gpointer data)
+{
+	struct control *c = data;
+
+	(void)conn;
+	(void)sender;
+	(void)path;
+	(void)iface;
+	(void)error;
+	return control_vm_property(c->vm, name);
+}
+
+static void on_closed(GDBusConnection *conn, gboolean remote, GError *error, gpointer data)
+{
+	struct control *c = data;
+
+	(void)remote;
+	(void)error;
+	g_ptr_array_remove_fast(c->connections, conn);
+}
+
+static gboolean on_connection(GDBusServer *server, GDBusConnection *conn, gpointer data)
+{
+	static const GDBusInterfaceVTable vtable = { .method_call = on_call,
+						     .get_property = on_get };
+	struct control *c = data;
+
+	(void)server;
+	if (c->connections->len >= CONNECTIONS_MAX) {
+		log_msg(LOG_LVL_WARN, "control", "more than %d connections: one refused",
+			CONNECTIONS_MAX);
+		return FALSE;
+	}
+	for (size_t i = 0; i < HV_ARRAY_LEN(interfaces); i++)
+		if (g_dbus_connection_register_object(
+			    conn, LODGE_OBJECT, (GDBusInterfaceInfo *)(void *)interfaces[i].info,
+			    &vtable, c, NULL, NULL) == 0)
+			return FALSE;
+	g_ptr_array_add(c->connections, g_object_ref(conn));
+	g_signal_connect(conn, "closed", G_CALLBACK(on_closed), c);
+	return TRUE;
+}
+
+/* The other mechanisms need files or no proof at all. */
+static gboolean on_mechanism(GDBusAuthObserver *o, const char *mechanism, gpointer data)
+{
+	(void)o;
+	(void)data;
+	return strcmp(mechanism, "EXTERNAL") == 0;
+}
+
+static gboolean on_authorize(GDBusAuthObserver *o, GIOStream *stream, GCredentials *cred,
+			     gpointer data)
+{
+	(void)o;
+	(void)stream;
+	(void)data;
+	return cred && g_credentials_get_unix_user(cred, NULL) == getuid();
+}
+
+int control_create(struct vm *vm, struct control **ret_control, struct err *e)
+{
+	struct control *c = g_new0(struct control, 1);
+	g_autoptr(GError) error = NULL;
+	g_autofree char *path = g_dbus_address_escape_value(vm->claim.socket);
+	g_autofree char *address = g_strdup_printf("unix:path=%s", path);
+	g_autofree char *guid = g_dbus_generate_guid();
+	g_autoptr(GDBusAuthObserver) observer = g_dbus_auth_observer_new();
+
+	g_signal_connect(observer, "allow-mechanism", G_CALLBACK(on_mechanism), NULL);
+	g_signal_connect(observer, "authorize-authenticated-peer", G_CALLBACK(on_authorize), NULL);
+	c->vm = vm;
+	c->connections = g_ptr_array_new_with_free_func(g_object_unref);
+	c->server = g_dbus_server_new_sync(address, G_DBUS_SERVER_FLAGS_NONE, guid, observer, NULL,
+					   &error);
+	*ret_control = c;
+	if (!c->server)
+		return err_set(e, -EIO, "cannot make the control socket '%s': %s", vm->claim.socket,
+			       error->message);
+	g_signal_connect(c->server, "new-connection", G_CALLBACK(on_connection), c);
+	g_dbus_server_start(c->server);
+	return 0;
+}
+
+static void on_flushed(GObject *conn, GAsyncResult *res, gpointer data)
+{
+	guint *left = data;
+
+	g_dbus_connection_flush_finish(G_DBUS_CONNECTION(conn), res, NULL);
+	(*left)--;
+}
+
+static gboolean on_timeout(gpointer data)
+{
+	*(bool *)data = true;
+	return G_SOURCE_REMOVE;
+}
+
+/* What is still to be sent, the last state above all; a client that does not read is not waited
+ * for. */
+static void flush_all(struct control *c)
+{
+	/* Static: a flush may finish after the time is up. */
+	static guint left;
+	bool late = false;
+	guint timer = g_timeout_add(1000, on_timeout, &late);
+
+	left = c->connections->len;
+	for (guint i = 0; i < c->connections->len; i++)
+		g_dbus_connection_flush(c->connections->pdata[i], NULL, on_flushed, &left);
+	while (left > 0 && !late)
+		g_main_context_iteration(NULL, TRUE);
+	if (!late)
+		g_source_remove(timer);
+}
+
+void control_destroy(struct control *c)
+{
+	if (!c)
+		return;
+	if (c->server) {
+		g_dbus_server_stop(c->server);
+		g_object_unref(c->server);
+	}
+	flush_all(c);
+	for (guint i = 0; i < c->connections->len; i++)
+		g_signal_handlers_disconnect_by_data(c->connections->pdata[i], c);
+	g_ptr_array_unref(c->connections);
+	g_free(c);
+}
+
+void control_state_changed(struct control *c)
+{
+	for (guint i = 0; i < c->connections->len; i++)
+		g_dbus_connection_emit_signal(
+			c->connections->pdata[i], NULL, LODGE_OBJECT, LODGE_IFACE_VM,
+			"StateChanged",
+			g_variant_new("(ss)", vm_state_name(c->vm->state), c->vm->reason), NULL);
+}

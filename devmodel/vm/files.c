@@ -1,0 +1,159 @@
+/* The files a VM is given, see files.h. */
+#include "vm/files.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/util.h"
+
+/* An ordinary file that is not empty, or a block device where allowed. */
+static int open_in(const char *key, const char *path, int *ret_fd, struct err *e)
+{
+	/* Not blocking, so that a FIFO cannot hold the program up. */
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_set(e, -errno, "%s: cannot open '%s': %s", key, path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, -EINVAL, "%s: '%s' is not a file", key, path);
+	if (st.st_size == 0)
+		return err_set(e, -EINVAL, "%s: '%s' is empty", key, path);
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+/* What is often given in a kernel's place, by its first bytes. */
+static const struct magic {
+	off_t off;
+	const char *bytes, *what;
+} magics[] = {
+	{ 0x8001, "CD001", "a CD or DVD image" },
+	{ 0, "QFI\xfb", "a qcow2 disk image" },
+	{ 0, "KDMV", "a VMDK disk image" },
+	{ 0x40, "\x7f\x10\xda\xbe", "a VDI disk image" },
+	{ 0, "vhdxfile", "a VHDX disk image" },
+	{ 0, "conectix", "a VHD disk image" },
+	{ 510, "\x55\xaa", "a disk or floppy image" },
+};
+
+/* Refuses what has another kind's mark and not a kernel's; the loader judges the rest. */
+static int check_kernel(int fd, const char *path, struct err *e)
+{
+	char mark[8];
+
+	if (pread(fd, mark, 4, 0x202) == 4 && memcmp(mark, "HdrS", 4) == 0)
+		return 0;
+	for (size_t i = 0; i < HV_ARRAY_LEN(magics); i++) {
+		const size_t n = strlen(magics[i].bytes);
+		if (pread(fd, mark, n, magics[i].off) != (ssize_t)n ||
+		    memcmp(mark, magics[i].bytes, n) != 0)
+			continue;
+		return err_set(e, -EINVAL,
+			       "'%.128s' is %s, and this version has no firmware to boot it yet: "
+			       "give a kernel, and the disk by --disk",
+			       path, magics[i].what);
+	}
+	return 0;
+}
+
+static int open_disks(const struct vm_config *c, struct vm_files *f, struct err *e)
+{
+	for (unsigned i = 0; i < c->n_disks; i++) {
+		const struct vm_disk_config *d = &c->disk[i];
+		struct err why;
+		int r = blk_raw_open(d->file, d->read_only, !d->keep && !d->read_only, &f->disk[i],
+				     &why);
+		if (r < 0)
+			return err_set(e, r, "disk.%s.file: %s", d->name, why.msg);
+	}
+	return 0;
+}
+
+static int open_all(const struct vm_config *c, struct vm_files *f, struct err *e)
+{
+	int r = 0;
+
+	if (c->kernel)
+		r = open_in("boot.kernel", c->kernel, &f->kernel_fd, e);
+	if (r == 0 && c->kernel)
+		r = check_kernel(f->kernel_fd, c->kernel, e);
+	if (r == 0 && c->initrd)
+		r = open_in("boot.initrd", c->initrd, &f->initrd_fd, e);
+	if (r == 0 && c->state)
+		r = open_in("boot.state", c->state, &f->state_fd, e);
+	if (r == 0)
+		r = open_disks(c, f, e);
+	if (r < 0 || !c->trace)
+		return r;
+	f->trace_fd = open(c->trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	if (f->trace_fd < 0)
+		return err_set(e, -errno, "debug.trace: cannot make '%s': %s", c->trace,
+			       strerror(errno));
+	return 0;
+}
+
+static void announce(int fd, const char *word, const char *path)
+{
+	g_autofree char *text = path ? g_strescape(path, NULL) : NULL;
+
+	if (text && access(path, F_OK) < 0 && errno == ENOENT)
+		dprintf(fd, "%s %s\n", word, text);
+}
+
+void vm_files_announce(const struct vm_config *c, int fd)
+{
+	const struct {
+		const char *word, *path;
+	} all[] = {
+		{ "made", c->trace },
+		{ "made", c->log_file },
+		{ "made", c->debugcon },
+		{ "made", c->serial[0].output },
+		{ "made", c->serial[1].output },
+		{ "made", c->serial[2].output },
+		{ "made", c->serial[3].output },
+	};
+
+	if (fd < 0)
+		return;
+	for (size_t i = 0; i < HV_ARRAY_LEN(all); i++)
+		if (all[i].path && strcmp(all[i].path, "-") != 0 &&
+		    strcmp(all[i].path, "none") != 0)
+			announce(fd, all[i].word, all[i].path);
+	if (c->gdb && c->gdb[strspn(c->gdb, "0123456789")] != '\0')
+		announce(fd, "temp", c->gdb);
+}
+
+int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct err *e)
+{
+	struct vm_files f = { .kernel_fd = -1, .initrd_fd = -1, .state_fd = -1, .trace_fd = -1 };
+	int r = open_all(c, &f, e);
+
+	f.statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	if (r < 0) {
+		vm_files_close(&f);
+		return r;
+	}
+	*ret_files = f;
+	return 0;
+}
+
+void vm_files_close(struct vm_files *f)
+{
+	int *const fds[] = { &f->kernel_fd, &f->initrd_fd, &f->state_fd, &f->trace_fd,
+			     &f->statm_fd };
+
+	for (size_t i = 0; i < HV_ARRAY_LEN(fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++) {
+		blk_close(f->disk[i]);
+		f->disk[i] = NULL;
+	}
+}

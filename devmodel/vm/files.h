@@ -1,0 +1,22 @@
+/* The files a VM is given: opened once, before the sandbox closes; nothing is opened by path after.
+ */
+#ifndef VM_FILES_H
+#define VM_FILES_H
+#include "base/err.h"
+#include "vm/config.h"
+
+struct vm_files {
+	int kernel_fd, initrd_fd, state_fd, trace_fd; /* -1: none */
+	int statm_fd;				      /* /proc/self/statm, for the statistics */
+	struct blk *disk[MACHINE_MAX_DISKS];
+};
+
+/* On failure nothing is left open. */
+int vm_files_open(const struct vm_config *c, struct vm_files *ret_files,
+		  struct err *e) HV_MUST_CHECK;
+/* Says on fd which files will be made ("made PATH", to be removed if the start fails) and which
+ * sockets ("temp PATH", to be removed in any case), escaped as by g_strescape(). fd -1: to nobody.
+ */
+void vm_files_announce(const struct vm_config *c, int fd);
+void vm_files_close(struct vm_files *f);
+#endif

@@ -1,0 +1,162 @@
+/*
+ * lodge-vm: the process of one running VM.
+ *
+ *   lodge-vm [--ready-fd N] KEY=VALUE...   runs it; ends with the guest's status (protocol.h)
+ *   lodge-vm --describe                    prints all settings and devices as JSON
+ *
+ * `lodge run` starts it with standard input and output being the stream of the serial port that
+ * goes to "-". On the ready descriptor it says "made PATH" of each file that it made, so that these
+ * can be removed if the start fails, and "ready NAME" when the VM runs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "protocol/protocol.h"
+#include "vm/control_int.h"
+#include "vm/vm.h"
+
+static int complain(const struct err *e)
+{
+	const int code = (int)lodge_error_of_errno(e->code);
+
+	fprintf(stderr, "lodge: %s\n", e->msg);
+	return code == LODGE_ERROR_FAILED ? LODGE_EXIT_FAILED : code;
+}
+
+static void print_describe(void)
+{
+	char *text = vm_config_describe();
+
+	fputs(text, stdout);
+	g_free(text);
+}
+
+static gboolean on_signal(gint fd, GIOCondition cond, gpointer data)
+{
+	struct signalfd_siginfo info;
+
+	(void)cond;
+	if (read(fd, &info, sizeof(info)) == sizeof(info))
+		vm_quit(data, VM_STOPPED, "user", LODGE_EXIT_FAILED, "it was ended by a signal");
+	return G_SOURCE_CONTINUE;
+}
+
+/* By descriptor: blocked in every thread, so that nothing of ours is interrupted. */
+static int watch_signals(struct vm *vm, struct err *e)
+{
+	sigset_t set;
+	int fd;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return err_set(e, -errno, "cannot watch for signals");
+	g_unix_fd_add(fd, G_IO_IN, on_signal, vm);
+	return 0;
+}
+
+static int start_log(const struct vm_config *c, struct err *e)
+{
+	enum log_level level;
+	int r = log_level_parse(c->log_level, &level);
+
+	if (r < 0)
+		return err_set(e, r, "log.level: no level '%s'", c->log_level);
+	log_set_level(level);
+	return c->log_file ? log_open_file(c->log_file, e) : 0;
+}
+
+/* Reads argv into the configuration. *ret_ready_fd is -1 without one. */
+static int parse_args(int argc, char **argv, struct vm *vm, int *ret_ready_fd, struct err *e)
+{
+	int r = 0;
+
+	*ret_ready_fd = -1;
+	for (int i = 1; r == 0 && i < argc; i++) {
+		guint64 fd;
+		if (strcmp(argv[i], "--ready-fd") == 0 && i + 1 < argc &&
+		    g_ascii_string_to_unsigned(argv[i + 1], 10, 3, 1023, &fd, NULL)) {
+			*ret_ready_fd = (int)fd;
+			i++;
+			fcntl(*ret_ready_fd, F_SETFD, FD_CLOEXEC);
+		} else if (argv[i][0] == '-') {
+			r = err_set(e, -EINVAL, "lodge-vm: no option '%.64s'", argv[i]);
+		} else {
+			r = vm_config_set(&vm->cfg, argv[i], e);
+		}
+	}
+	return r < 0 ? r : vm_config_check(&vm->cfg, e);
+}
+
+static void print_stats(struct vm *vm)
+{
+	g_autoptr(GVariant) stats = g_variant_ref_sink(control_stats(vm));
+	g_autoptr(GString) text = g_string_new("lodge: stats: ");
+
+	lodge_json_variant(text, stats);
+	fprintf(stderr, "%s\n", text->str);
+}
+
+static int run(struct vm *vm, int ready_fd, struct err *e)
+{
+	int r;
+
+	vm_files_announce(&vm->cfg, ready_fd);
+	r = start_log(&vm->cfg, e);
+	if (r == 0)
+		r = watch_signals(vm, e);
+	if (r == 0)
+		r = vm_start(vm, e);
+	if (r < 0)
+		return complain(e);
+	if (ready_fd >= 0) {
+		dprintf(ready_fd, "ready %s\n", vm->claim.name);
+		close(ready_fd);
+	}
+	if (!vm->quitting)
+		g_main_loop_run(vm->main);
+	if (machine_pause(vm->machine, e) < 0)
+		log_msg(LOG_LVL_WARN, "vm", "%s", e->msg);
+	if (vm->cfg.stats)
+		print_stats(vm);
+	if (vm->exit_text[0] != '\0')
+		fprintf(stderr, "lodge: VM \"%s\": %s\n", vm_name(vm), vm->exit_text);
+	return vm->exit_status;
+}
+
+int main(int argc, char **argv)
+{
+	static struct vm vm;
+	struct err e = { 0 };
+	int ready_fd, status;
+
+	if (argc == 2 && strcmp(argv[1], "--describe") == 0) {
+		print_describe();
+		return 0;
+	}
+	/* No plug-ins into this process, and the time zone before the files are out of reach. */
+	g_setenv("GIO_USE_VFS", "local", TRUE);
+	g_setenv("GIO_MODULE_DIR", "/nonexistent", TRUE);
+	tzset();
+	vm_config_init(&vm.cfg);
+	if (parse_args(argc, argv, &vm, &ready_fd, &e) < 0) {
+		status = complain(&e);
+		vm_config_finish(&vm.cfg);
+		return status;
+	}
+	status = run(&vm, ready_fd, &e);
+	vm_finish(&vm);
+	return status;
+}

@@ -1,0 +1,17 @@
+/*
+ * What lodge-vm gives up once everything it needs is open. Two layers, each enough on its own to
+ * keep a hostile guest that took the process over from other files and programs:
+ * - Landlock: no file by path beside the VM's own runtime folder. Set before any thread starts,
+ *   as it holds for the calling thread and those that it starts.
+ * - seccomp: only the system calls that a running VM makes, in all threads. Others fail with EPERM;
+ *   those that only an attacker would try kill the process.
+ */
+#ifndef VM_SANDBOX_H
+#define VM_SANDBOX_H
+#include "base/err.h"
+
+/* root: the folder of all runtime folders; own: this VM's in it; both may be NULL. 0, or -ENOSYS:
+ * this kernel has no Landlock. */
+int sandbox_files(const char *root, const char *own, struct err *e) HV_MUST_CHECK;
+int sandbox_calls(struct err *e) HV_MUST_CHECK;
+#endif

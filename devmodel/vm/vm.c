@@ -1,0 +1,354 @@
+/* The VM of this process, see vm.h. */
+#include "vm/vm.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include "base/log.h"
+#include "protocol/protocol.h"
+#include "vm/control.h"
+#include "vm/gdb/gdb.h"
+#include "vm/sandbox.h"
+
+const char *vm_state_name(enum vm_state s)
+{
+	static const char *const names[] = { "starting", "running", "paused",
+					     "stopping", "stopped", "crashed" };
+
+	return names[s];
+}
+
+const char *vm_name(const struct vm *vm)
+{
+	return vm->cfg.name ? vm->cfg.name : vm->claim.name;
+}
+
+static void set_state(struct vm *vm, enum vm_state state, const char *reason)
+{
+	if (vm->state == state && strcmp(vm->reason, reason) == 0)
+		return;
+	vm->state = state;
+	vm->reason = reason;
+	log_msg(LOG_LVL_INFO, "vm", "%s%s%s", vm_state_name(state), reason[0] ? ": " : "", reason);
+	if (vm->control)
+		control_state_changed(vm->control);
+}
+
+void vm_quit(struct vm *vm, enum vm_state state, const char *reason, int status, const char *text)
+{
+	if (vm->quitting)
+		return;
+	vm->quitting = true;
+	vm->exit_status = status;
+	g_strlcpy(vm->exit_text, text, sizeof(vm->exit_text));
+	set_state(vm, state, reason);
+	if (vm->main)
+		g_main_loop_quit(vm->main);
+}
+
+int vm_pause(struct vm *vm, const char *reason, struct err *e)
+{
+	int r = machine_pause(vm->machine, e);
+
+	if (r == 0 && !vm->quitting)
+		set_state(vm, VM_PAUSED, reason);
+	return r;
+}
+
+int vm_resume(struct vm *vm, const char *reason, struct err *e)
+{
+	int r;
+
+	if (vm->sleeping) {
+		vm->sleeping = false;
+		machine_wake(vm->machine);
+	}
+	r = machine_run(vm->machine, e);
+	if (r == 0)
+		set_state(vm, VM_RUNNING, reason);
+	return r;
+}
+
+void vm_reset(struct vm *vm)
+{
+	vm->sleeping = false;
+	machine_reset(vm->machine);
+}
+
+void vm_power_button(struct vm *vm)
+{
+	if (vm->sleeping) {
+		vm->sleeping = false;
+		machine_wake(vm->machine);
+	} else {
+		machine_power_button(vm->machine);
+	}
+	if (vm->state == VM_RUNNING)
+		set_state(vm, VM_STOPPING, "user");
+}
+
+static int check_target(int fd, struct err *e)
+{
+	struct stat st;
+	const int flags = fcntl(fd, F_GETFL);
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || flags < 0 ||
+	    (flags & O_ACCMODE) == O_RDONLY)
+		return err_set(e, -EINVAL,
+			       "a state is saved to an ordinary file that is open for "
+			       "writing");
+	return 0;
+}
+
+static int check_savable(struct vm *vm, struct err *e)
+{
+	const char *why = machine_cannot_save(vm->machine);
+
+	if (why)
+		return err_set(e, -EBUSY, "this VM cannot be saved: %s", why);
+	for (unsigned i = 0; i < vm->cfg.n_disks; i++) {
+		const struct vm_disk_config *d = &vm->cfg.disk[i];
+		if (!d->keep && !d->read_only)
+			return err_set(e, -EBUSY,
+				       "this VM cannot be saved: changes to disk '%s' are "
+				       "forgotten at its end (run it with --write or "
+				       "disk.%s.read-only=yes)",
+				       d->name, d->name);
+	}
+	return 0;
+}
+
+int vm_save(struct vm *vm, int fd, bool stop, uint64_t *ret_bytes, struct err *e)
+{
+	const bool was_running = machine_running(vm->machine);
+	struct err again;
+	struct stat st;
+	int r = check_target(fd, e);
+
+	if (r == 0)
+		r = check_savable(vm, e);
+	if (r == 0)
+		r = machine_pause(vm->machine, e);
+	if (r < 0)
+		return r;
+	vm->activity = "saving";
+	r = machine_save(vm->machine, fd, e);
+	vm->activity = "";
+	if (r == 0 && fstat(fd, &st) == 0)
+		*ret_bytes = (uint64_t)st.st_size;
+	if (r == 0 && stop)
+		vm_quit(vm, VM_STOPPED, "user", 0, "");
+	else if (was_running && machine_run(vm->machine, &again) < 0)
+		vm_quit(vm, VM_CRASHED, "error", LODGE_EXIT_FAILED, again.msg);
+	return r;
+}
+
+static void crashed(struct vm *vm, const char *what, int status, const char *text)
+{
+	g_autofree char *line = g_strdup_printf("%s: %s", what, text ? text : "no reason given");
+
+	vm_quit(vm, VM_CRASHED, status == LODGE_EXIT_CRASHED ? "guest" : "error", status, line);
+}
+
+static void on_machine_event(void *ctx, const struct machine_event *ev)
+{
+	struct vm *vm = ctx;
+
+	switch (ev->kind) {
+	case MACHINE_POWERED_OFF:
+		vm_quit(vm, VM_STOPPED, "guest", 0, "");
+		break;
+	case MACHINE_DEBUG_EXIT:
+		vm_quit(vm, VM_STOPPED, "guest", (int)MIN(ev->arg, LODGE_EXIT_GUEST_MAX), "");
+		break;
+	case MACHINE_RESET:
+		log_msg(LOG_LVL_INFO, "vm", "the guest was reset");
+		if (vm->state == VM_STOPPING)
+			set_state(vm, VM_RUNNING, "guest");
+		break;
+	case MACHINE_SLEEPING:
+		vm->sleeping = true;
+		set_state(vm, VM_PAUSED, "guest-sleep");
+		break;
+	case MACHINE_CRASHED:
+		crashed(vm, "the guest crashed", LODGE_EXIT_CRASHED, ev->text);
+		break;
+	case MACHINE_FAILED:
+		crashed(vm, "the engine cannot go on", LODGE_EXIT_FAILED, ev->text);
+		break;
+	case MACHINE_DEBUG_STOP:
+		if (vm->gdb)
+			gdb_machine_stopped(vm->gdb, ev->vcpu, ev->exit);
+		break;
+	}
+}
+
+/* ---- start ---- */
+
+static int choose_engine(struct vm *vm, struct err *e)
+{
+	const char *want = vm->cfg.engine;
+	const bool automatic = strcmp(want, "auto") == 0;
+	struct err why = { .msg = "no engine was built in" };
+
+	if (!automatic) {
+		vm->engine = hv_engine_find(want);
+		if (!vm->engine)
+			return err_set(e, -ENOTSUP,
+				       "this version has no engine '%s' (vm.engine=soft works on "
+				       "every host)",
+				       want);
+		g_strlcpy(vm->engine_reason, "chosen by the user", sizeof(vm->engine_reason));
+		return vm->engine->probe(e);
+	}
+	for (unsigned i = 0; hv_engine_at(i); i++) {
+		const struct hv_engine_ops *ops = hv_engine_at(i);
+		if (ops == &hv_engine_null || ops->probe(&why) < 0)
+			continue;
+		vm->engine = ops;
+		snprintf(vm->engine_reason, sizeof(vm->engine_reason),
+			 "the first of this version's engines that this host can run");
+		return 0;
+	}
+	return err_set(e, -ENOTSUP, "this host can run none of the engines: %.200s", why.msg);
+}
+
+static gboolean on_loop_ready(gint fd, GIOCondition cond, gpointer data)
+{
+	(void)fd;
+	(void)cond;
+	loop_dispatch(data, 0);
+	return G_SOURCE_CONTINUE;
+}
+
+static int start_loop(struct vm *vm, struct err *e)
+{
+	int r = loop_create(&vm->loop, e);
+
+	if (r < 0)
+		return r;
+	vm->loop_source = g_unix_fd_source_new(loop_fd(vm->loop), G_IO_IN);
+	g_source_set_callback(vm->loop_source, (GSourceFunc)(void *)on_loop_ready, vm->loop, NULL);
+	g_source_attach(vm->loop_source, NULL);
+	return 0;
+}
+
+static int start_serial(struct vm *vm, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < MACHINE_MAX_SERIAL; i++) {
+		g_autofree char *name = g_strdup_printf("serial.%u.output", i);
+		const char *output = vm->cfg.serial[i].output;
+		r = serial_create(vm->loop, name, output ? output : "none", &vm->serial[i], e);
+	}
+	if (r == 0)
+		r = serial_create(vm->loop, "debugcon.output", vm->cfg.debugcon, &vm->debugcon, e);
+	return r;
+}
+
+static int start_machine(struct vm *vm, struct err *e)
+{
+	const struct vm_config *c = &vm->cfg;
+	struct machine_config mc = {
+		.type = c->machine,
+		.engine = vm->engine->name,
+		.cpu_model = c->cpu_model,
+		.n_cpus = c->n_cpus,
+		.ram_bytes = c->memory_bytes,
+		.engine_disable = c->soft_disable,
+		.trace_fd = vm->files.trace_fd,
+		.rtc_local = strcmp(c->clock, "local") == 0,
+		.debug_exit_port = (uint16_t)c->debug_exit,
+		.kernel = c->kernel,
+		.initrd = c->initrd,
+		.append = c->append,
+		.kernel_fd = vm->files.kernel_fd,
+		.initrd_fd = vm->files.initrd_fd,
+		.state_file = c->state,
+		.state_fd = vm->files.state_fd,
+	};
+	struct machine_backends b = { .loop = vm->loop, .debugcon = serial_chr(vm->debugcon) };
+
+	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
+		b.serial[i] = serial_chr(vm->serial[i]);
+	for (unsigned i = 0; i < c->n_disks; i++) {
+		b.disk[i].blk = vm->files.disk[i];
+		b.disk[i].name = c->disk[i].name;
+	}
+	return machine_create(&mc, &b, on_machine_event, vm, &vm->machine, e);
+}
+
+/* Landlock holds for threads that start later, so it comes before the machine's; seccomp is put on
+ * all threads at once and comes last. */
+static int start_sandboxed(struct vm *vm, struct err *e)
+{
+	int r = sandbox_files(vm->claim.root, vm->claim.dir, e);
+
+	if (r == -ENOSYS)
+		log_msg(LOG_LVL_INFO, "sandbox", "%s: files are guarded by seccomp alone", e->msg);
+	else if (r < 0)
+		return r;
+	r = start_machine(vm, e);
+	if (r == 0)
+		r = sandbox_calls(e);
+	return r;
+}
+
+int vm_start(struct vm *vm, struct err *e)
+{
+	int r;
+
+	vm->reason = vm->activity = "";
+	vm->exit_status = -1;
+	vm->main = g_main_loop_new(NULL, FALSE);
+	r = choose_engine(vm, e);
+	if (r == 0)
+		r = vm_files_open(&vm->cfg, &vm->files, e);
+	if (r == 0)
+		r = start_loop(vm, e);
+	if (r == 0)
+		r = start_serial(vm, e);
+	if (r == 0)
+		r = vm_claim_take(&vm->claim, e);
+	if (r == 0)
+		r = control_create(vm, &vm->control, e);
+	if (r == 0 && vm->cfg.gdb)
+		r = gdb_create(vm, &vm->gdb, e);
+	if (r == 0)
+		r = start_sandboxed(vm, e);
+	if (r < 0)
+		return r;
+	vm->started_ns = loop_now_ns();
+	if (vm->gdb && vm->cfg.gdb_wait)
+		set_state(vm, VM_PAUSED, "debugger");
+	else
+		r = vm_resume(vm, "", e);
+	return r;
+}
+
+void vm_finish(struct vm *vm)
+{
+	gdb_destroy(vm->gdb);
+	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
+		if (vm->serial[i])
+			serial_flush(vm->serial[i], 5000);
+	if (vm->debugcon)
+		serial_flush(vm->debugcon, 5000);
+	control_destroy(vm->control);
+	machine_destroy(vm->machine);
+	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
+		serial_destroy(vm->serial[i]);
+	serial_destroy(vm->debugcon);
+	vm_files_close(&vm->files);
+	if (vm->loop_source) {
+		g_source_destroy(vm->loop_source);
+		g_source_unref(vm->loop_source);
+	}
+	loop_destroy(vm->loop);
+	vm_claim_release(&vm->claim);
+	if (vm->main)
+		g_main_loop_unref(vm->main);
+	vm_config_finish(&vm->cfg);
+}

@@ -1,0 +1,66 @@
+/*
+ * The VM that this process runs: its machine with everything on the host's side of it, and the
+ * states it goes through. Loop thread only.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+#include <glib.h>
+#include "vm/claim.h"
+#include "vm/config.h"
+#include "vm/files.h"
+#include "vm/serial.h"
+
+struct control;
+struct gdb;
+
+enum vm_state {
+	VM_STARTING,
+	VM_RUNNING,
+	VM_PAUSED,
+	VM_STOPPING,
+	VM_STOPPED,
+	VM_CRASHED,
+};
+
+struct vm {
+	struct vm_config cfg;
+	struct vm_files files;
+	struct vm_claim claim;
+	GMainLoop *main;
+	struct loop *loop;
+	GSource *loop_source;
+	struct machine *machine;
+	struct serial *serial[MACHINE_MAX_SERIAL];
+	struct serial *debugcon;
+	struct control *control;
+	struct gdb *gdb; /* NULL: no debugger wanted */
+	const struct hv_engine_ops *engine;
+	char engine_reason[256];
+	enum vm_state state;
+	const char *reason;   /* static */
+	const char *activity; /* static */
+	bool sleeping;	      /* the guest is in S3 */
+	bool quitting;
+	int exit_status;
+	char exit_text[256];
+	uint64_t started_ns;
+};
+
+const char *vm_state_name(enum vm_state s);
+/* What clients are told; vm.name, else the claim's. */
+const char *vm_name(const struct vm *vm);
+
+/* Builds everything up to a paused machine, inside the sandbox. On failure vm_finish() is due. */
+int vm_start(struct vm *vm, struct err *e) HV_MUST_CHECK;
+void vm_finish(struct vm *vm); /* a zeroed or half-built one is fine */
+
+/* Both: twice is once. reason: static. */
+int vm_pause(struct vm *vm, const char *reason, struct err *e) HV_MUST_CHECK;
+int vm_resume(struct vm *vm, const char *reason, struct err *e) HV_MUST_CHECK;
+void vm_reset(struct vm *vm);
+void vm_power_button(struct vm *vm);
+/* Pauses for as long as it takes; stop: the VM ends afterwards. */
+int vm_save(struct vm *vm, int fd, bool stop, uint64_t *ret_bytes, struct err *e) HV_MUST_CHECK;
+/* Ends the main loop; the first call counts. text: why, "" if that is plain. */
+void vm_quit(struct vm *vm, enum vm_state state, const char *reason, int status, const char *text);
+#endif

@@ -1,0 +1,175 @@
+/* Sizes, times, near misses and JSON, see protocol.h. */
+#include "protocol/protocol.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The digits s starts with; *ret_rest is what follows. No sign, no space, no overflow. */
+static bool parse_digits(const char *s, uint64_t *ret_v, const char **ret_rest)
+{
+	char *end;
+
+	if (!g_ascii_isdigit(s[0]))
+		return false;
+	errno = 0;
+	*ret_v = g_ascii_strtoull(s, &end, 10);
+	*ret_rest = end;
+	return errno == 0;
+}
+
+bool lodge_parse_size(const char *s, uint64_t *ret_bytes)
+{
+	static const char units[] = "KMGT";
+	const char *rest, *unit;
+	unsigned shift = 0;
+	uint64_t v;
+
+	if (!parse_digits(s, &v, &rest))
+		return false;
+	if (rest[0] != '\0') {
+		unit = strchr(units, g_ascii_toupper(rest[0]));
+		if (!unit || rest[1] != '\0')
+			return false;
+		shift = 10 * (unsigned)(unit - units + 1);
+	}
+	if (v > UINT64_MAX >> shift)
+		return false;
+	*ret_bytes = v << shift;
+	return true;
+}
+
+bool lodge_parse_time(const char *s, uint64_t *ret_ms)
+{
+	static const struct {
+		const char *name;
+		uint64_t ms;
+	} units[] = { { "", 1000 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 } };
+	const char *rest;
+	uint64_t v;
+
+	if (!parse_digits(s, &v, &rest))
+		return false;
+	for (guint i = 0; i < G_N_ELEMENTS(units); i++) {
+		if (strcmp(rest, units[i].name) != 0)
+			continue;
+		if (v > INT32_MAX / units[i].ms)
+			return false;
+		*ret_ms = v * units[i].ms;
+		return true;
+	}
+	return false;
+}
+
+char *lodge_format_size(uint64_t bytes)
+{
+	static const char units[] = "\0KMGT";
+	unsigned i = 0;
+
+	while (bytes != 0 && bytes % 1024 == 0 && i < 4) {
+		bytes /= 1024;
+		i++;
+	}
+	return g_strdup_printf("%" G_GUINT64_FORMAT "%.1s", bytes, units + i);
+}
+
+#define WORD_MAX 64
+
+/* Edits that turn a into b (Levenshtein, one row). */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned row[WORD_MAX + 1];
+	const size_t nb = strlen(b);
+
+	if (nb > WORD_MAX)
+		return UINT_MAX;
+	for (unsigned j = 0; j <= nb; j++)
+		row[j] = j;
+	for (unsigned i = 0; a[i] != '\0'; i++) {
+		unsigned diag = row[0];
+		row[0] = i + 1;
+		for (size_t j = 0; j < nb; j++) {
+			const unsigned change = diag + (a[i] != b[j]);
+			diag = row[j + 1];
+			row[j + 1] = MIN(change, MIN(row[j], row[j + 1]) + 1);
+		}
+	}
+	return row[nb];
+}
+
+const char *lodge_nearest(const char *s, const char *const *words)
+{
+	const size_t len = strlen(s);
+	const char *best = NULL;
+	unsigned best_dist = UINT_MAX;
+
+	if (len > WORD_MAX)
+		return NULL;
+	for (guint i = 0; words[i]; i++) {
+		const unsigned d = distance(s, words[i]);
+		if (d < best_dist) {
+			best_dist = d;
+			best = words[i];
+		}
+	}
+	return best && best_dist <= MAX(2, len / 2) ? best : NULL;
+}
+
+void lodge_json_string(GString *out, const char *s)
+{
+	g_string_append_c(out, '"');
+	for (const char *p = s; *p != '\0'; p++) {
+		const unsigned char c = (unsigned char)*p;
+		if (c == '"' || c == '\\')
+			g_string_append_printf(out, "\\%c", c);
+		else if (c == '\n')
+			g_string_append(out, "\\n");
+		else if (c < 0x20 || c == 0x7f)
+			g_string_append_printf(out, "\\u%04x", c);
+		else
+			g_string_append_c(out, (char)c);
+	}
+	g_string_append_c(out, '"');
+}
+
+static void json_container(GString *out, GVariant *v)
+{
+	const bool dict = g_variant_type_is_subtype_of(g_variant_get_type(v),
+						       G_VARIANT_TYPE_DICTIONARY);
+	const gsize n = g_variant_n_children(v);
+
+	g_string_append_c(out, dict ? '{' : '[');
+	for (gsize i = 0; i < n; i++) {
+		g_autoptr(GVariant) child = g_variant_get_child_value(v, i);
+		if (i > 0)
+			g_string_append_c(out, ',');
+		if (dict) {
+			g_autoptr(GVariant) key = g_variant_get_child_value(child, 0);
+			g_autoptr(GVariant) val = g_variant_get_child_value(child, 1);
+			lodge_json_variant(out, key);
+			g_string_append_c(out, ':');
+			lodge_json_variant(out, val);
+		} else {
+			lodge_json_variant(out, child);
+		}
+	}
+	g_string_append_c(out, dict ? '}' : ']');
+}
+
+void lodge_json_variant(GString *out, GVariant *v)
+{
+	if (g_variant_is_of_type(v, G_VARIANT_TYPE_VARIANT)) {
+		g_autoptr(GVariant) inner = g_variant_get_variant(v);
+		lodge_json_variant(out, inner);
+	} else if (g_variant_is_container(v)) {
+		json_container(out, v);
+	} else if (g_variant_is_of_type(v, G_VARIANT_TYPE_STRING)) {
+		lodge_json_string(out, g_variant_get_string(v, NULL));
+	} else {
+		g_autofree char *text = g_variant_print(v, FALSE);
+		/* GVariant writes a byte as 0x2a, which JSON does not know. */
+		if (g_variant_is_of_type(v, G_VARIANT_TYPE_BYTE))
+			g_string_append_printf(out, "%u", g_variant_get_byte(v));
+		else
+			g_string_append(out, text);
+	}
+}
