@@ -3,6 +3,8 @@
 #include "devmodel/chipset/debugcon.h"
 #include "devmodel/chipset/i8254.h"
 #include "devmodel/chipset/i8259.h"
+#include "devmodel/chipset/ioapic.h"
+#include "devmodel/chipset/lapic.h"
 #include "devmodel/chipset/port92.h"
 #include "devmodel/chipset/post_port.h"
 #include "devmodel/chipset/reset_ctl.h"
@@ -13,6 +15,8 @@
 
 const struct dev_class *const dm_classes[] = {
 	&dm_i8259,
+	&dm_ioapic,
+	&dm_lapic,
 	&dm_i8254,
 	&dm_port92,
 	&dm_reset_ctl,

@@ -61,6 +61,9 @@ struct hv_vcpu {
 	/* any thread */
 	_Atomic uint32_t requests; /* enum hv_request */
 	_Atomic uint8_t sipi_vector;
+	/* x86_state.tsc_offset as it is now: set by the engine whenever the guest writes its TSC or
+	 * the state is set; the local APIC's TSC deadline is computed with it. */
+	_Atomic uint64_t tsc_offset;
 	/* private to cpu/vcpu.c */
 	struct hv_vcpu_thread *thread;
 };

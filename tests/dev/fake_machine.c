@@ -2,14 +2,52 @@
 #include "fake_machine.h"
 #include <string.h>
 
+static void set_intr(void *cpu, bool level)
+{
+	((struct fake_cpu *)cpu)->intr = level;
+}
+
+static void nmi(void *cpu)
+{
+	((struct fake_cpu *)cpu)->n_nmi++;
+}
+
+static void init(void *cpu)
+{
+	((struct fake_cpu *)cpu)->n_init++;
+}
+
+static void sipi(void *cpu, uint8_t vector)
+{
+	((struct fake_cpu *)cpu)->n_sipi++;
+	((struct fake_cpu *)cpu)->sipi_vector = vector;
+}
+
+static uint64_t tsc_to_ns(void *cpu, uint64_t tsc)
+{
+	(void)cpu;
+	return hv_muldiv64(tsc, HV_NS_PER_SEC, FAKE_TSC_HZ);
+}
+
+static const struct lapic_cpu_ops cpu_ops = { set_intr, nmi, init, sipi, tsc_to_ns };
+
 void fake_machine_init(struct fake_machine *m, uint64_t now_ns)
 {
 	fake_env_init(&m->f, now_ns);
+	hv_domain_init(&m->irqchip, "irqchip");
+	lapic_bus_init(&m->bus, &m->irqchip);
+	memset(m->cpu, 0, sizeof(m->cpu));
+	for (unsigned i = 0; i < FAKE_CPUS; i++) {
+		m->bus.cpu[i].ops = &cpu_ops;
+		m->bus.cpu[i].cpu = &m->cpu[i];
+	}
+	fake_env_provide(&m->f, "lapic-bus", &m->bus);
 }
 
 void fake_machine_copy_world(struct fake_machine *to, const struct fake_machine *from)
 {
 	fake_env_copy_world(&to->f, &from->f);
+	memcpy(to->cpu, from->cpu, sizeof(to->cpu));
 }
 
 int fake_machine_create(struct fake_machine *m, const struct dev_class *c, const char *id,
@@ -22,6 +60,11 @@ bool fake_machine_same(const struct fake_machine *a, const struct fake_machine *
 {
 	const struct fake_env *x = &a->f, *y = &b->f;
 
+	for (unsigned i = 0; i < FAKE_CPUS; i++)
+		if (a->cpu[i].intr != b->cpu[i].intr || a->cpu[i].n_nmi != b->cpu[i].n_nmi ||
+		    a->cpu[i].n_init != b->cpu[i].n_init || a->cpu[i].n_sipi != b->cpu[i].n_sipi ||
+		    a->cpu[i].sipi_vector != b->cpu[i].sipi_vector)
+			return false;
 	return memcmp(x->irq, y->irq, sizeof(x->irq)) == 0 && x->n_msi == y->n_msi &&
 	       memcmp(x->msi, y->msi, sizeof(x->msi)) == 0 && x->n_req == y->n_req &&
 	       memcmp(x->req, y->req, sizeof(x->req)) == 0 && x->chr.n_out == y->chr.n_out &&

@@ -5,12 +5,27 @@
  */
 #ifndef TESTS_DEV_FAKE_MACHINE_H
 #define TESTS_DEV_FAKE_MACHINE_H
+#include "devmodel/chipset/lapic.h"
 #include "fake_env.h"
+
+#define FAKE_CPUS 4
+#define FAKE_TSC_HZ 2000000000u
+
+/* What its local APIC told it. */
+struct fake_cpu {
+	bool intr;
+	unsigned n_nmi, n_init, n_sipi;
+	uint8_t sipi_vector;
+};
 
 struct fake_machine {
 	struct fake_env f;
+	struct hv_domain irqchip;
+	struct lapic_bus bus;
+	struct fake_cpu cpu[FAKE_CPUS];
 };
 
+/* Zeroed storage, or used before. The domain needs no finish: it holds no resource. */
 void fake_machine_init(struct fake_machine *m, uint64_t now_ns);
 void fake_machine_copy_world(struct fake_machine *to, const struct fake_machine *from);
 /* dev_create() in m's environment, with the arguments that the class cannot do without. */
