@@ -19,6 +19,12 @@ main:
 	call rt_enter64
 bits 64
 go:
+	mov rax, cr4
+	bts rax, 15
+	FAULTS "CR4 bit 15", VEC_GP, 0, mov cr4, rax
+	mov rax, cr4
+	bts rax, 40
+	FAULTS "CR4 bit 40", VEC_GP, 0, mov cr4, rax
 	mov rax, cr0
 	btr rax, 0
 	FAULTS "PE cleared with PG", VEC_GP, 0, mov cr0, rax

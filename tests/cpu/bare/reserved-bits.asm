@@ -75,12 +75,6 @@ go:
 	bts rax, 29
 	btr rax, 30
 	FAULTS "NW without CD", VEC_GP, 0, mov cr0, rax
-	mov rax, cr4
-	bts rax, 15
-	FAULTS "CR4 bit 15", VEC_GP, 0, mov cr4, rax
-	mov rax, cr4
-	bts rax, 40
-	FAULTS "CR4 bit 40", VEC_GP, 0, mov cr4, rax
 	mov eax, 16
 	FAULTS "CR8 above 15", VEC_GP, 0, mov cr8, rax
 	mov eax, 15
