@@ -63,6 +63,7 @@ struct insn {
 	uint8_t mem_size;     /* bytes of the memory operand (0: none or variable) */
 	uint8_t cc;           /* condition code, shift count, or other small constant of the group */
 	const void *priv;     /* of the group: a native stub (fpu.c), else NULL */
+	uint64_t aux;         /* of the group, too */
 };
 _Static_assert(sizeof(struct insn) == 64, "one cache line");
 

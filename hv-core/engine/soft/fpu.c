@@ -1,0 +1,171 @@
+/*
+ * Where the guest's x87, MMX, SSE and AVX registers are: in the host's own (live) or in
+ * x86_state.xsave (parked); and the SIGFPE that an unmasked exception of a guest instruction
+ * raises, which becomes the stub's result.
+ *
+ * XSAVE and XRSTOR with the mask of all three components move them. The instruction and data
+ * pointers of the x87 are the host's stubs' and bounce buffers': they are stored as zeros, which is
+ * a known deviation, and so is FOP.
+ */
+#include "engine/soft/fpu.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+static uint32_t host_mxcsr;
+static uint16_t host_fcw;
+static uint64_t host_xstate; /* FPU_XSTATE as far as the host has it */
+
+/* Which stubs the thread may run. */
+static __thread uintptr_t stub_lo, stub_hi;
+
+__attribute__((no_sanitize("address", "thread"))) void soft_fpu_load_slow(struct soft_vcpu *v)
+{
+	struct fpu_image *a = &v->fpu->area;
+
+	memcpy(a, v->s.xsave, sizeof(*a));
+	/* What XRSTOR refuses may come out of a state file; it was checked there, but a fault here
+	 * would be the process' end. */
+	a->mxcsr &= FPU_MXCSR_MASK;
+	a->xstate_bv &= host_xstate;
+	a->xcomp_bv = 0;
+	memset(a->reserved1, 0, sizeof(a->reserved1));
+	__asm__ volatile("xrstor64 %0" : : "m"(*a), "a"((uint32_t)host_xstate), "d"(0) : "memory");
+	v->fpu_live = true;
+}
+
+__attribute__((no_sanitize("address", "thread"))) void soft_fpu_park_slow(struct soft_vcpu *v)
+{
+	struct fpu_image *a = &v->fpu->area;
+
+	__asm__ volatile("xsave64 %0\n\t"
+			 "fninit\n\t"
+			 "fldcw %1\n\t"
+			 "ldmxcsr %2"
+			 : "+m"(*a)
+			 : "m"(host_fcw), "m"(host_mxcsr), "a"((uint32_t)host_xstate), "d"(0)
+			 : "memory");
+	if (host_xstate & FPU_AVX)
+		__asm__ volatile("vzeroupper" : : : "memory");
+	v->fpu_live = false;
+	a->fop = 0;
+	a->fip = 0;
+	a->fdp = 0;
+	a->mxcsr_mask = FPU_MXCSR_MASK;
+	memcpy(v->s.xsave, a, sizeof(*a));
+}
+
+struct fpu_image *soft_fpu_image(struct soft_vcpu *v)
+{
+	struct fpu_image *m = (struct fpu_image *)(void *)v->s.xsave;
+
+	soft_fpu_park(v);
+	if (!(m->xstate_bv & FPU_X87)) {
+		memset(m, 0, 24);
+		memset(m->st, 0, sizeof(m->st));
+		m->fcw = 0x37f;
+	}
+	if (!(m->xstate_bv & FPU_SSE))
+		memset(m->xmm, 0, sizeof(m->xmm));
+	if (!(m->xstate_bv & FPU_AVX))
+		memset(m->ymmh, 0, sizeof(m->ymmh));
+	return m;
+}
+
+void soft_fpu_state_changed(struct soft_vcpu *v)
+{
+	if (!v->fpu_live)
+		return;
+	__asm__ volatile("fninit\n\tfldcw %0\n\tldmxcsr %1" : : "m"(host_fcw), "m"(host_mxcsr));
+	v->fpu_live = false;
+}
+
+/* ---- faults of stubs ---- */
+
+static void on_sigfpe(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	greg_t *r = uc->uc_mcontext.gregs;
+	uintptr_t pc = (uintptr_t)r[REG_RIP];
+
+	(void)info;
+	if (pc >= stub_lo && pc < stub_hi) {
+		r[REG_RAX] = r[REG_TRAPNO];
+		r[REG_RIP] = (greg_t)stub_lo; /* a RET */
+		return;
+	}
+	/* Our own bug: let it happen again without a handler. */
+	signal(sig, SIG_DFL);
+}
+
+static int install_handler(struct err *e)
+{
+	struct sigaction sa = { .sa_sigaction = on_sigfpe, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
+	sigemptyset(&sa.sa_mask);
+	if (sigaction(SIGFPE, &sa, NULL) < 0)
+		return err_set(e, -errno, "cannot catch SIGFPE: %s", strerror(errno));
+	return 0;
+}
+
+static int host_probe(struct err *e)
+{
+	uint32_t a, b = 0, c = 0, d;
+
+	__asm__ volatile("cpuid" : "=a"(a), "+b"(b), "+c"(c), "=d"(d) : "0"(1));
+	if (!(c & 1u << 27))
+		return err_set(e, -ENOTSUP, "this host's CPU or kernel has no XSAVE");
+	__asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+	host_xstate = a & FPU_XSTATE;
+	__asm__ volatile("fnstcw %0\n\tstmxcsr %1" : "=m"(host_fcw), "=m"(host_mxcsr));
+	host_mxcsr &= ~0x3fu;
+	return 0;
+}
+
+int soft_fpu_create(struct soft_vcpu *v, struct err *e)
+{
+	size_t bytes = hv_align_up(getauxval(AT_MINSIGSTKSZ) + HV_KIB(64), HV_PAGE_SIZE);
+	int r = host_probe(e);
+
+	if (r < 0)
+		return r;
+	v->fpu = aligned_alloc(64, hv_align_up(sizeof(*v->fpu), 64));
+	if (v->fpu == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	memset(v->fpu, 0, sizeof(*v->fpu));
+	v->fpu->alt_stack = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (v->fpu->alt_stack == MAP_FAILED) {
+		v->fpu->alt_stack = NULL;
+		soft_fpu_destroy(v);
+		return err_set(e, -ENOMEM, "no memory for a signal stack");
+	}
+	v->fpu->alt_stack_bytes = bytes;
+	v->fpu_live = false;
+	r = soft_stubs_attach(v, e);
+	if (r < 0)
+		soft_fpu_destroy(v);
+	return r;
+}
+
+void soft_fpu_destroy(struct soft_vcpu *v)
+{
+	if (v->fpu == NULL)
+		return;
+	if (v->fpu->alt_stack != NULL)
+		munmap(v->fpu->alt_stack, v->fpu->alt_stack_bytes);
+	free(v->fpu);
+	v->fpu = NULL;
+}
+
+int soft_fpu_thread_start(struct soft_vcpu *v, struct err *e)
+{
+	stack_t ss = { .ss_sp = v->fpu->alt_stack, .ss_size = v->fpu->alt_stack_bytes };
+
+	soft_stubs_range(v->vm, &stub_lo, &stub_hi);
+	if (sigaltstack(&ss, NULL) < 0)
+		return err_set(e, -errno, "sigaltstack: %s", strerror(errno));
+	return install_handler(e);
+}
