@@ -137,9 +137,12 @@ struct soft_event {
 struct soft_sys {
 	uint64_t dr6_pending; /* bits of a #DB trap that is due before the next instruction */
 	uint64_t watch_addr;  /* the debugger's watchpoint that was hit */
+	uint32_t msrs_logged[16]; /* unknown ones that have had their line in the log */
+	unsigned n_msrs_logged;
 	bool watch_hit;
 	bool tf_start;        /* TF when the current instruction began */
 	bool shadow_start;    /* the same for the interrupt shadows */
+	struct insn here;     /* v->cur while a task switch is in its new task: ip is s.rip */
 };
 
 struct soft_vcpu {
