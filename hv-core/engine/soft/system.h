@@ -164,7 +164,7 @@ bool sys_bad_long(const struct soft_vcpu *v, const struct sys_desc *cs);
 /* Code segment 64-bit in this machine state? */
 bool sys_code64(const struct soft_vcpu *v, const struct sys_desc *cs);
 
-/* ---- stacks that are not (yet) SS:RSP (stack.c) ---- */
+/* ---- stacks that are not (yet) SS:RSP (sys_stack.c) ---- */
 
 struct sys_stack {
 	struct x86_seg_state ss;
