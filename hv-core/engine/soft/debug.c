@@ -47,8 +47,9 @@ uint32_t soft_slow_reasons(const struct soft_vcpu *v)
 		slow |= SOFT_SLOW_RF;
 	if (v->s.dr7 & 0xff)
 		slow |= SOFT_SLOW_BREAK;
-	/* A trap that is due is looked at by the same poll. */
-	if (v->s.sti_shadow || v->s.movss_shadow || v->sys.dr6_pending != 0)
+	/* A trap that is due, and the end of a HLT, are looked at by the same poll. */
+	if (v->s.sti_shadow || v->s.movss_shadow || v->sys.dr6_pending != 0 ||
+	    v->s.mp_state == X86_MP_HALTED)
 		slow |= SOFT_SLOW_SHADOW;
 	if (v->debug.single_step || v->debug.n_breaks != 0 || v->debug.n_watches != 0)
 		slow |= SOFT_SLOW_GDB;

@@ -281,10 +281,9 @@ void soft_deliver(struct soft_vcpu *v)
 		soft_exit(v, HV_EXIT_SHUTDOWN);
 		return;
 	}
-	if (ev.kind == 0)
-		v->stats.exceptions++;
-	else
+	if (ev.kind != 0)
 		v->stats.interrupts++;
+	v->s.mp_state = X86_MP_RUNNING;
 	v->delivering = ev;
 	/* A software interrupt that was pending in a loaded state is as good as in its instruction.
 	 */

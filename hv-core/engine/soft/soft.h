@@ -142,7 +142,6 @@ struct soft_sys {
 	bool watch_hit;
 	bool tf_start;        /* TF when the current instruction began */
 	bool shadow_start;    /* the same for the interrupt shadows */
-	struct insn here;     /* v->cur while a task switch is in its new task: ip is s.rip */
 };
 
 struct soft_vcpu {
@@ -233,7 +232,8 @@ _Noreturn void soft_raise_db(struct soft_vcpu *v, uint64_t dr6_bits); /* fault-l
 
 /*
  * RIP: an INSN_END function sets s.rip itself, whatever it was before. A raise outside of delivery
- * puts s.rip back to v->cur->ip; a raise while v->is_delivering leaves s.rip alone.
+ * puts s.rip back to v->cur->ip; a raise while v->is_delivering, or with v->cur NULL, leaves s.rip
+ * alone.
  */
 
 /* After any change of CS, SS, CR0, CR3, CR4, EFER, CPL, RFLAGS.{VM,TF,AC,RF}, segment bases and

@@ -29,7 +29,7 @@ static void hlt(struct soft_vcpu *v, const struct insn *i)
 	sys_done(v, i);
 	v->s.sti_shadow = 0;
 	v->s.movss_shadow = 0;
-	v->stats.hlt++;
+	v->s.mp_state = X86_MP_HALTED;
 	soft_mode_changed(v);
 	soft_exit(v, HV_EXIT_HLT);
 }

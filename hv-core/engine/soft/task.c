@@ -210,8 +210,7 @@ void sys_task_switch(struct soft_vcpu *v, uint16_t sel, struct sys_desc *d, enum
 
 	prepare(v, sel, d, by, &t);
 	commit(v, sel, d, by, (uint32_t)next_ip, &t);
-	v->sys.here = (struct insn){ .ip = t.eip };
-	v->cur = &v->sys.here;
+	v->cur = NULL; /* raises from here on leave RIP as it is: they are the new task's */
 	load_registers(v, &t, is32);
 	soft_mode_changed(v);
 	if (is32)
