@@ -5,6 +5,7 @@
 #include "devmodel/chipset/i8259.h"
 #include "devmodel/chipset/ioapic.h"
 #include "devmodel/chipset/lapic.h"
+#include "devmodel/chipset/mc146818.h"
 #include "devmodel/chipset/ns16550.h"
 #include "devmodel/chipset/port92.h"
 #include "devmodel/chipset/post_port.h"
@@ -19,6 +20,7 @@ const struct dev_class *const dm_classes[] = {
 	&dm_ioapic,
 	&dm_lapic,
 	&dm_i8254,
+	&dm_mc146818,
 	&dm_ns16550,
 	&dm_port92,
 	&dm_reset_ctl,
