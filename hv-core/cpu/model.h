@@ -38,6 +38,8 @@ struct cpu_model {
 	uint64_t xcr0_mask;      /* bits a guest may set in XCR0 */
 	uint32_t phys_bits, virt_bits;
 	bool amd;                /* vendor family of the host: decides vendor-dependent behaviour */
+	/* MSRs that go with the leaves: IA32_ARCH_CAPABILITIES, and what may be set in SPEC_CTRL */
+	uint64_t arch_capabilities, spec_ctrl_mask;
 	uint32_t n_leaves;
 	struct cpu_leaf leaves[CPU_MODEL_MAX_LEAVES];
 };
@@ -46,6 +48,9 @@ static inline bool cpu_model_has(const struct cpu_model *m, enum cpu_feature f)
 {
 	return m->features[f / 64] >> (f % 64) & 1;
 }
+
+/* The local APIC's timer counts at this rate: leaf 0x15's crystal, the hypervisor's bus frequency. */
+#define CPU_APIC_HZ 1000000000u
 
 /* Fills *ret_model. -EINVAL: no such name (the message lists them); -ENOTSUP: this host lacks a
  * feature the model promises (the message names it). n_cpus: for the topology leaves. */
