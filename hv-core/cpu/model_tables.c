@@ -1,8 +1,8 @@
 /*
  * The features that models are made of: one row a CPUID bit (Intel SDM vol. 2, CPUID; AMD APM vol.
  * 3 appendix E). A feature without a row is hidden whatever the host has: VMX, SVM, AVX-512, AMX,
- * PKU, CET, LA57, TSX, MPX, PMU, WAITPKG, XSAVES, MOVDIR64B, ENQCMD, MONITOR, RDPRU, SGX, PT and
- * others.
+ * PKU, CET, LA57, TSX, MPX, PMU, WAITPKG, XSAVES, MOVDIR64B, ENQCMD, MONITOR, RDPRU, SGX, PT, VME
+ * and others.
  */
 #include "cpu/model_int.h"
 #include <stddef.h>
@@ -17,7 +17,6 @@
 
 const struct feature_row cpu_feature_rows[] = {
 	ROW(FPU, 1_EDX, 0, V2),
-	ROW(VME, 1_EDX, 1, V2 | EM),
 	ROW(TSC, 1_EDX, 4, V2 | EM),
 	ROW(MSR, 1_EDX, 5, V2 | EM),
 	ROW(CX8, 1_EDX, 8, V2),

@@ -296,40 +296,17 @@ static bool read_feature_control(struct soft_vcpu *v, uint32_t msr, unsigned n, 
 	return true;
 }
 
-/*
- * Not affected by any of the known speculation faults, so that guests leave their mitigations off:
- * the engine executes nothing of the guest's speculatively with the guest's own predictors.
- */
 static bool read_arch_caps(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t *ret)
 {
-	static const uint8_t bits[] = {
-		0,  /* RDCL_NO */
-		1,  /* IBRS_ALL */
-		3,  /* SKIP_L1DFL_VMENTRY */
-		4,  /* SSB_NO */
-		5,  /* MDS_NO */
-		6,  /* PSCHANGE_MC_NO */
-		8,  /* TAA_NO */
-		13, /* SBDR_SSDP_NO */
-		14, /* FBSDP_NO */
-		15, /* PSDP_NO */
-		20, /* BHI_NO */
-		24, /* PBRSB_NO */
-		26, /* GDS_NO */
-		27, /* RFDS_NO */
-	};
-
-	(void)v, (void)msr, (void)n;
-	*ret = 0;
-	for (unsigned b = 0; b < HV_ARRAY_LEN(bits); b++)
-		*ret |= 1ull << bits[b];
+	(void)msr, (void)n;
+	*ret = sys_model(v)->arch_capabilities;
 	return true;
 }
 
 static bool write_spec_ctrl(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t x)
 {
 	(void)msr, (void)n;
-	if (x & ~7ull) /* IBRS, STIBP, SSBD */
+	if (x & ~(uint64_t)sys_model(v)->spec_ctrl_mask)
 		return false;
 	v->s.spec_ctrl = x;
 	return true;
