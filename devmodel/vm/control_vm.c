@@ -200,7 +200,7 @@ static int take_handle(GDBusMethodInvocation *inv, gint32 handle, int *ret_fd, s
 static void call_save(struct vm *vm, GVariant *args, GDBusMethodInvocation *inv)
 {
 	g_autoptr(GVariant) options = NULL;
-	gboolean stop = FALSE;
+	gboolean stay = FALSE;
 	uint64_t bytes = 0;
 	auto_close int fd = -1;
 	gint32 handle;
@@ -208,10 +208,10 @@ static void call_save(struct vm *vm, GVariant *args, GDBusMethodInvocation *inv)
 	int r;
 
 	g_variant_get(args, "(h@a{sv})", &handle, &options);
-	g_variant_lookup(options, "stop", "b", &stop);
+	g_variant_lookup(options, "pause", "b", &stay);
 	r = take_handle(inv, handle, &fd, &e);
 	if (r == 0)
-		r = vm_save(vm, fd, stop, &bytes, &e);
+		r = vm_save(vm, fd, stay, &bytes, &e);
 	if (r < 0)
 		control_fail(inv, &e);
 	else

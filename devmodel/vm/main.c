@@ -3,6 +3,8 @@
  *
  *   lodge-vm [--ready-fd N] KEY=VALUE...   runs it; ends with the guest's status (protocol.h)
  *   lodge-vm --describe                    prints all settings and devices as JSON
+ *   lodge-vm --settings [KEY]              prints the settings as text
+ *   lodge-vm --probe, --probe-json         prints what this host can run
  *
  * `lodge run` starts it with standard input and output being the stream of the serial port that
  * goes to "-". On the ready descriptor it says "made PATH" of each file that it made, so that these
@@ -20,6 +22,7 @@
 #include "base/log.h"
 #include "protocol/protocol.h"
 #include "vm/control_int.h"
+#include "vm/probe.h"
 #include "vm/vm.h"
 
 static int complain(const struct err *e)
@@ -30,12 +33,25 @@ static int complain(const struct err *e)
 	return code == LODGE_ERROR_FAILED ? LODGE_EXIT_FAILED : code;
 }
 
-static void print_describe(void)
+/* The options that run no VM. true: done, with *ret_status to end with. */
+static bool only_tell(int argc, char **argv, int *ret_status)
 {
-	char *text = vm_config_describe();
+	const char *word = argc > 1 ? argv[1] : "";
+	struct err e;
 
-	fputs(text, stdout);
-	g_free(text);
+	*ret_status = 0;
+	if (strcmp(word, "--describe") == 0) {
+		g_autofree char *text = vm_config_describe();
+		fputs(text, stdout);
+	} else if (strcmp(word, "--settings") == 0) {
+		if (vm_print_settings(argc > 2 ? argv[2] : NULL, &e) < 0)
+			*ret_status = complain(&e);
+	} else if (strcmp(word, "--probe") == 0 || strcmp(word, "--probe-json") == 0) {
+		*ret_status = vm_probe(word[7] != '\0');
+	} else {
+		return false;
+	}
+	return true;
 }
 
 static gboolean on_signal(gint fd, GIOCondition cond, gpointer data)
@@ -46,6 +62,15 @@ static gboolean on_signal(gint fd, GIOCondition cond, gpointer data)
 	if (read(fd, &info, sizeof(info)) == sizeof(info))
 		vm_quit(data, VM_STOPPED, "user", LODGE_EXIT_FAILED, "it was ended by a signal");
 	return G_SOURCE_CONTINUE;
+}
+
+/* Nobody reads the ready descriptor any more: who started the VM in its foreground is gone. */
+static gboolean on_parent_gone(gint fd, GIOCondition cond, gpointer data)
+{
+	(void)fd;
+	(void)cond;
+	vm_quit(data, VM_STOPPED, "user", LODGE_EXIT_FAILED, "the program that ran it is gone");
+	return G_SOURCE_REMOVE;
 }
 
 /* By descriptor: blocked in every thread, so that nothing of ours is interrupted. */
@@ -123,7 +148,7 @@ static int run(struct vm *vm, int ready_fd, struct err *e)
 		return complain(e);
 	if (ready_fd >= 0) {
 		dprintf(ready_fd, "ready %s\n", vm->claim.name);
-		close(ready_fd);
+		g_unix_fd_add(ready_fd, G_IO_ERR | G_IO_HUP, on_parent_gone, vm);
 	}
 	if (!vm->quitting)
 		g_main_loop_run(vm->main);
@@ -142,10 +167,8 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int ready_fd, status;
 
-	if (argc == 2 && strcmp(argv[1], "--describe") == 0) {
-		print_describe();
-		return 0;
-	}
+	if (only_tell(argc, argv, &status))
+		return status;
 	/* No plug-ins into this process, and the time zone before the files are out of reach. */
 	g_setenv("GIO_USE_VFS", "local", TRUE);
 	g_setenv("GIO_MODULE_DIR", "/nonexistent", TRUE);

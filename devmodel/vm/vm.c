@@ -119,7 +119,7 @@ static int check_savable(struct vm *vm, struct err *e)
 	return 0;
 }
 
-int vm_save(struct vm *vm, int fd, bool stop, uint64_t *ret_bytes, struct err *e)
+int vm_save(struct vm *vm, int fd, bool stay, uint64_t *ret_bytes, struct err *e)
 {
 	const bool was_running = machine_running(vm->machine);
 	struct err again;
@@ -137,8 +137,8 @@ int vm_save(struct vm *vm, int fd, bool stop, uint64_t *ret_bytes, struct err *e
 	vm->activity = "";
 	if (r == 0 && fstat(fd, &st) == 0)
 		*ret_bytes = (uint64_t)st.st_size;
-	if (r == 0 && stop)
-		vm_quit(vm, VM_STOPPED, "user", 0, "");
+	if (r == 0 && stay)
+		set_state(vm, VM_PAUSED, "user");
 	else if (was_running && machine_run(vm->machine, &again) < 0)
 		vm_quit(vm, VM_CRASHED, "error", LODGE_EXIT_FAILED, again.msg);
 	return r;

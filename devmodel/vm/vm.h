@@ -59,8 +59,8 @@ int vm_pause(struct vm *vm, const char *reason, struct err *e) HV_MUST_CHECK;
 int vm_resume(struct vm *vm, const char *reason, struct err *e) HV_MUST_CHECK;
 void vm_reset(struct vm *vm);
 void vm_power_button(struct vm *vm);
-/* Pauses for as long as it takes; stop: the VM ends afterwards. */
-int vm_save(struct vm *vm, int fd, bool stop, uint64_t *ret_bytes, struct err *e) HV_MUST_CHECK;
+/* Pauses for as long as it takes, and stay: afterwards, too. */
+int vm_save(struct vm *vm, int fd, bool stay, uint64_t *ret_bytes, struct err *e) HV_MUST_CHECK;
 /* Ends the main loop; the first call counts. text: why, "" if that is plain. */
 void vm_quit(struct vm *vm, enum vm_state state, const char *reason, int status, const char *text);
 #endif

@@ -1,0 +1,84 @@
+/*
+ * The program lodge: one table of commands and one of options drive the parser, the help and the
+ * completion. Results go to standard output, talk to standard error; the exit code is that of the
+ * error (protocol.h).
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+#include <gio/gio.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Which commands an option belongs to. */
+enum cli_set {
+	CLI_ALL = 1 << 0,
+	CLI_RUN = 1 << 1,
+	CLI_LIST = 1 << 2,
+	CLI_SHOW = 1 << 3,
+	CLI_STOP = 1 << 4,
+	CLI_SAVE = 1 << 5,
+	CLI_STATS = 1 << 6,
+	CLI_SERIAL = 1 << 7,
+};
+
+struct cli_option {
+	const char *name;  /* "--cpus" */
+	const char *value; /* what its value is called; NULL: it has none */
+	const char *key;   /* the setting it stands for; NULL: the command asks cli_has() */
+	unsigned sets;	   /* enum cli_set */
+	const char *help;
+};
+
+struct cli {
+	const struct cli_command *command;
+	GPtrArray *args;     /* of char *, borrowed from argv */
+	GPtrArray *settings; /* of "KEY=VALUE", owned: from --set and from options with a key */
+	GHashTable *given;   /* option name to its last value, "" without one; all borrowed */
+	unsigned n_disks;    /* --disk so far */
+	bool json, quiet, verbose;
+	uint64_t timeout_ms; /* 0: none given */
+};
+
+struct cli_command {
+	const char *name, *args; /* "VM FILE" as in the help */
+	int min_args, max_args;
+	unsigned set; /* the command's own options */
+	const char *help;
+	/* Returns the exit code; error is set, printed by the caller, where it is not 0 by itself.
+	 */
+	int (*run)(struct cli *c, GError **error);
+};
+
+extern const struct cli_command cli_commands[]; /* ends with a NULL name */
+extern const struct cli_option cli_options[];	/* same */
+
+/* Fills c (zeroed) from the arguments after the command's name. */
+bool cli_parse(struct cli *c, int argc, char **argv, GError **error);
+void cli_finish(struct cli *c);
+bool cli_has(const struct cli *c, const char *option);
+const char *cli_value(const struct cli *c, const char *option); /* NULL: not given */
+const char *cli_arg(const struct cli *c, unsigned i);		/* NULL past the last */
+/* "NAME" of all commands, NULL-ended; freed with g_free(). */
+const char **cli_command_names(void);
+/* Sets a usage error and returns its code. */
+int cli_bad(GError **error, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+/* The code of an error that was set. */
+int cli_code(GError **error);
+/* A line of talk; nothing under -q. */
+void cli_say(const struct cli *c, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+/* One per command. */
+int cmd_run(struct cli *c, GError **error);
+int cmd_save(struct cli *c, GError **error);
+int cmd_list(struct cli *c, GError **error);
+int cmd_show(struct cli *c, GError **error);
+int cmd_stats(struct cli *c, GError **error);
+int cmd_call(struct cli *c, GError **error); /* pause resume reset kill */
+int cmd_stop(struct cli *c, GError **error);
+int cmd_wait(struct cli *c, GError **error);
+int cmd_serial(struct cli *c, GError **error);
+int cmd_doctor(struct cli *c, GError **error);
+int cmd_help(struct cli *c, GError **error);
+int cmd_completion(struct cli *c, GError **error);
+int cmd_version(struct cli *c, GError **error);
+#endif

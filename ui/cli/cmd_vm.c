@@ -1,0 +1,189 @@
+/* lodge pause, resume, reset, kill, nmi, stop, wait, save: what is done to a running VM. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "cli/cli.h"
+#include "client/client.h"
+#include "protocol/protocol.h"
+
+#define CALL_TIMEOUT_MS 30000
+#define STOP_TIMEOUT_MS 60000
+
+/* For each VM in turn; the first that fails ends it. */
+static int for_each(struct cli *c, bool (*fn)(struct cli *c, struct ui_vm *vm, GError **error),
+		    GError **error)
+{
+	for (guint i = 0; i < c->args->len; i++) {
+		auto_vm struct ui_vm *vm = ui_vm_connect(cli_arg(c, i), error);
+		if (!vm || !fn(c, vm, error))
+			return cli_code(error);
+	}
+	return 0;
+}
+
+static bool kill_and_wait(struct ui_vm *vm, uint64_t timeout_ms, GError **error)
+{
+	g_autoptr(GVariant)
+		r = ui_vm_call(vm, LODGE_IFACE_VM, "Kill", NULL, CALL_TIMEOUT_MS, error);
+
+	return r && ui_vm_wait_state(vm, "stopped", timeout_ms, error);
+}
+
+static bool call_one(struct cli *c, struct ui_vm *vm, GError **error)
+{
+	static const struct {
+		const char *command, *method;
+	} methods[] = {
+		{ "pause", "Pause" },
+		{ "resume", "Resume" },
+		{ "reset", "Reset" },
+		{ "nmi", "Nmi" },
+	};
+	g_autoptr(GVariant) r = NULL;
+
+	if (strcmp(c->command->name, "kill") == 0)
+		return kill_and_wait(vm, c->timeout_ms ? c->timeout_ms : CALL_TIMEOUT_MS, error);
+	for (guint i = 0; i < G_N_ELEMENTS(methods); i++)
+		if (strcmp(c->command->name, methods[i].command) == 0)
+			r = ui_vm_call(vm, LODGE_IFACE_VM, methods[i].method, NULL,
+				       c->timeout_ms ? (int)c->timeout_ms : CALL_TIMEOUT_MS, error);
+	return r != NULL;
+}
+
+int cmd_call(struct cli *c, GError **error)
+{
+	return for_each(c, call_one, error);
+}
+
+static bool stop_one(struct cli *c, struct ui_vm *vm, GError **error)
+{
+	const uint64_t time = c->timeout_ms ? c->timeout_ms : STOP_TIMEOUT_MS;
+	g_autoptr(GVariant)
+		r = ui_vm_call(vm, LODGE_IFACE_VM, "Stop", NULL, CALL_TIMEOUT_MS, error);
+	g_autoptr(GError) late = NULL;
+
+	if (!r)
+		return false;
+	if (ui_vm_wait_state(vm, "stopped", time, &late))
+		return true;
+	if (cli_has(c, "--kill"))
+		return kill_and_wait(vm, CALL_TIMEOUT_MS, error);
+	g_set_error(error, LODGE_ERROR, late->code,
+		    "VM \"%s\" did not react to its power button within the time (lodge kill %s)",
+		    ui_vm_name(vm), ui_vm_name(vm));
+	return false;
+}
+
+int cmd_stop(struct cli *c, GError **error)
+{
+	return for_each(c, stop_one, error);
+}
+
+int cmd_wait(struct cli *c, GError **error)
+{
+	static const char *const states[] = { "running", "paused", "stopped", NULL };
+	const char *what = cli_arg(c, 1);
+	const bool serial = g_str_has_prefix(what, "serial=");
+	auto_vm struct ui_vm *vm = NULL;
+	bool good;
+
+	if (!serial && !g_strv_contains(states, what))
+		return cli_bad(error, "wait for running, paused, stopped or serial=TEXT, not '%s'",
+			       what);
+	vm = ui_vm_connect(cli_arg(c, 0), error);
+	if (!vm)
+		return cli_code(error);
+	if (serial)
+		good = ui_vm_wait_serial(vm, 0, what + strlen("serial="), c->timeout_ms, error);
+	else
+		good = ui_vm_wait_state(vm, what, c->timeout_ms, error);
+	return good ? 0 : cli_code(error);
+}
+
+/* ---- save ---- */
+
+static int io_error(GError **error, const char *what, const char *path)
+{
+	const int err = errno;
+
+	g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err), "cannot %s '%s': %s",
+		    what, path, g_strerror(err));
+	return cli_code(error);
+}
+
+/* A file without a name in the folder of path, so that nothing is left if this program dies. */
+static int open_unnamed(const char *path)
+{
+	g_autofree char *dir = g_path_get_dirname(path);
+
+	return open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+/* Gives the complete and synced file its name, replacing what had it before, in one step. */
+static int publish(int fd, const char *path, GError **error)
+{
+	g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", fd);
+	g_autofree char *temp = g_strdup_printf("%s.%08x.tmp", path, g_random_int());
+	g_autofree char *dir = g_path_get_dirname(path);
+	int dir_fd;
+
+	if (fsync(fd) < 0)
+		return io_error(error, "write", path);
+	if (linkat(AT_FDCWD, self, AT_FDCWD, temp, AT_SYMLINK_FOLLOW) < 0)
+		return io_error(error, "make", temp);
+	if (rename(temp, path) < 0) {
+		const int code = io_error(error, "make", path);
+		unlink(temp);
+		return code;
+	}
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd >= 0) {
+		fsync(dir_fd);
+		close(dir_fd);
+	}
+	return 0;
+}
+
+/* --stop: the VM ends if its state is safe, else it goes on. */
+static bool finish_stop(struct ui_vm *vm, int code, GError **error)
+{
+	g_autoptr(GVariant) r = NULL;
+
+	if (code == 0)
+		return kill_and_wait(vm, CALL_TIMEOUT_MS, error);
+	r = ui_vm_call(vm, LODGE_IFACE_VM, "Resume", NULL, CALL_TIMEOUT_MS, NULL);
+	return true;
+}
+
+int cmd_save(struct cli *c, GError **error)
+{
+	const char *path = cli_arg(c, 1);
+	auto_vm struct ui_vm *vm = ui_vm_connect(cli_arg(c, 0), error);
+	g_autoptr(GUnixFDList) fds = NULL;
+	g_autoptr(GVariant) r = NULL;
+	GVariantBuilder options;
+	guint64 bytes = 0;
+	int fd, code = 0;
+
+	if (!vm)
+		return cli_code(error);
+	fd = open_unnamed(path);
+	if (fd < 0)
+		return io_error(error, "make", path);
+	fds = g_unix_fd_list_new_from_array(&fd, 1); /* owns it */
+	g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
+	g_variant_builder_add(&options, "{sv}", "pause",
+			      g_variant_new_boolean(cli_has(c, "--stop")));
+	r = ui_vm_call_fds(vm, LODGE_IFACE_VM, "Save", g_variant_new("(ha{sv})", 0, &options), fds,
+			   NULL, c->timeout_ms ? (int)c->timeout_ms : -1, error);
+	if (r)
+		g_variant_get(r, "(t)", &bytes);
+	code = r ? publish(fd, path, error) : cli_code(error);
+	if (r && cli_has(c, "--stop") && !finish_stop(vm, code, error))
+		code = cli_code(error);
+	if (code == 0 && c->json)
+		g_print("{\"file-bytes\":%" G_GUINT64_FORMAT "}\n", bytes);
+	return code;
+}

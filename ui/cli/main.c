@@ -1,0 +1,108 @@
+/* lodge: the command line, see cli.h. */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "client/client.h"
+#include "protocol/protocol.h"
+
+/* A message's last words in brackets are what to do about it. */
+static void print_json_error(const GError *e, int code)
+{
+	g_autoptr(GString) out = g_string_new("{\"error\":{\"code\":");
+	const char *hint = strrchr(e->message, '(');
+	const size_t len = strlen(e->message);
+	g_autofree char *text = NULL;
+
+	lodge_json_string(out, lodge_error_name(code));
+	g_string_append(out, ",\"message\":");
+	lodge_json_string(out, e->message);
+	g_string_append(out, ",\"hint\":");
+	if (hint && e->message[len - 1] == ')') {
+		text = g_strndup(hint + 1, (size_t)(e->message + len - hint) - 2);
+		lodge_json_string(out, text);
+	} else {
+		g_string_append(out, "null");
+	}
+	g_printerr("%s}}\n", out->str);
+}
+
+static const struct cli_command *find_command(const char *name, GError **error)
+{
+	g_autofree const char **names = cli_command_names();
+	const char *near;
+
+	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++)
+		if (strcmp(cmd->name, name) == 0)
+			return cmd;
+	near = lodge_nearest(name, names);
+	cli_bad(error, "there is no command '%s'%s%s (lodge help)", name,
+		near ? "; the nearest is " : "", near ? near : "");
+	return NULL;
+}
+
+/* Without a command: what runs, and what to type next. */
+static int bare(void)
+{
+	g_autoptr(GPtrArray) names = ui_vm_names(NULL);
+
+	if (names && names->len > 0) {
+		struct cli c = { 0 };
+		c.command = find_command("list", NULL);
+		if (cli_parse(&c, 0, NULL, NULL))
+			cmd_list(&c, NULL);
+		cli_finish(&c);
+		g_print("\nlodge serial VM    its serial port\n"
+			"lodge stop VM      press its power button\n"
+			"lodge help         all commands\n");
+	} else {
+		g_print("lodge run KERNEL --initrd FILE --append TEXT    run a Linux kernel\n"
+			"lodge doctor                                    what this host can run\n"
+			"lodge help                                      all commands\n");
+	}
+	return 0;
+}
+
+static int run_command(struct cli *c, int argc, char **argv, GError **error)
+{
+	const char *name = argv[1];
+
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	else if (strcmp(name, "--version") == 0)
+		name = "version";
+	c->command = find_command(name, error);
+	if (!c->command || !cli_parse(c, argc - 2, argv + 2, error))
+		return LODGE_ERROR_BAD_ARGUMENT;
+	if (cli_has(c, "--help")) {
+		g_ptr_array_set_size(c->args, 0);
+		g_ptr_array_add(c->args, (gpointer)(uintptr_t)c->command->name);
+		return cmd_help(c, error);
+	}
+	return c->command->run(c, error);
+}
+
+int main(int argc, char **argv)
+{
+	g_autoptr(GError) error = NULL;
+	struct cli c = { 0 };
+	int code;
+
+	setlocale(LC_ALL, "");
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2)
+		return bare();
+	code = run_command(&c, argc, argv, &error);
+	if (error) {
+		if (c.json)
+			print_json_error(error, code);
+		else
+			g_printerr("lodge: %s\n", error->message);
+	}
+	cli_finish(&c);
+	/* A result that did not arrive is no result. */
+	if (fflush(stdout) != 0 && code == 0)
+		code = LODGE_ERROR_FAILED;
+	return code;
+}
