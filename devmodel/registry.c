@@ -7,6 +7,7 @@
 #include "devmodel/chipset/lapic.h"
 #include "devmodel/chipset/mc146818.h"
 #include "devmodel/chipset/ns16550.h"
+#include "devmodel/chipset/pm.h"
 #include "devmodel/chipset/port92.h"
 #include "devmodel/chipset/post_port.h"
 #include "devmodel/chipset/reset_ctl.h"
@@ -22,6 +23,7 @@ const struct dev_class *const dm_classes[] = {
 	&dm_i8254,
 	&dm_mc146818,
 	&dm_ns16550,
+	&dm_pm,
 	&dm_port92,
 	&dm_reset_ctl,
 	&dm_post_port,
