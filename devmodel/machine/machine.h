@@ -21,20 +21,20 @@ struct machine;
 
 /* Values only; copied. Strings are borrowed for the time of machine_create(). */
 struct machine_config {
-	const char *type;      /* "pc-1" */
-	const char *engine;    /* "soft", "kvm", "null"; resolved, not "auto" */
+	const char *type;   /* "pc-1" */
+	const char *engine; /* "soft", "kvm", "null"; resolved, not "auto" */
 	const char *cpu_model;
 	unsigned n_cpus;
-	uint64_t ram_bytes;    /* a multiple of 1 MiB */
+	uint64_t ram_bytes; /* a multiple of 1 MiB */
 	uint32_t engine_disable;
-	int trace_fd;          /* -1: none */
+	int trace_fd; /* -1: none */
 	bool rtc_local;
 	uint16_t debug_exit_port; /* 0: none */
 	/* direct boot; kernel NULL: none */
 	const char *kernel, *initrd, *append;
 	int kernel_fd, initrd_fd; /* open files; -1: none; borrowed for the call */
-	const char *state_file;   /* for messages, with state_fd */
-	int state_fd;             /* -1: power on; else a saved state to continue (must stay open) */
+	const char *state_file;	  /* for messages, with state_fd */
+	int state_fd; /* -1: power on; else a saved state to continue (must stay open) */
 };
 
 /* Borrowed, outlive the machine. Missing ones (NULL) are replaced by null back-ends. */
@@ -42,16 +42,19 @@ struct machine_backends {
 	struct loop *loop;
 	struct chr *serial[MACHINE_MAX_SERIAL];
 	struct chr *debugcon; /* ports 0x402 and 0xe9 */
-	struct { struct blk *blk; const char *name; } disk[MACHINE_MAX_DISKS]; /* virtio-blk, in order */
+	struct {
+		struct blk *blk;
+		const char *name;
+	} disk[MACHINE_MAX_DISKS]; /* virtio-blk, in order */
 };
 
 enum machine_event_kind {
 	MACHINE_POWERED_OFF, /* by the guest */
-	MACHINE_RESET,       /* already done; for information */
+	MACHINE_RESET,	     /* already done; for information */
 	MACHINE_SLEEPING,    /* S3: paused until machine_wake() */
 	MACHINE_DEBUG_EXIT,  /* arg: the byte */
 	MACHINE_CRASHED,     /* triple fault; text says where */
-	MACHINE_FAILED,      /* the engine cannot go on; text says why */
+	MACHINE_FAILED,	     /* the engine cannot go on; text says why */
 	MACHINE_DEBUG_STOP,  /* a debugger's stop; vcpu and exit are set */
 };
 struct machine_event {
@@ -72,9 +75,9 @@ void machine_destroy(struct machine *m); /* NULL is fine */
 int machine_run(struct machine *m, struct err *e) HV_MUST_CHECK;   /* start or continue */
 int machine_pause(struct machine *m, struct err *e) HV_MUST_CHECK; /* vCPUs stop, devices quiesce */
 bool machine_running(const struct machine *m);
-void machine_reset(struct machine *m);        /* power-on state; keeps running or paused */
+void machine_reset(struct machine *m);	      /* power-on state; keeps running or paused */
 void machine_power_button(struct machine *m); /* ACPI press */
-void machine_wake(struct machine *m);         /* from S3 */
+void machine_wake(struct machine *m);	      /* from S3 */
 void machine_nmi(struct machine *m);
 
 /* While paused: writes the whole state (container, then RAM page-aligned) to fd, from offset 0. */

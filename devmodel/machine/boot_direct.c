@@ -1,0 +1,111 @@
+/*
+ * Direct boot: what firmware does to the chipset before it starts a system (places, interrupt
+ * routing, BARs), then the loader. Done by the same register writes that firmware would use.
+ */
+#include "base/util.h"
+#include "devmodel/machine/machine_int.h"
+
+#define PM_PORT 0x600u
+#define TABLES_BYTES HV_KIB(128)
+enum { ECAM_ENABLE = 1, ACPI_ENABLE = 0x80, RCBA_ENABLE = 1, HPET_ENABLE = 0x80 };
+enum { RCBA_REGION = PCI_REGION_DEV };
+
+static void cfg_write(struct machine *m, unsigned devfn, unsigned off, unsigned size, uint32_t v)
+{
+	pci_bus_write(&m->bus, NULL, 0, devfn, off, size, v);
+}
+
+static uint32_t cfg_read(struct machine *m, unsigned devfn, unsigned off, unsigned size)
+{
+	return pci_bus_read(&m->bus, NULL, 0, devfn, off, size);
+}
+
+/* ---- the chipset ---- */
+
+/* PIRQ n goes to this ISA interrupt; the DSDT's link devices allow all of them. */
+static const uint8_t pirq_irq[8] = { 10, 10, 11, 11, 10, 10, 11, 11 };
+
+static void init_chipset(struct machine *m)
+{
+	const unsigned mch = PCI_DEVFN(0, 0), lpc = PCI_DEVFN(31, 0);
+
+	cfg_write(m, mch, MCH_PCIEXBAR + 4, 4, 0);
+	cfg_write(m, mch, MCH_PCIEXBAR, 4, (uint32_t)MEMMAP_ECAM | ECAM_ENABLE);
+	cfg_write(m, mch, MCH_PAM0, 1, 0x30);
+	for (unsigned i = 1; i < 7; i++)
+		cfg_write(m, mch, MCH_PAM0 + i, 1, 0x33);
+	cfg_write(m, lpc, LPC_PMBASE, 4, PM_PORT | 1);
+	cfg_write(m, lpc, LPC_ACPI_CNTL, 1, ACPI_ENABLE);
+	cfg_write(m, lpc, LPC_RCBA, 4, (uint32_t)MEMMAP_RCBA | RCBA_ENABLE);
+	for (unsigned i = 0; i < 8; i++)
+		cfg_write(m, lpc, i < 4 ? LPC_PIRQ_A + i : LPC_PIRQ_E + i - 4, 1, pirq_irq[i]);
+	hv_mem_io_write(m->mem, MEMMAP_RCBA + LPC_RCBA_HPTC, 4, HPET_ENABLE);
+	/* PIRQs are level-triggered: interrupts 10 and 11 in the edge/level registers. */
+	hv_pio_write(m->pio, 0x4d1, 1, 0x0c);
+	for (unsigned i = 0; i < m->vm.n_vcpus; i++) {
+		hv_domain_lock(m->lapic[i]->domain);
+		if (i == 0)
+			dm_lapic_virtual_wire(m->lapic[i]->dev);
+		hv_domain_unlock(m->lapic[i]->domain);
+	}
+}
+
+/* ---- PCI functions: BARs one after the other, interrupt lines ---- */
+
+struct windows {
+	uint32_t mem, io;
+};
+
+static void place_bar(struct machine *m, unsigned devfn, const struct pci_class *c, unsigned i,
+		      struct windows *w)
+{
+	const struct pci_bar *b = &c->bars[i];
+	const uint32_t bytes = (uint32_t)c->base.regions[b->region].bytes;
+	uint32_t *at = b->kind == PCI_BAR_PIO ? &w->io : &w->mem;
+
+	*at = (uint32_t)hv_align_up(*at, bytes);
+	cfg_write(m, devfn, PCI_BAR0 + 4 * i, 4, *at);
+	if (b->kind == PCI_BAR_MMIO64)
+		cfg_write(m, devfn, PCI_BAR0 + 4 * i + 4, 4, 0);
+	*at += bytes;
+}
+
+static void init_functions(struct machine *m)
+{
+	struct windows w = { .mem = (uint32_t)MEMMAP_PCI32, .io = 0xc000 };
+
+	for (unsigned devfn = 0; devfn < 256; devfn++) {
+		const struct dev *d = m->bus.fn[devfn].dev;
+		if (d == NULL)
+			continue;
+		const struct pci_class *c = (const struct pci_class *)(const void *)d->cls;
+		for (unsigned i = 0; i < 6; i++)
+			if (c->bars[i].kind != PCI_BAR_NONE)
+				place_bar(m, devfn, c, i, &w);
+		if (c->int_pin == 0)
+			continue;
+		cfg_write(m, devfn, PCI_INT_LINE, 1, pirq_irq[pci_pirq(devfn, c->int_pin)]);
+		cfg_write(m, devfn, PCI_COMMAND, 2,
+			  cfg_read(m, devfn, PCI_COMMAND, 2) | PCI_CMD_IO | PCI_CMD_MEM);
+	}
+}
+
+int boot_direct(struct machine *m, struct err *e)
+{
+	struct boot_files files;
+	struct e820_map e820;
+	struct boot_target t = { .mem = m->mem, .e820 = &e820, .tsc_hz = m->model.tsc_hz };
+	struct x86_state s;
+	int r = boot_stored(&m->boot, &files, e);
+
+	if (r < 0)
+		return r;
+	if (m->map.low_bytes < HV_MIB(2))
+		return err_set(e, -ENOSPC, "a kernel needs more memory");
+	init_chipset(m);
+	init_functions(m);
+	t.ram_end = m->map.low_bytes - TABLES_BYTES;
+	e820_make(&e820, m->map.low_bytes, m->map.high_bytes, TABLES_BYTES);
+	r = boot_load(&files, &t, &s, e);
+	return r == 0 ? hv_vcpu_state_set(m->vm.vcpu[0], &s, e) : r;
+}

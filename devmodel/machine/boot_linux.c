@@ -1,0 +1,167 @@
+/*
+ * Linux bzImage kernels.
+ *
+ * Specification: Linux Documentation/arch/x86/boot.rst (the 32-bit and the 64-bit boot protocol)
+ * and zero-page.rst.
+ * Not modelled: kernels older than protocol 2.06 (2.6.22, 2007), zImage, the real-mode entry.
+ */
+#include "base/util.h"
+#include "devmodel/machine/boot.h"
+
+/* The setup header, offsets from the start of the file and of the zero page alike. */
+enum {
+	H_SETUP_SECTS = 0x1f1,
+	H_BOOT_FLAG = 0x1fe,
+	H_JUMP_LEN = 0x201,
+	H_MAGIC = 0x202,
+	H_VERSION = 0x206,
+	H_LOADER = 0x210,
+	H_LOADFLAGS = 0x211,
+	H_CODE32_START = 0x214,
+	H_RAMDISK = 0x218,
+	H_RAMDISK_BYTES = 0x21c,
+	H_CMDLINE = 0x228,
+	H_INITRD_MAX = 0x22c,
+	H_ALIGNMENT = 0x230,
+	H_RELOCATABLE = 0x234,
+	H_XLOADFLAGS = 0x236,
+	H_CMDLINE_MAX = 0x238,
+	H_PREF_ADDRESS = 0x258,
+	H_INIT_SIZE = 0x260,
+	H_END_MAX = 0x290
+};
+/* The rest of the zero page. */
+enum { Z_RSDP = 0x70, Z_N_E820 = 0x1e8, Z_E820 = 0x2d0, Z_BYTES = 4096 };
+enum { LOADED_HIGH = 1, XLF_KERNEL_64 = 1, LOADER_UNKNOWN = 0xff };
+#define MAGIC_HDRS 0x53726448u
+#define ZERO_PAGE_GPA 0x7000ull
+#define STACK_GPA 0x6ff0ull
+#define CMDLINE_GPA 0x20000ull
+#define HIGH_START 0x100000ull
+#define ENTRY64_OFF 0x200u
+
+struct header {
+	uint64_t pm_off; /* of the protected-mode part in the file */
+	uint32_t bytes;	 /* of the setup header, from 0x1f1 */
+	uint16_t version;
+	bool entry64, relocatable;
+	uint64_t load, room; /* where it wants to be, and how much it needs there */
+	uint64_t initrd_max, cmdline_max;
+};
+
+static uint64_t get(const uint8_t *p, unsigned off, unsigned bytes)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, p + off, bytes);
+	return v;
+}
+
+static void put(uint8_t *p, unsigned off, unsigned bytes, uint64_t v)
+{
+	memcpy(p + off, &v, bytes);
+}
+
+bool boot_is_linux(const struct boot_bytes *k)
+{
+	return k->n >= H_END_MAX && get(k->p, H_BOOT_FLAG, 2) == 0xaa55 &&
+	       get(k->p, H_MAGIC, 4) == MAGIC_HDRS;
+}
+
+static int parse(const struct boot_bytes *k, struct header *h, struct err *e)
+{
+	const uint8_t *p = k->p;
+	const uint64_t sects = p[H_SETUP_SECTS] != 0 ? p[H_SETUP_SECTS] : 4;
+
+	*h = (struct header){ .pm_off = (sects + 1) * 512,
+			      .version = (uint16_t)get(p, H_VERSION, 2),
+			      .bytes = H_MAGIC - H_SETUP_SECTS + p[H_JUMP_LEN],
+			      .load = HIGH_START };
+	if (h->version < 0x206 || !(p[H_LOADFLAGS] & LOADED_HIGH))
+		return err_set(e, -ENOTSUP, "the kernel is too old (boot protocol %u.%02u)",
+			       h->version >> 8, h->version & 0xff);
+	if (h->bytes > H_END_MAX - H_SETUP_SECTS)
+		h->bytes = H_END_MAX - H_SETUP_SECTS;
+	if (h->pm_off >= k->n)
+		return err_set(e, -EINVAL, "the kernel is cut off");
+	h->room = k->n - h->pm_off;
+	h->initrd_max = get(p, H_INITRD_MAX, 4);
+	h->cmdline_max = get(p, H_CMDLINE_MAX, 4);
+	if (h->version >= 0x20a) {
+		h->load = get(p, H_PREF_ADDRESS, 8);
+		h->room = hv_max_u64(h->room, get(p, H_INIT_SIZE, 4));
+		h->relocatable = p[H_RELOCATABLE] != 0;
+	}
+	h->entry64 = h->version >= 0x20c && (get(p, H_XLOADFLAGS, 2) & XLF_KERNEL_64);
+	if (h->entry64 && h->room < ENTRY64_OFF + 16)
+		return err_set(e, -EINVAL, "the kernel is cut off");
+	return 0;
+}
+
+/* At its preferred address, or below it, if it can be moved and memory is short. */
+static int choose_load(struct header *h, const struct boot_bytes *k, const struct boot_target *t,
+		       struct err *e)
+{
+	const uint64_t align = get(k->p, H_ALIGNMENT, 4);
+
+	if (h->load >= HIGH_START && h->load <= t->ram_end && h->room <= t->ram_end - h->load)
+		return 0;
+	if (h->relocatable && align != 0 && (align & (align - 1)) == 0) {
+		h->load = hv_align_up(HIGH_START, align);
+		if (h->load <= t->ram_end && h->room <= t->ram_end - h->load)
+			return 0;
+	}
+	return err_set(e, -ENOSPC, "the kernel needs %llu MiB: more memory is needed",
+		       (unsigned long long)((h->room >> 20) + 1));
+}
+
+static void make_zero_page(const struct boot_files *f, const struct boot_target *t,
+			   const struct header *h, uint64_t initrd, uint8_t *z)
+{
+	memset(z, 0, Z_BYTES);
+	memcpy(z + H_SETUP_SECTS, f->kernel.p + H_SETUP_SECTS, h->bytes);
+	z[H_LOADER] = LOADER_UNKNOWN;
+	put(z, H_CODE32_START, 4, h->load);
+	put(z, H_RAMDISK, 4, initrd);
+	put(z, H_RAMDISK_BYTES, 4, f->initrd.n);
+	put(z, H_CMDLINE, 4, CMDLINE_GPA);
+	put(z, Z_RSDP, 8, t->rsdp);
+	z[Z_N_E820] = (uint8_t)t->e820->n;
+	for (unsigned i = 0; i < t->e820->n; i++)
+		e820_put(t->e820, i, z + Z_E820 + i * E820_ENTRY_BYTES);
+}
+
+int boot_linux(const struct boot_files *f, const struct boot_target *t, struct x86_state *s,
+	       struct err *e)
+{
+	const size_t cmdline = strlen(f->cmdline);
+	uint8_t z[Z_BYTES];
+	struct header h;
+	uint64_t initrd;
+	int r = parse(&f->kernel, &h, e);
+
+	if (r == 0)
+		r = choose_load(&h, &f->kernel, t, e);
+	if (r < 0)
+		return r;
+	if (cmdline > h.cmdline_max)
+		return err_set(e, -EINVAL,
+			       "this kernel's command line may have %llu bytes, not %zu",
+			       (unsigned long long)h.cmdline_max, cmdline);
+	r = boot_put(t, h.load, f->kernel.p + h.pm_off, f->kernel.n - h.pm_off, e);
+	if (r == 0)
+		r = boot_place_initrd(f, t, h.load + h.room, h.initrd_max + 1, &initrd, e);
+	if (r == 0)
+		r = boot_put(t, CMDLINE_GPA, f->cmdline, cmdline + 1, e);
+	if (r < 0)
+		return r;
+	make_zero_page(f, t, &h, initrd, z);
+	r = boot_put(t, ZERO_PAGE_GPA, z, sizeof(z), e);
+	if (r == 0)
+		r = boot_cpu(t, h.entry64, h.entry64 ? h.load + ENTRY64_OFF : h.load, s, e);
+	if (r < 0)
+		return r;
+	s->gpr[X86_RSI] = ZERO_PAGE_GPA;
+	s->gpr[X86_RSP] = STACK_GPA;
+	return 0;
+}

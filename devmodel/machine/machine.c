@@ -1,0 +1,419 @@
+/* The machine's life: creation, running, pausing, reset, sleep, what guests ask for. machine.h. */
+#include "devmodel/machine/machine_int.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/util.h"
+
+#define RAM_MIN HV_MIB(1)
+#define RAM_MAX (MEMMAP_PCI64 - HV_GIB(4))
+
+/* ---- all devices ---- */
+
+static void each_locked(struct machine *m, void (*fn)(struct dev *d))
+{
+	for (struct env_dev *ed = m->env.first; ed != NULL; ed = ed->next) {
+		hv_domain_lock(ed->domain);
+		fn(ed->dev);
+		hv_domain_unlock(ed->domain);
+	}
+}
+
+static void dev_reset(struct dev *d)
+{
+	d->cls->reset(d);
+}
+
+static void dev_resume(struct dev *d)
+{
+	if (d->cls->resume != NULL)
+		d->cls->resume(d);
+}
+
+static int quiesce_all(struct machine *m, struct err *e)
+{
+	for (struct env_dev *ed = m->env.first; ed != NULL; ed = ed->next) {
+		const int r = ed->dev->cls->quiesce != NULL ? ed->dev->cls->quiesce(ed->dev, e) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void machine_each_dev(struct machine *m, void (*fn)(void *ctx, struct dev *d), void *ctx)
+{
+	for (struct env_dev *ed = m->env.first; ed != NULL; ed = ed->next)
+		fn(ctx, ed->dev);
+}
+
+/* ---- running and pausing ---- */
+
+static void go(struct machine *m)
+{
+	each_locked(m, dev_resume);
+	hv_clock_start(m->clock);
+	hv_vm_run(&m->vm);
+}
+
+/* On failure the guest runs on. */
+static int halt(struct machine *m, struct err *e)
+{
+	hv_vm_stop(&m->vm);
+	hv_clock_stop(m->clock);
+	const int r = quiesce_all(m, e);
+	if (r < 0)
+		go(m);
+	return r;
+}
+
+int machine_run(struct machine *m, struct err *e)
+{
+	(void)e;
+	if (m->running)
+		return 0;
+	m->running = true;
+	if (!m->asleep)
+		go(m);
+	return 0;
+}
+
+int machine_pause(struct machine *m, struct err *e)
+{
+	if (!m->running)
+		return 0;
+	if (!m->asleep) {
+		const int r = halt(m, e);
+		if (r < 0)
+			return r;
+	}
+	m->running = false;
+	return 0;
+}
+
+bool machine_running(const struct machine *m)
+{
+	return m->running;
+}
+
+struct hv_vm *machine_vm(struct machine *m)
+{
+	return &m->vm;
+}
+
+/* ---- power-on ---- */
+
+int machine_power_on(struct machine *m, struct err *e)
+{
+	each_locked(m, dev_reset);
+	hv_vm_reset_cpus(&m->vm);
+	return m->boot.store != NULL ? boot_direct(m, e) : 0;
+}
+
+static void emit(struct machine *m, enum machine_event_kind kind, uint32_t arg, const char *text)
+{
+	const struct machine_event ev = { .kind = kind, .arg = arg, .text = text };
+
+	m->fn(m->ctx, &ev);
+}
+
+void machine_reset(struct machine *m)
+{
+	const bool was_running = m->running;
+	struct err e = { 0 };
+	int r = 0;
+
+	if (was_running && !m->asleep)
+		r = halt(m, &e);
+	m->asleep = false;
+	if (r == 0)
+		r = machine_power_on(m, &e);
+	if (r < 0) {
+		m->running = false;
+		emit(m, MACHINE_FAILED, 0, e.msg);
+		return;
+	}
+	if (was_running)
+		go(m);
+	emit(m, MACHINE_RESET, 0, NULL);
+}
+
+void machine_nmi(struct machine *m)
+{
+	hv_vcpu_post_nmi(m->vm.vcpu[0]);
+}
+
+/* ---- what devices ask for ---- */
+
+static void ask(struct machine *m, enum machine_ask what)
+{
+	m->asked |= what;
+	loop_post(m->back.loop, &m->ask_work);
+}
+
+void machine_request(void *ctx, struct dev *d, enum dev_request what, uint32_t arg)
+{
+	struct machine *m = ctx;
+
+	(void)d;
+	switch (what) {
+	case DEV_REQ_A20_ON:
+	case DEV_REQ_A20_OFF:
+		hv_vm_set_a20(&m->vm, what == DEV_REQ_A20_ON);
+		return;
+	case DEV_REQ_INIT_CPUS:
+		for (unsigned i = 0; i < m->vm.n_vcpus; i++)
+			hv_vcpu_post_init(m->vm.vcpu[i]);
+		return;
+	case DEV_REQ_NMI:
+		hv_vcpu_post_nmi(m->vm.vcpu[0]);
+		return;
+	default:
+		break;
+	}
+	pthread_mutex_lock(&m->ask_lock);
+	if (what == DEV_REQ_RESET) {
+		ask(m, ASK_RESET);
+	} else if (what == DEV_REQ_POWER_OFF) {
+		ask(m, ASK_POWER_OFF);
+	} else if (what == DEV_REQ_SLEEP) {
+		m->sleep_arg = arg;
+		ask(m, ASK_SLEEP);
+	} else if (!(m->asked & ASK_EXIT)) { /* the first counts */
+		m->exit_arg = arg;
+		ask(m, ASK_EXIT);
+	}
+	pthread_mutex_unlock(&m->ask_lock);
+}
+
+void machine_vm_event(void *ctx, struct hv_vcpu *v, enum hv_vm_event ev, const struct hv_exit *exit)
+{
+	struct machine *m = ctx;
+
+	pthread_mutex_lock(&m->ask_lock);
+	if (!(m->asked & ASK_VM)) { /* one at a time: the others meet it again */
+		m->vm_event = ev;
+		m->vm_vcpu = v;
+		m->vm_exit = *exit;
+		ask(m, ASK_VM);
+	}
+	pthread_mutex_unlock(&m->ask_lock);
+}
+
+/* The guest stopped for good or for someone to look: nothing runs when the event is told. */
+static void stop_for_event(struct machine *m)
+{
+	struct err e;
+
+	if (machine_pause(m, &e) < 0)
+		log_msg(LOG_LVL_ERROR, "machine", "cannot pause: %s", e.msg);
+}
+
+static void do_vm_event(struct machine *m, enum hv_vm_event what, struct hv_vcpu *v,
+			const struct hv_exit *exit)
+{
+	struct machine_event ev = { .vcpu = v, .exit = exit };
+	struct x86_state s;
+	char text[80];
+
+	stop_for_event(m);
+	if (what == HV_VM_DEBUG) {
+		ev.kind = MACHINE_DEBUG_STOP;
+	} else if (what == HV_VM_FAIL) {
+		ev.kind = MACHINE_FAILED;
+		ev.text = exit->fail.msg;
+	} else {
+		hv_vcpu_state_get(v, &s);
+		snprintf(text, sizeof(text), "triple fault of CPU %u at %#x:%#llx", v->index,
+			 s.seg[X86_CS].sel, (unsigned long long)s.rip);
+		ev.kind = MACHINE_CRASHED;
+		ev.text = text;
+	}
+	m->fn(m->ctx, &ev);
+}
+
+static void do_sleep(struct machine *m, uint32_t state)
+{
+	struct err e;
+
+	if (state != 3) { /* S4 is for the guest's own image on disk: power off */
+		stop_for_event(m);
+		emit(m, MACHINE_POWERED_OFF, 0, NULL);
+		return;
+	}
+	if (m->running && !m->asleep && halt(m, &e) < 0) {
+		log_msg(LOG_LVL_ERROR, "machine", "cannot sleep: %s", e.msg);
+		return;
+	}
+	m->asleep = true;
+	emit(m, MACHINE_SLEEPING, state, NULL);
+}
+
+static void do_asked(void *ctx)
+{
+	struct machine *m = ctx;
+
+	pthread_mutex_lock(&m->ask_lock);
+	const unsigned asked = m->asked;
+	const enum hv_vm_event vm_event = m->vm_event;
+	struct hv_vcpu *vm_vcpu = m->vm_vcpu;
+	const struct hv_exit vm_exit = m->vm_exit;
+	const uint32_t sleep_arg = m->sleep_arg, exit_arg = m->exit_arg;
+	m->asked = 0;
+	pthread_mutex_unlock(&m->ask_lock);
+
+	/* The strongest wish wins: what comes after an end does not happen any more. */
+	if (asked & ASK_EXIT) {
+		stop_for_event(m);
+		emit(m, MACHINE_DEBUG_EXIT, exit_arg, NULL);
+	} else if (asked & ASK_VM) {
+		do_vm_event(m, vm_event, vm_vcpu, &vm_exit);
+	} else if (asked & ASK_POWER_OFF) {
+		stop_for_event(m);
+		emit(m, MACHINE_POWERED_OFF, 0, NULL);
+	} else if (asked & ASK_RESET) {
+		machine_reset(m);
+	} else if (asked & ASK_SLEEP) {
+		do_sleep(m, sleep_arg);
+	}
+}
+
+/* ---- creation ---- */
+
+static int check_config(const struct machine_config *c, struct err *e)
+{
+	if (c->type != NULL && strcmp(c->type, "pc-1") != 0)
+		return err_set(e, -EINVAL, "there is no machine type '%s' (there is: pc-1)",
+			       c->type);
+	if (c->ram_bytes % HV_MIB(1) != 0 || c->ram_bytes < RAM_MIN || c->ram_bytes > RAM_MAX)
+		return err_set(e, -EINVAL, "memory is 1 MiB to %llu GiB in steps of 1 MiB",
+			       (unsigned long long)(RAM_MAX >> 30));
+	return 0;
+}
+
+static int make_memory(struct machine *m, struct err *e)
+{
+	struct hv_ram *ram;
+	int r = hv_mem_create(&m->mem, e);
+
+	if (r == 0)
+		r = hv_pio_create(&m->pio, e);
+	if (r == 0)
+		r = hv_clock_create(m->back.loop, &m->clock, e);
+	if (r == 0)
+		r = hv_ram_create(m->mem, "ram", HV_RAM_ANON, m->config.ram_bytes, -1, 0, &ram, e);
+	if (r < 0)
+		return r;
+	memmap_init(&m->map, m->mem, ram, NULL);
+	return 0;
+}
+
+static int make_cpus(struct machine *m, const struct machine_config *c, struct err *e)
+{
+	int r = cpu_model_get(c->cpu_model, c->n_cpus, &m->model, e);
+
+	if (r < 0)
+		return r;
+	hv_clock_set_tsc_hz(m->clock, m->model.tsc_hz);
+	m->vm.engine = hv_engine_find(c->engine);
+	if (m->vm.engine == NULL)
+		return err_set(e, -EINVAL, "there is no engine '%s'", c->engine);
+	m->vm.mem = m->mem;
+	m->vm.pio = m->pio;
+	m->vm.clock = m->clock;
+	m->vm.model = &m->model;
+	m->vm.on_event = machine_vm_event;
+	m->vm.ctx = m;
+	m->vm.opt.trace = c->trace_fd >= 0;
+	m->vm.opt.trace_fd = c->trace_fd;
+	m->vm.opt.disable = c->engine_disable;
+	return hv_vm_init(&m->vm, c->n_cpus, e);
+}
+
+static void make_domains(struct machine *m)
+{
+	static const char *const names[N_DOMAINS] = { "pci", "chipset", "lpc", "irqchip", "rng" };
+
+	for (unsigned i = 0; i < N_DOMAINS; i++)
+		hv_domain_init(&m->domain[i], names[i] != NULL ? names[i] : "disk");
+	for (unsigned i = 0; i < N_ISA_LINES; i++)
+		hv_irq_line_init(&m->isa[i]);
+	for (unsigned i = 0; i < N_PIRQ_LINES; i++)
+		hv_irq_line_init(&m->pirq[i]);
+	hv_irq_line_init(&m->pic_intr);
+	pthread_mutex_init(&m->ask_lock, NULL);
+	m->ask_work = (struct loop_work){ .fn = do_asked, .ctx = m };
+}
+
+static int make_devices(struct machine *m, struct err *e)
+{
+	m->env.mem = m->mem;
+	m->env.pio = m->pio;
+	m->env.clock = m->clock;
+	m->env.loop = m->back.loop;
+	m->env.msi = &m->lapics.msi;
+	m->env.machine = (struct env_machine){ machine_request, q35_backend, m };
+	env_init(&m->env);
+	return q35_build(m, e);
+}
+
+void machine_destroy(struct machine *m)
+{
+	if (m == NULL)
+		return;
+	if (m->vm.n_vcpus > 0)
+		hv_vm_stop(&m->vm);
+	if (m->clock != NULL)
+		hv_clock_stop(m->clock);
+	env_finish(&m->env);
+	hv_vm_finish(&m->vm);
+	hv_clock_destroy(m->clock);
+	hv_pio_destroy(m->pio);
+	hv_mem_destroy(m->mem);
+	loop_unpost(m->back.loop, &m->ask_work);
+	pthread_mutex_destroy(&m->ask_lock);
+	hv_irq_line_finish(&m->pic_intr);
+	for (unsigned i = 0; i < N_PIRQ_LINES; i++)
+		hv_irq_line_finish(&m->pirq[i]);
+	for (unsigned i = 0; i < N_ISA_LINES; i++)
+		hv_irq_line_finish(&m->isa[i]);
+	for (unsigned i = 0; i < N_DOMAINS; i++)
+		hv_domain_finish(&m->domain[i]);
+	free(m);
+}
+
+static void machine_destroyp(struct machine **m)
+{
+	machine_destroy(*m);
+}
+
+int machine_create(const struct machine_config *c, const struct machine_backends *b,
+		   machine_event_fn fn, void *ctx, struct machine **ret_machine, struct err *e)
+{
+	int r = check_config(c, e);
+
+	if (r < 0)
+		return r;
+	struct machine *m __attribute__((cleanup(machine_destroyp))) = calloc(1, sizeof(*m));
+	if (m == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	m->config = *c;
+	m->back = *b;
+	m->fn = fn;
+	m->ctx = ctx;
+	make_domains(m);
+	r = make_memory(m, e);
+	if (r == 0 && c->kernel != NULL)
+		r = boot_store(&m->boot, m->mem, c->kernel_fd, c->kernel, c->initrd_fd, c->initrd,
+			       c->append, e);
+	if (r == 0)
+		r = make_cpus(m, c, e);
+	if (r == 0)
+		r = make_devices(m, e);
+	if (r == 0)
+		r = machine_power_on(m, e);
+	if (r < 0)
+		return r;
+	*ret_machine = TAKE_PTR(m);
+	return 0;
+}

@@ -1,0 +1,84 @@
+/* The machine's own struct: between q35.c (what it is made of) and machine.c (what is done to it).
+ */
+#ifndef DEVMODEL_MACHINE_MACHINE_INT_H
+#define DEVMODEL_MACHINE_MACHINE_INT_H
+#include "devmodel/chipset/lapic.h"
+#include "devmodel/machine/boot.h"
+#include "devmodel/machine/env.h"
+#include "devmodel/machine/machine.h"
+#include "devmodel/machine/memmap.h"
+#include "devmodel/pci/lpc.h"
+#include "devmodel/virtio/rng_backend.h"
+
+/* Lock domains. Lock order: "pci" (the host bridge, which hands accesses on), then a function's
+ * own or "chipset", then "lpc" (interrupt routing), then "irqchip". */
+enum machine_domain {
+	DOM_PCI,
+	DOM_CHIPSET,
+	DOM_LPC,
+	DOM_IRQCHIP,
+	DOM_RNG,
+	DOM_DISK0,
+	N_DOMAINS = DOM_DISK0 + MACHINE_MAX_DISKS
+};
+
+#define N_ISA_LINES 16
+#define N_PIRQ_LINES 8
+
+/* What devices and vCPUs ask for, to be done in the loop thread. */
+enum machine_ask { ASK_RESET = 1, ASK_POWER_OFF = 2, ASK_SLEEP = 4, ASK_EXIT = 8, ASK_VM = 16 };
+
+struct machine {
+	/* constant after creation */
+	struct machine_config config; /* its strings are not kept */
+	struct machine_backends back;
+	machine_event_fn fn;
+	void *ctx;
+	struct cpu_model model;
+	struct chr *chr_none;  /* owned by nobody: chr_null */
+	struct blk *disk_none; /* owned: the null disk, if a slot's back-end is missing */
+	struct env_dev *pic, *ioapic, *mch, *lpc, *rst;
+	struct env_dev *lapic[HV_MAX_VCPUS];
+	/* owned */
+	struct hv_mem *mem;
+	struct hv_pio *pio;
+	struct hv_clock *clock;
+	struct hv_vm vm;
+	struct env env;
+	struct hv_domain domain[N_DOMAINS];
+	struct hv_irq_line isa[N_ISA_LINES], pirq[N_PIRQ_LINES], pic_intr;
+	struct hv_irq_sink sink_pic, sink_ioapic, sink_lpc;
+	struct lapic_bus lapics;
+	struct pci_bus bus;
+	struct mch_machine mch_ops;
+	struct lpc_machine lpc_ops;
+	struct memmap map;
+	struct boot boot;
+	/* loop thread */
+	bool running; /* what the user asked for: machine_run() */
+	bool asleep;  /* S3 */
+	/* under ask_lock; any thread */
+	pthread_mutex_t ask_lock;
+	unsigned asked; /* enum machine_ask */
+	uint32_t sleep_arg, exit_arg;
+	enum hv_vm_event vm_event;
+	struct hv_vcpu *vm_vcpu;
+	struct hv_exit vm_exit;
+	struct loop_work ask_work;
+};
+
+/* q35.c: creates devices, wires and places them; the machine's parts above are there. */
+int q35_build(struct machine *m, struct err *e) HV_MUST_CHECK;
+/* For struct env_machine. */
+void *q35_backend(void *ctx, struct dev *d, enum dev_backend kind, const char *name, struct err *e);
+
+/* machine.c: for struct env_machine and struct hv_vm. */
+void machine_request(void *ctx, struct dev *d, enum dev_request what, uint32_t arg);
+void machine_vm_event(void *ctx, struct hv_vcpu *v, enum hv_vm_event ev,
+		      const struct hv_exit *exit);
+/* boot_direct.c: what firmware does before a kernel starts, then the kernel. */
+int boot_direct(struct machine *m, struct err *e) HV_MUST_CHECK;
+
+/* Power-on state for all; stopped and quiet. */
+int machine_power_on(struct machine *m, struct err *e) HV_MUST_CHECK;
+#endif

@@ -1,0 +1,321 @@
+/*
+ * The machine pc-1: which devices a Q35 + ICH9 PC has, where they lie and how they are wired. The
+ * only file besides registry.c that names them.
+ */
+#include "devmodel/machine/machine_int.h"
+#include <stdio.h>
+#include "base/util.h"
+#include "devmodel/chipset/debug_exit.h"
+#include "devmodel/chipset/debugcon.h"
+#include "devmodel/chipset/i8254.h"
+#include "devmodel/chipset/i8259.h"
+#include "devmodel/chipset/ioapic.h"
+#include "devmodel/chipset/port92.h"
+#include "devmodel/chipset/post_port.h"
+#include "devmodel/chipset/reset_ctl.h"
+#include "devmodel/virtio/virtio_blk.h"
+#include "devmodel/virtio/virtio_rng.h"
+
+#define NO_PLACE UINT64_MAX
+#define SLOT_RNG 2
+#define SLOT_DISK0 3
+#define SLOT_LPC 31
+
+/* ---- wires ---- */
+
+static void sink_set(void *ctx, unsigned input, bool level)
+{
+	const struct env_dev *ed = ctx;
+
+	ed->dev->cls->irq_in(ed->dev, input, level);
+}
+
+static struct hv_irq_sink sink_of(struct env_dev *ed)
+{
+	return (struct hv_irq_sink){ .set = sink_set, .ctx = ed, .domain = ed->domain };
+}
+
+/* ISA interrupts reach the PIC and the IOAPIC (0 at its pin 2); PIRQs the IOAPIC and, routed by the
+ * LPC bridge, the ISA interrupts. */
+static void wire_lines(struct machine *m)
+{
+	m->sink_pic = sink_of(m->pic);
+	m->sink_ioapic = sink_of(m->ioapic);
+	m->sink_lpc = sink_of(m->lpc);
+	for (unsigned i = 0; i < N_ISA_LINES; i++) {
+		if (i == 2)
+			continue; /* the PICs' cascade */
+		hv_irq_line_connect(&m->isa[i], &m->sink_pic, i);
+		hv_irq_line_connect(&m->isa[i], &m->sink_ioapic, i == 0 ? 2 : i);
+	}
+	for (unsigned i = 0; i < N_PIRQ_LINES; i++) {
+		hv_irq_line_connect(&m->pirq[i], &m->sink_lpc, i);
+		hv_irq_line_connect(&m->pirq[i], &m->sink_ioapic, 16 + i);
+	}
+	/* Within one domain: the sink takes none. */
+	hv_irq_line_connect(&m->pic_intr, &m->lapics.lint, LAPIC_LINT0);
+	env_wire(m->pic, 0, &m->pic_intr);
+	for (unsigned i = 0; i < LPC_N_IRQS; i++)
+		env_wire(m->lpc, i, &m->isa[lpc_isa_irq[i]]);
+}
+
+/* ---- CPUs' local APICs ---- */
+
+static int add_lapics(struct machine *m, struct err *e)
+{
+	lapic_bus_init(&m->lapics, &m->domain[DOM_IRQCHIP]);
+	for (unsigned i = 0; i < m->vm.n_vcpus; i++) {
+		m->lapics.cpu[i].ops = &lapic_vcpu_ops;
+		m->lapics.cpu[i].cpu = m->vm.vcpu[i];
+	}
+	for (unsigned i = 0; i < m->vm.n_vcpus; i++) {
+		char id[24], arg[24];
+		snprintf(id, sizeof(id), "cpu%u/lapic", i);
+		snprintf(arg, sizeof(arg), "id=%u", i);
+		const int r = env_add(&m->env, &dm_lapic, id, &m->domain[DOM_IRQCHIP], 0,
+				      (const char *const[]){ arg, NULL }, &m->lapic[i], e);
+		if (r < 0)
+			return r;
+		m->vm.vcpu[i]->lapic_ctx = m->lapic[i]->dev;
+		m->vm.vcpu[i]->lapic = &dm_lapic_ops;
+	}
+	return 0;
+}
+
+/* ---- the chipset ---- */
+
+struct place {
+	unsigned region;
+	enum dev_space space;
+	uint64_t base;
+};
+
+struct part {
+	const struct dev_class *cls;
+	const char *id;
+	enum machine_domain domain;
+	int prio;
+	const char *arg;       /* O: "key=value" */
+	struct place place[4]; /* base 0 ends */
+	int isa[2];	       /* ISA interrupt of line 0, 1; -1: none */
+	size_t keep;	       /* offset of a struct env_dev * in the machine; 0: none */
+};
+
+#define KEEP(x) offsetof(struct machine, x)
+#define PIO(r, base)                                                                               \
+	{                                                                                          \
+		r, DEV_SPACE_PIO, base                                                             \
+	}
+#define MMIO(r, base)                                                                              \
+	{                                                                                          \
+		r, DEV_SPACE_MMIO, base                                                            \
+	}
+
+/* In the order of creation, which is that of saved states, too. */
+static const struct part parts[] = {
+	{ &dm_ioapic,
+	  "ioapic",
+	  DOM_IRQCHIP,
+	  HV_PRIO_CHIPSET,
+	  NULL,
+	  { MMIO(0, MEMMAP_IOAPIC) },
+	  { -1, -1 },
+	  KEEP(ioapic) },
+	{ &dm_i8259,
+	  "pic",
+	  DOM_IRQCHIP,
+	  0,
+	  NULL,
+	  { PIO(0, 0x20), PIO(1, 0xa0), PIO(2, 0x4d0) },
+	  { -1, -1 },
+	  KEEP(pic) },
+	{ &dm_reset_ctl, "reset", DOM_CHIPSET, 0, NULL, { { 0 } }, { -1, -1 }, KEEP(rst) },
+	{ &dm_i8254, "pit", DOM_CHIPSET, 0, NULL, { PIO(0, 0x40), PIO(1, 0x61) }, { 0, -1 }, 0 },
+	{ &dm_port92, "port92", DOM_CHIPSET, 0, NULL, { PIO(0, 0x92) }, { -1, -1 }, 0 },
+	{ &dm_post_port,
+	  "post",
+	  DOM_CHIPSET,
+	  0,
+	  NULL,
+	  { PIO(0, 0x80), PIO(1, 0xed) },
+	  { -1, -1 },
+	  0 },
+	{ &dm_debugcon,
+	  "debugcon",
+	  DOM_CHIPSET,
+	  0,
+	  NULL,
+	  { PIO(0, 0x402), PIO(1, 0xe9) },
+	  { -1, -1 },
+	  0 },
+};
+
+static int add_part(struct machine *m, const struct part *p, struct err *e)
+{
+	struct env_dev *ed;
+	const int r = env_add(&m->env, p->cls, p->id, &m->domain[p->domain], p->prio,
+			      (const char *const[]){ p->arg, NULL }, &ed, e);
+
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < HV_ARRAY_LEN(p->place) && p->place[i].base != 0; i++)
+		env_map(ed, p->place[i].region, p->place[i].space, p->place[i].base, true);
+	for (unsigned i = 0; i < HV_ARRAY_LEN(p->isa); i++)
+		if (p->isa[i] >= 0)
+			env_wire(ed, i, &m->isa[p->isa[i]]);
+	if (p->keep != 0)
+		*(struct env_dev **)((char *)m + p->keep) = ed;
+	return 0;
+}
+
+static int add_debug_exit(struct machine *m, struct err *e)
+{
+	struct env_dev *ed;
+
+	if (m->config.debug_exit_port == 0)
+		return 0;
+	const int r = env_add(&m->env, &dm_debug_exit, "debug-exit", &m->domain[DOM_CHIPSET], 0,
+			      NULL, &ed, e);
+	if (r == 0)
+		env_map(ed, 0, DEV_SPACE_PIO, m->config.debug_exit_port, true);
+	return r;
+}
+
+/* ---- PCI functions ---- */
+
+static int add_pci(struct machine *m, const struct pci_class *c, const char *id, unsigned devfn,
+		   enum machine_domain domain, int prio, const char *arg, struct env_dev **ret_ed,
+		   struct err *e)
+{
+	struct env_dev *ed;
+	const int r = env_add(&m->env, &c->base, id, &m->domain[domain], prio,
+			      (const char *const[]){ arg, NULL }, &ed, e);
+
+	if (r < 0)
+		return r;
+	m->bus.fn[devfn].dev = ed->dev;
+	m->bus.fn[devfn].domain = ed->domain;
+	if (c->int_pin != 0)
+		env_wire(ed, 0, &m->pirq[pci_pirq(devfn, c->int_pin)]);
+	if (ret_ed != NULL)
+		*ret_ed = ed;
+	return 0;
+}
+
+static int add_disks(struct machine *m, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < MACHINE_MAX_DISKS && r == 0; i++) {
+		char id[24], arg[24];
+		if (m->back.disk[i].blk == NULL)
+			continue;
+		snprintf(id, sizeof(id), "pci0.%u/disk%u", SLOT_DISK0 + i, i);
+		snprintf(arg, sizeof(arg), "disk=%u", i);
+		r = add_pci(m, &dm_virtio_blk.pci, id, PCI_DEVFN(SLOT_DISK0 + i, 0), DOM_DISK0 + i,
+			    HV_PRIO_DEVICE, arg, NULL, e);
+	}
+	return r;
+}
+
+static int add_pci_functions(struct machine *m, struct err *e)
+{
+	int r = add_pci(m, &dm_mch, "pci0.0", PCI_DEVFN(0, 0), DOM_PCI, HV_PRIO_CHIPSET, NULL,
+			&m->mch, e);
+
+	if (r == 0)
+		r = add_pci(m, &dm_lpc, "pci0.31", PCI_DEVFN(SLOT_LPC, 0), DOM_LPC, HV_PRIO_CHIPSET,
+			    NULL, &m->lpc, e);
+	if (r == 0)
+		r = add_pci(m, &dm_virtio_rng.pci, "pci0.2/rng", PCI_DEVFN(SLOT_RNG, 0), DOM_RNG,
+			    HV_PRIO_DEVICE, NULL, NULL, e);
+	if (r == 0)
+		r = add_disks(m, e);
+	if (r < 0)
+		return r;
+	env_map(m->mch, MCH_REGION_ADDR, DEV_SPACE_PIO, 0xcf8, true);
+	env_map(m->mch, MCH_REGION_DATA, DEV_SPACE_PIO, 0xcfc, true);
+	return 0;
+}
+
+/* ---- what devices ask the machine for ---- */
+
+static void show_pam(void *ctx, const uint8_t modes[MCH_PAM_SEGS])
+{
+	memmap_pam(&((struct machine *)ctx)->map, modes);
+}
+
+static void place_pm(void *ctx, uint16_t port, bool on)
+{
+	(void)ctx, (void)port, (void)on;
+}
+
+static void place_hpet(void *ctx, uint64_t gpa, bool on)
+{
+	(void)ctx, (void)gpa, (void)on;
+}
+
+static void *find_machine(struct machine *m, const char *name)
+{
+	if (strcmp(name, "lapic-bus") == 0)
+		return &m->lapics;
+	if (strcmp(name, "pci-host") == 0)
+		return &m->mch_ops;
+	if (strcmp(name, "lpc") == 0)
+		return &m->lpc_ops;
+	return NULL;
+}
+
+static void *find_chr(struct machine *m, const char *name)
+{
+	unsigned i;
+	struct chr *c = NULL;
+
+	if (strcmp(name, "debugcon") == 0)
+		c = m->back.debugcon;
+	else if (sscanf(name, "com%u", &i) == 1 && i >= 1 && i <= MACHINE_MAX_SERIAL)
+		c = m->back.serial[i - 1];
+	return c != NULL ? c : &chr_null;
+}
+
+void *q35_backend(void *ctx, struct dev *d, enum dev_backend kind, const char *name, struct err *e)
+{
+	struct machine *m = ctx;
+	void *p = NULL;
+	unsigned i;
+
+	if (kind == DEV_BACKEND_MACHINE)
+		p = find_machine(m, name);
+	else if (kind == DEV_BACKEND_CHR)
+		p = find_chr(m, name);
+	else if (kind == DEV_BACKEND_RNG)
+		p = &rng_host;
+	else if (sscanf(name, "%u", &i) == 1 && i < MACHINE_MAX_DISKS)
+		p = m->back.disk[i].blk;
+	if (p == NULL)
+		(void)err_set(e, -ENOENT, "%s: no back-end '%s'", d->id, name);
+	return p;
+}
+
+int q35_build(struct machine *m, struct err *e)
+{
+	int r;
+
+	m->mch_ops = (struct mch_machine){ .bus = &m->bus, .pam = show_pam, .ctx = m };
+	m->lpc_ops = (struct lpc_machine){ .pm_block = place_pm, .hpet = place_hpet, .ctx = m };
+	r = add_lapics(m, e);
+	for (unsigned i = 0; i < HV_ARRAY_LEN(parts) && r == 0; i++)
+		r = add_part(m, &parts[i], e);
+	if (r == 0)
+		r = add_debug_exit(m, e);
+	if (r == 0)
+		r = add_pci_functions(m, e);
+	if (r < 0)
+		return r;
+	m->lapics.pic = m->pic->dev;
+	m->lapics.ioapic = m->ioapic->dev;
+	m->mch_ops.reset_ctl = m->rst->dev;
+	m->mch_ops.reset_domain = m->rst->domain;
+	wire_lines(m);
+	return 0;
+}
