@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "devmodel/chipset/mc146818.h"
 
 #define RAM_MIN HV_MIB(1)
 #define RAM_MAX (MEMMAP_PCI64 - HV_GIB(4))
@@ -107,6 +108,7 @@ int machine_power_on(struct machine *m, struct err *e)
 {
 	each_locked(m, dev_reset);
 	hv_vm_reset_cpus(&m->vm);
+	dm_rtc_set_memory(m->rtc->dev, m->map.low_bytes, m->map.high_bytes);
 	return m->boot.store != NULL ? boot_direct(m, e) : 0;
 }
 

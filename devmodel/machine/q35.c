@@ -10,6 +10,8 @@
 #include "devmodel/chipset/i8254.h"
 #include "devmodel/chipset/i8259.h"
 #include "devmodel/chipset/ioapic.h"
+#include "devmodel/chipset/mc146818.h"
+#include "devmodel/chipset/ns16550.h"
 #include "devmodel/chipset/port92.h"
 #include "devmodel/chipset/post_port.h"
 #include "devmodel/chipset/reset_ctl.h"
@@ -131,6 +133,7 @@ static const struct part parts[] = {
 	  KEEP(pic) },
 	{ &dm_reset_ctl, "reset", DOM_CHIPSET, 0, NULL, { { 0 } }, { -1, -1 }, KEEP(rst) },
 	{ &dm_i8254, "pit", DOM_CHIPSET, 0, NULL, { PIO(0, 0x40), PIO(1, 0x61) }, { 0, -1 }, 0 },
+	{ &dm_mc146818, "rtc", DOM_CHIPSET, 0, NULL, { PIO(0, 0x70) }, { 8, -1 }, KEEP(rtc) },
 	{ &dm_port92, "port92", DOM_CHIPSET, 0, NULL, { PIO(0, 0x92) }, { -1, -1 }, 0 },
 	{ &dm_post_port,
 	  "post",
@@ -165,6 +168,34 @@ static int add_part(struct machine *m, const struct part *p, struct err *e)
 			env_wire(ed, i, &m->isa[p->isa[i]]);
 	if (p->keep != 0)
 		*(struct env_dev **)((char *)m + p->keep) = ed;
+	return 0;
+}
+
+/* COM1 and COM2 are always there; the others where there is something to plug in. */
+static int add_serial(struct machine *m, struct err *e)
+{
+	static const uint16_t port[MACHINE_MAX_SERIAL] = { 0x3f8, 0x2f8, 0x3e8, 0x2e8 };
+	static const uint8_t isa[MACHINE_MAX_SERIAL] = { 4, 3, 4, 3 };
+
+	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++) {
+		struct chr *c = m->back.serial[i];
+		struct env_dev *ed;
+		char id[24], arg[24];
+		if (c == NULL && i >= 2)
+			continue;
+		if (c != NULL)
+			c->dev_domain = &m->domain[DOM_CHIPSET];
+		snprintf(id, sizeof(id), "com%u", i + 1);
+		snprintf(arg, sizeof(arg), "chr=com%u", i + 1);
+		const int r = env_add(&m->env, &dm_ns16550, id, &m->domain[DOM_CHIPSET], 0,
+				      (const char *const[]){ arg, NULL }, &ed, e);
+		if (r < 0)
+			return r;
+		env_map(ed, 0, DEV_SPACE_PIO, port[i], true);
+		env_wire(ed, 0, &m->isa[isa[i]]);
+	}
+	if (m->back.debugcon != NULL)
+		m->back.debugcon->dev_domain = &m->domain[DOM_CHIPSET];
 	return 0;
 }
 
@@ -306,6 +337,8 @@ int q35_build(struct machine *m, struct err *e)
 	r = add_lapics(m, e);
 	for (unsigned i = 0; i < HV_ARRAY_LEN(parts) && r == 0; i++)
 		r = add_part(m, &parts[i], e);
+	if (r == 0)
+		r = add_serial(m, e);
 	if (r == 0)
 		r = add_debug_exit(m, e);
 	if (r == 0)
