@@ -1,6 +1,8 @@
 /* Every device model there is: the one place outside machine/ that names them. */
 #include "devmodel/chipset/debug_exit.h"
 #include "devmodel/chipset/debugcon.h"
+#include "devmodel/chipset/hpet.h"
+#include "devmodel/chipset/i8237.h"
 #include "devmodel/chipset/i8254.h"
 #include "devmodel/chipset/i8259.h"
 #include "devmodel/chipset/ioapic.h"
@@ -22,6 +24,8 @@ const struct dev_class *const dm_classes[] = {
 	&dm_lapic,
 	&dm_i8254,
 	&dm_mc146818,
+	&dm_hpet,
+	&dm_i8237,
 	&dm_ns16550,
 	&dm_pm,
 	&dm_port92,
