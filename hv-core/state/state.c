@@ -19,18 +19,6 @@
 /* Lodge runs on x86-64 only: an integer's bytes in memory are its bytes on the wire. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "swap bytes in put() and get()");
 
-uint32_t state_crc32c(const void *buf, size_t len)
-{
-	uint32_t crc = ~0u;
-
-	for (const uint8_t *p = buf, *end = p + len; p < end; p++) {
-		crc ^= *p;
-		for (int i = 0; i < 8; i++)
-			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78u : 0);
-	}
-	return ~crc;
-}
-
 /* ---- saving: the first error sticks in o->err, and later puts do nothing ---- */
 
 static void put(struct state_out *o, const void *v, size_t n)
