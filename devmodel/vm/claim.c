@@ -55,13 +55,11 @@ int vm_claim_take(struct vm_claim *ret_claim, struct err *e)
 			continue;
 		if (fd < 0)
 			return err_set(e, fd, "cannot claim '%s': %s", dir, strerror(-fd));
-		*ret_claim = (struct vm_claim){
-			.root = g_steal_pointer(&root),
-			.name = g_steal_pointer(&name),
-			.socket = g_build_filename(dir, LODGE_RUN_CONTROL, NULL),
-			.dir = g_steal_pointer(&dir),
-			.lock_fd = fd,
-		};
+		*ret_claim = (struct vm_claim){ .root = g_steal_pointer(&root),
+						.name = g_steal_pointer(&name),
+						.dir = g_steal_pointer(&dir),
+						.lock_fd = fd };
+		ret_claim->socket = g_build_filename(ret_claim->dir, LODGE_RUN_CONTROL, NULL);
 		unlink(ret_claim->socket);
 		return 0;
 	}

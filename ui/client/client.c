@@ -201,7 +201,10 @@ GVariant *ui_vm_call_fds(struct ui_vm *vm, const char *iface, const char *method
 			 GUnixFDList *fds, GUnixFDList **ret_fds, int timeout_ms, GError **error)
 {
 	GError *e = NULL;
-	GVariant *r = g_dbus_connection_call_with_unix_fd_list_sync(
+	GVariant *r;
+
+	lodge_error_quark(); /* registered, so that lodge-vm's errors arrive as themselves */
+	r = g_dbus_connection_call_with_unix_fd_list_sync(
 		vm->conn, NULL, LODGE_OBJECT, iface, method, args, NULL, G_DBUS_CALL_FLAGS_NONE,
 		timeout_ms < 0 ? G_MAXINT : timeout_ms, fds, ret_fds, NULL, &e);
 
