@@ -290,3 +290,13 @@ void hv_mem_listen(struct hv_mem *m, struct hv_mem_listener *l)
 	l->next = NULL;
 	*at = l;
 }
+
+void hv_mem_unlisten(struct hv_mem *m, struct hv_mem_listener *l)
+{
+	struct hv_mem_listener **at = &m->listeners;
+
+	while (*at != NULL && *at != l)
+		at = &(*at)->next;
+	if (*at == l)
+		*at = l->next;
+}

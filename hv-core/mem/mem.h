@@ -146,6 +146,7 @@ struct hv_mem_listener {
 };
 /* The listener's calls hold no lock of the map's; map_changed of two threads may come together. */
 void hv_mem_listen(struct hv_mem *m, struct hv_mem_listener *l); /* before vCPUs run */
+void hv_mem_unlisten(struct hv_mem *m, struct hv_mem_listener *l); /* after; twice is once */
 
 /* ---- dirty log ---- */
 

@@ -15,6 +15,7 @@
 #ifndef SOFT_SOFT_H
 #define SOFT_SOFT_H
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -25,7 +26,8 @@
 
 struct soft_vcpu;
 struct insn;
-struct block; /* block.c */
+struct block;     /* block.c */
+struct code_page; /* code.c */
 
 /* ---- decoded instructions ---- */
 
@@ -80,7 +82,8 @@ struct soft_op {
  * below, the first whose select returns true is taken (mov, push, pop, jmp, call, ret stand in two
  * tables: the general one refuses segment, control and debug registers and far transfers); none:
  * #UD. */
-extern const struct soft_op soft_ops_int[];    /* mov, arithmetic, logic, bits, mul/div: softa */
+/* mov, arithmetic, logic, bits, mul/div: several tables, NULL-ended */
+extern const struct soft_op *const soft_ops_int[];
 extern const struct soft_op soft_ops_flow[];   /* jumps, near calls, loops, setcc/cmov */
 extern const struct soft_op soft_ops_string[]; /* movs, stos, lods, scas, cmps, ins, outs */
 extern const struct soft_op soft_ops_system[]; /* segments, far transfers, CR/DR/MSR, in/out, hlt … */
@@ -155,6 +158,7 @@ struct soft_vcpu {
 	struct soft_tlb *tlb;   /* that of the current mode */
 	const struct insn *cur; /* being executed */
 	const struct insn *end; /* the block's end; moved to cur + 1 to stop after cur */
+	const struct insn *first; /* the block's start: what is done of it is counted at its end */
 	/* Caches over s, kept by soft_mode_changed() */
 	bool code64;            /* CS.L and long mode */
 	bool code32;            /* CS.D */
@@ -174,11 +178,19 @@ struct soft_vcpu {
 	struct soft_event delivering; /* for double faults */
 	bool is_delivering;
 	bool want_exit;         /* leave run loop with exit */
+	struct code_page *written_page; /* by soft_atomic(): stored to when the instruction is done */
+	uint64_t written_mask;
+	bool bus_locked;        /* between soft_lock_begin and _end */
 	struct hv_exit exit;
 	struct hv_debug debug;  /* the debugger's */
 	struct soft_sys sys;
 	sigjmp_buf raise_to;
 	struct hv_engine_stats stats;
+
+	/* Between this thread and those that want its translations dropped (sync.c) */
+	_Atomic bool inside;          /* may be using translations: in the engine, not called out */
+	_Atomic uint64_t flush_want;  /* counts demands */
+	_Atomic uint64_t flush_done;  /* the last demand that was met */
 
 	struct soft_mmu *mmu;      /* owned; mmu.c: page-walk caches, fetch TLB, victims */
 	struct block_cache *blocks; /* owned; block.c */
@@ -189,7 +201,10 @@ struct soft_vcpu {
 /* One per VM. */
 struct soft_vm {
 	struct hv_vm *hv; /* borrowed */
+	struct decoders *decoders; /* owned; decode.c: Zydis, set up for each mode */
+	struct hv_mem_listener listener;
 	struct soft_code *code; /* code.c: which physical pages hold decoded code, all vCPUs */
+	struct soft_vcpu *vcpu[HV_MAX_VCPUS]; /* borrowed; NULL: none */
 	struct soft_stubs *stubs; /* fpu.c: executable stubs, shared */
 };
 
@@ -243,6 +258,23 @@ void soft_mode_changed(struct soft_vcpu *v);
 void soft_stop_block(struct soft_vcpu *v);
 /* The current instruction is done, and vcpu_run returns with v->exit. */
 void soft_exit(struct soft_vcpu *v, enum hv_exit_reason reason);
+
+/*
+ * Around every call out of the engine that may take a lock or wait (ports, MMIO, LAPIC, clock, log):
+ * in between, other threads may change the memory map without waiting for this vCPU. No host address
+ * of guest memory may be kept across it. begin parks the FPU.
+ */
+void soft_outside_begin(struct soft_vcpu *v);
+void soft_outside_end(struct soft_vcpu *v);
+
+/* Tests and oracles: runs until n instructions are done, an exception is raised (v->event, not
+ * delivered; the next call delivers it first) or the vCPU wants to exit. Returns how many were
+ * done. v's thread; interrupts are taken as usual. */
+uint64_t soft_run_insns(struct hv_vcpu *hv, uint64_t n);
+static inline struct soft_vcpu *soft_of(struct hv_vcpu *hv)
+{
+	return hv->engine_priv;
+}
 
 /* ---- memory (mmu.c) ---- */
 
@@ -325,7 +357,13 @@ void soft_write(struct soft_vcpu *v, uint64_t linear, const void *buf, unsigned 
 void soft_probe(struct soft_vcpu *v, uint64_t linear, unsigned size, bool write);
 /* The host address for an atomic operation on the host's own, after a write check; NULL when it
  * crosses a page or is not RAM: then use soft_ld/soft_st between soft_lock_begin/end. Raises. */
-void *soft_atomic(struct soft_vcpu *v, uint64_t linear, unsigned size);
+void *soft_atomic_slow(struct soft_vcpu *v, uint64_t linear, unsigned size);
+static inline void *soft_atomic(struct soft_vcpu *v, uint64_t linear, unsigned size)
+{
+	void *p = soft_tlb_hit(v->tlb->write, linear, size);
+
+	return HV_LIKELY(p != NULL) ? p : soft_atomic_slow(v, linear, size);
+}
 void soft_lock_begin(struct soft_vcpu *v); /* excludes all other vCPUs' bus locks of this kind */
 void soft_lock_end(struct soft_vcpu *v);
 

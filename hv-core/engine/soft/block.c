@@ -1,0 +1,259 @@
+/*
+ * The block cache of one vCPU. Blocks live in one arena, filled from the front and dropped as a whole
+ * when it is full; a block that is invalidated before that stays where it is, dead (BLOCK_DEAD), so
+ * that links to it need not be found. Only the vCPU's own thread touches it, but for the list of
+ * invalidations that others post.
+ */
+#include "engine/soft/block.h"
+#include <sys/mman.h>
+
+#define ARENA_BYTES HV_MIB(96)
+#define BLOCK_BYTES(n) (sizeof(struct block) + (n) * sizeof(struct insn))
+#define HASH_SIZE 32768u
+#define JUMP_SIZE 8192u
+#define POSTED_MAX 64
+
+struct posted {
+	struct code_page *page;
+	uint64_t mask;
+};
+
+struct block_cache {
+	uint8_t *arena; /* owned, mapped */
+	size_t used;
+	uint64_t generation; /* of the arena */
+	struct block *jump[JUMP_SIZE]; /* by linear address */
+	struct block *hash[HASH_SIZE]; /* by host address */
+	uintptr_t pages[HASH_SIZE];    /* by code page; bit 0: goes on in page_next[1] */
+	struct block *io;              /* owned: for code outside RAM, never found again */
+	pthread_mutex_t lock;          /* of what follows: any thread */
+	unsigned n_posted;
+	bool posted_all;
+	struct posted posted[POSTED_MAX];
+};
+
+int block_cache_create(struct soft_vcpu *v, struct err *e)
+{
+	struct block_cache *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	v->blocks = c;
+	pthread_mutex_init(&c->lock, NULL);
+	c->io = aligned_alloc(64, BLOCK_BYTES(1));
+	void *p = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (c->io == NULL || p == MAP_FAILED)
+		return err_set(e, -ENOMEM, "no memory for decoded code");
+	c->arena = p;
+	return 0;
+}
+
+void block_cache_destroy(struct soft_vcpu *v)
+{
+	struct block_cache *c = v->blocks;
+
+	if (c == NULL)
+		return;
+	if (c->arena != NULL)
+		munmap(c->arena, ARENA_BYTES);
+	free(c->io);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+	v->blocks = NULL;
+}
+
+void block_drop_all(struct soft_vcpu *v)
+{
+	struct block_cache *c = v->blocks;
+
+	for (unsigned i = 0; i < JUMP_SIZE; i++)
+		c->jump[i] = NULL;
+	for (unsigned i = 0; i < HASH_SIZE; i++) {
+		c->hash[i] = NULL;
+		c->pages[i] = 0;
+	}
+	c->used = 0;
+	c->generation++;
+}
+
+uint64_t block_generation(const struct soft_vcpu *v)
+{
+	return v->blocks->generation;
+}
+
+static struct block **jump_slot(struct block_cache *c, uint64_t lin)
+{
+	return &c->jump[(lin ^ lin >> 13) & (JUMP_SIZE - 1)];
+}
+
+static struct block **hash_slot(struct block_cache *c, const uint8_t *host, uint64_t lin)
+{
+	uint64_t a = (uintptr_t)host + (lin & 4095);
+
+	return &c->hash[(a ^ a >> 15) & (HASH_SIZE - 1)];
+}
+
+static uintptr_t *page_slot(struct block_cache *c, const struct code_page *p)
+{
+	uint64_t a = (uintptr_t)p / sizeof(*p);
+
+	return &c->pages[(a ^ a >> 15) & (HASH_SIZE - 1)];
+}
+
+static uint64_t linear_ip(const struct soft_vcpu *v)
+{
+	return v->code64 ? v->s.rip : (uint32_t)(v->s.seg[X86_CS].base + v->s.rip);
+}
+
+static uint32_t cs_limit(const struct soft_vcpu *v)
+{
+	return v->code64 ? 0 : v->s.seg[X86_CS].limit;
+}
+
+static bool matches(struct soft_vcpu *v, const struct block *b, uint64_t lin,
+		    const uint8_t *host)
+{
+	if (b->lin != lin || b->ip != v->s.rip || b->key != v->key || b->host[0] != host ||
+	    b->cs_limit != cs_limit(v))
+		return false;
+	return !b->crosses || soft_fetch(v, (lin & HV_PAGE_MASK) + HV_PAGE_SIZE)->host == b->host[1];
+}
+
+static void insert(struct soft_vcpu *v, struct block *b)
+{
+	struct block_cache *c = v->blocks;
+	struct block **h = hash_slot(c, b->host[0], b->lin);
+
+	b->hash_next = *h;
+	*h = b;
+	for (unsigned k = 0; k < 2; k++) {
+		if (b->page[k] == NULL)
+			continue;
+		uintptr_t *s = page_slot(c, b->page[k]);
+
+		b->page_next[k] = *s;
+		*s = (uintptr_t)b | k;
+	}
+	c->used += (BLOCK_BYTES(b->n) + 63) & ~63ull;
+}
+
+static struct block *decode(struct soft_vcpu *v, uint64_t lin, const struct soft_fetch *f)
+{
+	struct block_cache *c = v->blocks;
+	bool io = f->host == NULL;
+
+	if (!io && c->used + BLOCK_BYTES(BLOCK_MAX_INSNS) > ARENA_BYTES)
+		block_drop_all(v);
+	struct block *b = io ? c->io : (struct block *)(void *)(c->arena + c->used);
+
+	b->ip = v->s.rip;
+	b->lin = lin;
+	b->key = v->key;
+	b->cs_limit = cs_limit(v);
+	b->crosses = false;
+	b->next[0] = b->next[1] = NULL;
+	b->host[0] = f->host;
+	b->page[0] = f->code;
+	b->host[1] = NULL;
+	b->page[1] = NULL;
+	b->mask[0] = b->mask[1] = 0;
+	decode_block(v, b, io ? 1 : BLOCK_MAX_INSNS);
+	v->stats.blocks_decoded++;
+	if (io || (b->crosses && b->host[1] == NULL))
+		b->chains = false;
+	else
+		insert(v, b);
+	return b;
+}
+
+struct block *block_find(struct soft_vcpu *v)
+{
+	uint64_t lin = linear_ip(v);
+	const struct soft_fetch *f = soft_fetch(v, lin);
+	struct block **j = jump_slot(v->blocks, lin);
+	struct block *b = *j;
+
+	if (HV_LIKELY(b != NULL && matches(v, b, lin, f->host)))
+		return b;
+	if (f->host != NULL) {
+		const uint8_t *host = f->host;
+
+		for (b = *hash_slot(v->blocks, host, lin); b != NULL; b = b->hash_next)
+			if (matches(v, b, lin, host))
+				break;
+	} else {
+		b = NULL;
+	}
+	if (b == NULL) {
+		const struct soft_fetch copy = *soft_fetch(v, lin);
+
+		b = decode(v, lin, &copy);
+		if (copy.host == NULL || (b->crosses && b->host[1] == NULL))
+			return b;
+	}
+	*j = b;
+	return b;
+}
+
+static void kill_block(struct block_cache *c, struct block *b)
+{
+	struct block **h = hash_slot(c, b->host[0], b->lin);
+
+	while (*h != NULL && *h != b)
+		h = &(*h)->hash_next;
+	if (*h == b)
+		*h = b->hash_next;
+	b->ip = b->lin = BLOCK_DEAD;
+}
+
+bool block_invalidate(struct soft_vcpu *v, struct code_page *p, uint64_t mask)
+{
+	uintptr_t *link = page_slot(v->blocks, p);
+	bool any = false;
+
+	while (*link != 0) {
+		struct block *b = (struct block *)(*link & ~(uintptr_t)1);
+		unsigned k = *link & 1;
+
+		if (b->ip != BLOCK_DEAD && b->page[k] == p && (b->mask[k] & mask)) {
+			kill_block(v->blocks, b);
+			any = true;
+		}
+		if (b->ip == BLOCK_DEAD)
+			*link = b->page_next[k];
+		else
+			link = &b->page_next[k];
+	}
+	return any;
+}
+
+void block_post_invalidate(struct soft_vcpu *v, struct code_page *p, uint64_t mask)
+{
+	struct block_cache *c = v->blocks;
+
+	pthread_mutex_lock(&c->lock);
+	if (c->n_posted < POSTED_MAX)
+		c->posted[c->n_posted++] = (struct posted){ p, mask };
+	else
+		c->posted_all = true;
+	pthread_mutex_unlock(&c->lock);
+	atomic_fetch_or(&v->hv->requests, HV_REQ_ENGINE);
+}
+
+void block_do_posted(struct soft_vcpu *v)
+{
+	struct block_cache *c = v->blocks;
+
+	soft_fpu_park(v);
+	pthread_mutex_lock(&c->lock);
+	if (c->posted_all)
+		block_drop_all(v);
+	else
+		for (unsigned i = 0; i < c->n_posted; i++)
+			block_invalidate(v, c->posted[i].page, c->posted[i].mask);
+	c->posted_all = false;
+	c->n_posted = 0;
+	pthread_mutex_unlock(&c->lock);
+}

@@ -1,0 +1,86 @@
+/* Paging: the software TLBs' second level, and what lies behind guest-physical pages. */
+#ifndef SOFT_MMU_H
+#define SOFT_MMU_H
+#include "engine/soft/code.h"
+#include "engine/soft/soft.h"
+
+#define SOFT_FETCH_SIZE 256u
+#define SOFT_PAGES_SIZE 1024u
+#define SOFT_TLB_WORDS (SOFT_TLB_SIZE / 64)
+
+/* What lies at a guest-physical page, so that neither walks nor misses take the map's lock. */
+struct soft_page {
+	uint64_t gpa;           /* of the page, or SOFT_TLB_EMPTY */
+	uint8_t *host;          /* NULL: not all of it is RAM or ROM */
+	struct code_page *code; /* not NULL where host is not */
+	struct code_ram *ram;
+	bool writable;          /* RAM, not ROM */
+};
+
+struct soft_fetch {
+	uint64_t tag;  /* linear page, or SOFT_TLB_EMPTY */
+	uint64_t gpa;  /* of the page */
+	uint8_t *host; /* NULL: I/O */
+	struct code_page *code;
+};
+
+struct soft_tlb_marks { /* one bit an entry */
+	uint64_t global[SOFT_TLB_WORDS];
+	uint64_t large[SOFT_TLB_WORDS]; /* of 2 or 4 MiB pages */
+	uint64_t huge[SOFT_TLB_WORDS];  /* of 1 GiB pages */
+};
+
+struct soft_mmu {
+	struct soft_fetch fetch[2][SOFT_FETCH_SIZE]; /* by CPL == 3 */
+	struct soft_page pages[SOFT_PAGES_SIZE];
+	struct soft_tlb_marks marks[SOFT_MODES][2]; /* by write */
+	bool used[SOFT_MODES]; /* has the mode any entry at all? */
+	uint64_t pdpte[4];
+	uint64_t addr_mask;   /* A20 */
+	uint64_t phys_rsvd;   /* physical address bits that the CPU does not have */
+	uint64_t cr0, cr4, efer; /* as of the last flush: bits that translation depends on */
+};
+
+/* What an access asks of a translation; bits as in the #PF error code. */
+struct walk {
+	uint64_t gpa;    /* of the 4 KiB page, A20 applied */
+	uint8_t shift;   /* of the page size: 12, 21, 22, 30 */
+	bool global;
+	uint32_t error;  /* #PF error code on failure */
+};
+
+int soft_mmu_create(struct soft_vcpu *v, struct err *e) HV_MUST_CHECK;
+void soft_mmu_destroy(struct soft_vcpu *v);
+
+/* access: X86_PF_W, _U, _I. Sets A (and D for writes) unless peek. false: w->error. */
+bool soft_walk(struct soft_vcpu *v, uint64_t linear, uint32_t access, bool smap, bool peek,
+	       struct walk *w);
+/* Never NULL; good until the next call. */
+struct soft_page *soft_page_at(struct soft_vcpu *v, uint64_t gpa);
+/* Translates for an instruction fetch; raises. */
+const struct soft_fetch *soft_fetch_slow(struct soft_vcpu *v, uint64_t linear);
+/* What lies at physical pages has changed: forgets that, too. */
+void soft_phys_flush(struct soft_vcpu *v);
+/* Drops write entries to the page at host in v's TLBs. */
+void soft_tlb_drop_host(struct soft_vcpu *v, const uint8_t *host);
+
+static inline const struct soft_fetch *soft_fetch(struct soft_vcpu *v, uint64_t linear)
+{
+	const struct soft_fetch *f =
+		&v->mmu->fetch[v->s.cpl == 3][linear >> 12 & (SOFT_FETCH_SIZE - 1)];
+
+	return HV_LIKELY(f->tag == (linear & HV_PAGE_MASK)) ? f : soft_fetch_slow(v, linear);
+}
+
+static inline enum soft_access_mode soft_mode(const struct soft_vcpu *v)
+{
+	return (enum soft_access_mode)(v->tlb - v->tlbs);
+}
+
+/* One access to a physical address that is not plain RAM: LAPIC page, MMIO, ROM writes. */
+uint64_t soft_phys_read(struct soft_vcpu *v, uint64_t gpa, unsigned size);
+void soft_phys_write(struct soft_vcpu *v, uint64_t gpa, unsigned size, uint64_t x);
+
+/* #GP(0) or, for a stack access, #SS(0). */
+_Noreturn void soft_raise_seg(struct soft_vcpu *v, bool stack);
+#endif
