@@ -2,11 +2,18 @@
  * Direct boot: what firmware does to the chipset before it starts a system (places, interrupt
  * routing, BARs), then the loader. Done by the same register writes that firmware would use.
  */
+#include <stdlib.h>
+#include "base/cleanup.h"
 #include "base/util.h"
+#include "devmodel/machine/acpi/acpi.h"
 #include "devmodel/machine/machine_int.h"
+#include "devmodel/machine/smbios.h"
 
 #define PM_PORT 0x600u
 #define TABLES_BYTES HV_KIB(128)
+#define RSDP_GPA 0xf0000ull
+#define SMBIOS_ENTRY_GPA 0xf0040ull
+#define SMBIOS_GPA 0xf0100ull
 enum { ECAM_ENABLE = 1, ACPI_ENABLE = 0x80, RCBA_ENABLE = 1, HPET_ENABLE = 0x80 };
 enum { RCBA_REGION = PCI_REGION_DEV };
 
@@ -90,6 +97,35 @@ static void init_functions(struct machine *m)
 	}
 }
 
+/* ---- tables: ACPI at the top of low RAM, the anchors where systems search for them ---- */
+
+static int put_acpi(struct machine *m, const struct boot_target *t, struct err *e)
+{
+	const struct acpi_config c = { .n_cpus = m->vm.n_vcpus, .pm_port = PM_PORT };
+	auto_free struct acpi_image *a = malloc(sizeof(*a));
+
+	if (a == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	acpi_build(a, &c);
+	acpi_place(a, (uint32_t)t->ram_end);
+	if (hv_mem_write(m->mem, t->ram_end, a->bytes, a->len) < 0 ||
+	    hv_mem_write(m->mem, RSDP_GPA, a->rsdp, sizeof(a->rsdp)) < 0)
+		return err_set(e, -EFAULT, "the ACPI tables do not fit");
+	return 0;
+}
+
+static int put_smbios(struct machine *m, struct err *e)
+{
+	struct smbios s;
+
+	smbios_build(&s, m->vm.n_vcpus, m->config.ram_bytes);
+	smbios_place(&s, SMBIOS_GPA);
+	if (hv_mem_write(m->mem, SMBIOS_GPA, s.bytes, s.len) < 0 ||
+	    hv_mem_write(m->mem, SMBIOS_ENTRY_GPA, s.entry, sizeof(s.entry)) < 0)
+		return err_set(e, -EFAULT, "the SMBIOS tables do not fit");
+	return 0;
+}
+
 int boot_direct(struct machine *m, struct err *e)
 {
 	struct boot_files files;
@@ -106,6 +142,31 @@ int boot_direct(struct machine *m, struct err *e)
 	init_functions(m);
 	t.ram_end = m->map.low_bytes - TABLES_BYTES;
 	e820_make(&e820, m->map.low_bytes, m->map.high_bytes, TABLES_BYTES);
-	r = boot_load(&files, &t, &s, e);
+	t.rsdp = RSDP_GPA;
+	r = put_acpi(m, &t, e);
+	if (r == 0)
+		r = put_smbios(m, e);
+	if (r == 0)
+		r = boot_load(&files, &t, &s, e);
 	return r == 0 ? hv_vcpu_state_set(m->vm.vcpu[0], &s, e) : r;
+}
+
+/* After S3 the chipset is as at power-on, memory is not: firmware would put the chipset in order
+ * and jump to where the system left word. */
+int boot_wake(struct machine *m, struct err *e)
+{
+	const uint64_t facs = m->map.low_bytes - TABLES_BYTES;
+	struct x86_state s;
+	uint32_t vector;
+
+	if (hv_mem_read(m->mem, facs + ACPI_FACS_WAKING_VECTOR, &vector, sizeof(vector)) < 0 ||
+	    vector == 0 || vector >= HV_MIB(1))
+		return err_set(e, -EINVAL, "the guest left no address to wake up at");
+	init_chipset(m);
+	init_functions(m);
+	x86_state_reset(&s, true);
+	s.seg[X86_CS].sel = (uint16_t)(vector >> 4);
+	s.seg[X86_CS].base = vector & ~15u;
+	s.rip = vector & 15;
+	return hv_vcpu_state_set(m->vm.vcpu[0], &s, e);
 }

@@ -1,6 +1,7 @@
 /* The memory map for systems, see e820.h. */
 #include "devmodel/machine/e820.h"
 #include "base/util.h"
+#include "devmodel/machine/acpi/acpi.h"
 #include "devmodel/machine/memmap.h"
 
 #define EBDA 0x9fc00ull
@@ -21,7 +22,8 @@ void e820_make(struct e820_map *m, uint64_t low_bytes, uint64_t high_bytes, uint
 	add(m, EBDA, VIDEO, E820_RESERVED);
 	add(m, BIOS, HV_MIB(1), E820_RESERVED);
 	add(m, HV_MIB(1), low_bytes - tables_bytes, E820_RAM);
-	add(m, low_bytes - tables_bytes, low_bytes, E820_ACPI);
+	add(m, low_bytes - tables_bytes, low_bytes - tables_bytes + ACPI_FACS_BYTES, E820_NVS);
+	add(m, low_bytes - tables_bytes + ACPI_FACS_BYTES, low_bytes, E820_ACPI);
 	add(m, MEMMAP_ECAM, MEMMAP_ECAM + MEMMAP_ECAM_BYTES, E820_RESERVED);
 	add(m, MEMMAP_RCBA, MEMMAP_RCBA + 0x4000, E820_RESERVED);
 	add(m, HV_GIB(4), HV_GIB(4) + high_bytes, E820_RAM);

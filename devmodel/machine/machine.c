@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "devmodel/chipset/mc146818.h"
+#include "devmodel/chipset/pm.h"
 
 #define RAM_MIN HV_MIB(1)
 #define RAM_MAX (MEMMAP_PCI64 - HV_GIB(4))
@@ -138,6 +139,33 @@ void machine_reset(struct machine *m)
 	if (was_running)
 		go(m);
 	emit(m, MACHINE_RESET, 0, NULL);
+}
+
+void machine_wake(struct machine *m)
+{
+	struct err e = { 0 };
+
+	if (!m->asleep)
+		return;
+	each_locked(m, dev_reset);
+	hv_vm_reset_cpus(&m->vm);
+	hv_domain_lock(m->pm->domain);
+	dm_pm_wake(m->pm->dev);
+	hv_domain_unlock(m->pm->domain);
+	m->asleep = false;
+	if (m->boot.store != NULL && boot_wake(m, &e) < 0) {
+		m->running = false;
+		emit(m, MACHINE_FAILED, 0, e.msg);
+	} else if (m->running) {
+		go(m);
+	}
+}
+
+void machine_power_button(struct machine *m)
+{
+	hv_domain_lock(m->pm->domain);
+	dm_pm_power_button(m->pm->dev);
+	hv_domain_unlock(m->pm->domain);
 }
 
 void machine_nmi(struct machine *m)
@@ -343,6 +371,8 @@ static void make_domains(struct machine *m)
 	for (unsigned i = 0; i < N_PIRQ_LINES; i++)
 		hv_irq_line_init(&m->pirq[i]);
 	hv_irq_line_init(&m->pic_intr);
+	hv_irq_line_init(&m->pit_out);
+	hv_irq_line_init(&m->rtc_out);
 	pthread_mutex_init(&m->ask_lock, NULL);
 	m->ask_work = (struct loop_work){ .fn = do_asked, .ctx = m };
 }
@@ -374,6 +404,8 @@ void machine_destroy(struct machine *m)
 	hv_mem_destroy(m->mem);
 	loop_unpost(m->back.loop, &m->ask_work);
 	pthread_mutex_destroy(&m->ask_lock);
+	hv_irq_line_finish(&m->rtc_out);
+	hv_irq_line_finish(&m->pit_out);
 	hv_irq_line_finish(&m->pic_intr);
 	for (unsigned i = 0; i < N_PIRQ_LINES; i++)
 		hv_irq_line_finish(&m->pirq[i]);

@@ -37,7 +37,7 @@ struct machine {
 	struct cpu_model model;
 	struct chr *chr_none;  /* owned by nobody: chr_null */
 	struct blk *disk_none; /* owned: the null disk, if a slot's back-end is missing */
-	struct env_dev *pic, *ioapic, *mch, *lpc, *rst, *rtc;
+	struct env_dev *pic, *ioapic, *mch, *lpc, *rst, *rtc, *pit, *hpet, *pm, *dma;
 	struct env_dev *lapic[HV_MAX_VCPUS];
 	/* owned */
 	struct hv_mem *mem;
@@ -46,8 +46,8 @@ struct machine {
 	struct hv_vm vm;
 	struct env env;
 	struct hv_domain domain[N_DOMAINS];
-	struct hv_irq_line isa[N_ISA_LINES], pirq[N_PIRQ_LINES], pic_intr;
-	struct hv_irq_sink sink_pic, sink_ioapic, sink_lpc;
+	struct hv_irq_line isa[N_ISA_LINES], pirq[N_PIRQ_LINES], pic_intr, pit_out, rtc_out;
+	struct hv_irq_sink sink_pic, sink_ioapic, sink_lpc, sink_hpet;
 	struct lapic_bus lapics;
 	struct pci_bus bus;
 	struct mch_machine mch_ops;
@@ -78,6 +78,7 @@ void machine_vm_event(void *ctx, struct hv_vcpu *v, enum hv_vm_event ev,
 		      const struct hv_exit *exit);
 /* boot_direct.c: what firmware does before a kernel starts, then the kernel. */
 int boot_direct(struct machine *m, struct err *e) HV_MUST_CHECK;
+int boot_wake(struct machine *m, struct err *e) HV_MUST_CHECK; /* the same after S3 */
 
 /* Power-on state for all; stopped and quiet. */
 int machine_power_on(struct machine *m, struct err *e) HV_MUST_CHECK;

@@ -7,11 +7,14 @@
 #include "base/util.h"
 #include "devmodel/chipset/debug_exit.h"
 #include "devmodel/chipset/debugcon.h"
+#include "devmodel/chipset/hpet.h"
+#include "devmodel/chipset/i8237.h"
 #include "devmodel/chipset/i8254.h"
 #include "devmodel/chipset/i8259.h"
 #include "devmodel/chipset/ioapic.h"
 #include "devmodel/chipset/mc146818.h"
 #include "devmodel/chipset/ns16550.h"
+#include "devmodel/chipset/pm.h"
 #include "devmodel/chipset/port92.h"
 #include "devmodel/chipset/post_port.h"
 #include "devmodel/chipset/reset_ctl.h"
@@ -57,6 +60,16 @@ static void wire_lines(struct machine *m)
 	/* Within one domain: the sink takes none. */
 	hv_irq_line_connect(&m->pic_intr, &m->lapics.lint, LAPIC_LINT0);
 	env_wire(m->pic, 0, &m->pic_intr);
+	/* The PIT's and the RTC's outputs go through the HPET, which is in their domain. */
+	m->sink_hpet = (struct hv_irq_sink){ .set = sink_set, .ctx = m->hpet };
+	hv_irq_line_connect(&m->pit_out, &m->sink_hpet, 0);
+	hv_irq_line_connect(&m->rtc_out, &m->sink_hpet, 1);
+	env_wire(m->pit, 0, &m->pit_out);
+	env_wire(m->rtc, 0, &m->rtc_out);
+	for (unsigned i = 0; i < HPET_N_PINS; i++)
+		env_wire(m->hpet, HPET_LINE_PINS + i,
+			 hpet_pins[i] < N_ISA_LINES ? &m->isa[hpet_pins[i]]
+						    : &m->pirq[hpet_pins[i] - N_ISA_LINES]);
 	for (unsigned i = 0; i < LPC_N_IRQS; i++)
 		env_wire(m->lpc, i, &m->isa[lpc_isa_irq[i]]);
 }
@@ -132,8 +145,18 @@ static const struct part parts[] = {
 	  { -1, -1 },
 	  KEEP(pic) },
 	{ &dm_reset_ctl, "reset", DOM_CHIPSET, 0, NULL, { { 0 } }, { -1, -1 }, KEEP(rst) },
-	{ &dm_i8254, "pit", DOM_CHIPSET, 0, NULL, { PIO(0, 0x40), PIO(1, 0x61) }, { 0, -1 }, 0 },
-	{ &dm_mc146818, "rtc", DOM_CHIPSET, 0, NULL, { PIO(0, 0x70) }, { 8, -1 }, KEEP(rtc) },
+	{ &dm_i8254,
+	  "pit",
+	  DOM_CHIPSET,
+	  0,
+	  NULL,
+	  { PIO(0, 0x40), PIO(1, 0x61) },
+	  { -1, -1 },
+	  KEEP(pit) },
+	{ &dm_hpet, "hpet", DOM_CHIPSET, HV_PRIO_CHIPSET, NULL, { { 0 } }, { 0, 8 }, KEEP(hpet) },
+	{ &dm_pm, "pm", DOM_CHIPSET, 0, NULL, { PIO(1, 0xb2) }, { 9, -1 }, KEEP(pm) },
+	{ &dm_i8237, "dma", DOM_CHIPSET, 0, NULL, { { 0 } }, { -1, -1 }, KEEP(dma) },
+	{ &dm_mc146818, "rtc", DOM_CHIPSET, 0, NULL, { PIO(0, 0x70) }, { -1, -1 }, KEEP(rtc) },
 	{ &dm_port92, "port92", DOM_CHIPSET, 0, NULL, { PIO(0, 0x92) }, { -1, -1 }, 0 },
 	{ &dm_post_port,
 	  "post",
@@ -264,6 +287,9 @@ static int add_pci_functions(struct machine *m, struct err *e)
 		r = add_disks(m, e);
 	if (r < 0)
 		return r;
+	env_map(m->dma, 0, DEV_SPACE_PIO, 0x00, true);
+	env_map(m->dma, 1, DEV_SPACE_PIO, 0xc0, true);
+	env_map(m->dma, 2, DEV_SPACE_PIO, 0x81, true);
 	env_map(m->mch, MCH_REGION_ADDR, DEV_SPACE_PIO, 0xcf8, true);
 	env_map(m->mch, MCH_REGION_DATA, DEV_SPACE_PIO, 0xcfc, true);
 	return 0;
@@ -278,12 +304,12 @@ static void show_pam(void *ctx, const uint8_t modes[MCH_PAM_SEGS])
 
 static void place_pm(void *ctx, uint16_t port, bool on)
 {
-	(void)ctx, (void)port, (void)on;
+	env_map(((struct machine *)ctx)->pm, 0, DEV_SPACE_PIO, port, on);
 }
 
 static void place_hpet(void *ctx, uint64_t gpa, bool on)
 {
-	(void)ctx, (void)gpa, (void)on;
+	env_map(((struct machine *)ctx)->hpet, 0, DEV_SPACE_MMIO, gpa, on);
 }
 
 static void *find_machine(struct machine *m, const char *name)
