@@ -107,6 +107,9 @@ go:
 	shr rdx, 32
 	mov ecx, 0xc0000082
 	FAULTS "LSTAR takes no non-canonical address", VEC_GP, 0, wrmsr
+	mov eax, .entry
+	xor edx, edx
+	wrmsr
 	mov qword [rt_user_flags], F_DF | F_CF | F_AC | F_ZF | F_NT | 2
 	mov qword [seen + 64], .syscall_back
 	USER u_syscall
