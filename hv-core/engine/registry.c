@@ -4,6 +4,7 @@
 #include "base/util.h"
 
 static const struct hv_engine_ops *const engines[] = {
+	&hv_engine_soft,
 	&hv_engine_null, /* last: it runs nothing */
 };
 
