@@ -1,8 +1,8 @@
 /*
- * The block cache of one vCPU. Blocks live in one arena, filled from the front and dropped as a whole
- * when it is full; a block that is invalidated before that stays where it is, dead (BLOCK_DEAD), so
- * that links to it need not be found. Only the vCPU's own thread touches it, but for the list of
- * invalidations that others post.
+ * The block cache of one vCPU. Blocks live in one arena, filled from the front and dropped as a
+ * whole when it is full; a block that is invalidated before that stays where it is, dead
+ * (BLOCK_DEAD), so that links to it need not be found. Only the vCPU's own thread touches it, but
+ * for the list of invalidations that others post.
  */
 #include "engine/soft/block.h"
 #include <sys/mman.h>
@@ -21,12 +21,12 @@ struct posted {
 struct block_cache {
 	uint8_t *arena; /* owned, mapped */
 	size_t used;
-	uint64_t generation; /* of the arena */
+	uint64_t generation;	       /* of the arena */
 	struct block *jump[JUMP_SIZE]; /* by linear address */
 	struct block *hash[HASH_SIZE]; /* by host address */
 	uintptr_t pages[HASH_SIZE];    /* by code page; bit 0: goes on in page_next[1] */
-	struct block *io;              /* owned: for code outside RAM, never found again */
-	pthread_mutex_t lock;          /* of what follows: any thread */
+	struct block *io;	       /* owned: for code outside RAM, never found again */
+	pthread_mutex_t lock;	       /* of what follows: any thread */
 	unsigned n_posted;
 	bool posted_all;
 	struct posted posted[POSTED_MAX];
@@ -112,13 +112,13 @@ static uint32_t cs_limit(const struct soft_vcpu *v)
 	return v->code64 ? 0 : v->s.seg[X86_CS].limit;
 }
 
-static bool matches(struct soft_vcpu *v, const struct block *b, uint64_t lin,
-		    const uint8_t *host)
+static bool matches(struct soft_vcpu *v, const struct block *b, uint64_t lin, const uint8_t *host)
 {
 	if (b->lin != lin || b->ip != v->s.rip || b->key != v->key || b->host[0] != host ||
 	    b->cs_limit != cs_limit(v))
 		return false;
-	return !b->crosses || soft_fetch(v, (lin & HV_PAGE_MASK) + HV_PAGE_SIZE)->host == b->host[1];
+	return !b->crosses ||
+	       soft_fetch(v, (lin & HV_PAGE_MASK) + HV_PAGE_SIZE)->host == b->host[1];
 }
 
 static void insert(struct soft_vcpu *v, struct block *b)

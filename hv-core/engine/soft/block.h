@@ -9,17 +9,17 @@
 #define BLOCK_DEAD 0x8000000000000000ull /* ip of an invalid block: not canonical */
 
 struct block {
-	uint64_t ip, lin;  /* of the first instruction: offset in CS, and linear */
-	uint64_t end_ip;   /* where it goes on without a branch */
+	uint64_t ip, lin; /* of the first instruction: offset in CS, and linear */
+	uint64_t end_ip;  /* where it goes on without a branch */
 	uint32_t key, cs_limit;
 	uint16_t n;
-	bool chains;       /* ends without a change of mode, privilege or CS */
-	bool crosses;      /* its only instruction goes on in another page */
-	bool near_link[2]; /* next is in the same page */
-	struct block *next[2];  /* found last after a fall-through, after a jump */
-	uint8_t *host[2];       /* of the pages; identifies them */
+	bool chains;	       /* ends without a change of mode, privilege or CS */
+	bool crosses;	       /* its only instruction goes on in another page */
+	bool near_link[2];     /* next is in the same page */
+	struct block *next[2]; /* found last after a fall-through, after a jump */
+	uint8_t *host[2];      /* of the pages; identifies them */
 	struct code_page *page[2];
-	uint64_t mask[2];       /* which parts of them */
+	uint64_t mask[2]; /* which parts of them */
 	struct block *hash_next;
 	uintptr_t page_next[2]; /* block.c */
 	struct insn insns[] __attribute__((aligned(64)));
@@ -43,6 +43,7 @@ uint64_t block_generation(const struct soft_vcpu *v);
 int decode_create(struct soft_vm *vm, struct err *e) HV_MUST_CHECK;
 void decode_destroy(struct soft_vm *vm);
 /* Decodes the instructions from b->ip on into b (room for max), which has ip, lin, key,
- * cs_limit and host[0], page[0] set (host NULL: I/O); raises if not even the first can be fetched. */
+ * cs_limit and host[0], page[0] set (host NULL: I/O); raises if not even the first can be fetched.
+ */
 void decode_block(struct soft_vcpu *v, struct block *b, unsigned max);
 #endif

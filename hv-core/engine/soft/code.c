@@ -32,8 +32,7 @@ void soft_code_destroy(struct soft_vm *vm)
 	if (c == NULL)
 		return;
 	for (unsigned i = 0; i < atomic_load(&c->n); i++)
-		munmap(c->ram[i].pages,
-		       c->ram[i].bytes / HV_PAGE_SIZE * sizeof(struct code_page));
+		munmap(c->ram[i].pages, c->ram[i].bytes / HV_PAGE_SIZE * sizeof(struct code_page));
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 	vm->code = NULL;
@@ -92,7 +91,8 @@ void soft_code_mark(struct soft_vcpu *v, struct code_page *p, const uint8_t *hos
 
 	if ((atomic_load_explicit(&p->map, memory_order_relaxed) & mask) == mask)
 		return;
-	/* Before writers is read: a vCPU that is not seen there sees the bits and makes no entry. */
+	/* Before writers is read: a vCPU that is not seen there sees the bits and makes no entry.
+	 */
 	atomic_fetch_or(&p->map, mask);
 	uint64_t writers = atomic_load(&p->writers);
 

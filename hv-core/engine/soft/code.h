@@ -1,6 +1,6 @@
 /*
- * Which bytes of guest memory hold decoded code. Shared by all vCPUs; one record a page of every RAM
- * block. A page with code has no write entries in any TLB, so every store to it comes through
+ * Which bytes of guest memory hold decoded code. Shared by all vCPUs; one record a page of every
+ * RAM block. A page with code has no write entries in any TLB, so every store to it comes through
  * soft_code_written(); writers outside the engine come through the memory's listener.
  */
 #ifndef SOFT_CODE_H
@@ -8,7 +8,7 @@
 #include "engine/soft/soft.h"
 
 struct code_page {
-	_Atomic uint64_t map;     /* bit n: bytes 64 n to 64 n + 63 hold code */
+	_Atomic uint64_t map;	  /* bit n: bytes 64 n to 64 n + 63 hold code */
 	_Atomic uint64_t writers; /* vCPUs that may hold write entries */
 };
 

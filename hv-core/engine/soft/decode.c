@@ -2,8 +2,8 @@
  * From bytes to struct insn, once a block: fetches, lets Zydis decode, fills what all groups share,
  * and lets the group's selector choose the function.
  *
- * Priorities as on hardware: a fault of fetching the bytes that are needed, more than 15 bytes (#GP),
- * then #UD and #NM.
+ * Priorities as on hardware: a fault of fetching the bytes that are needed, more than 15 bytes
+ * (#GP), then #UD and #NM.
  */
 #include "engine/soft/decode.h"
 #include <pthread.h>
@@ -16,7 +16,15 @@
 #define MAX_LEN 15u
 #define MAX_ROWS 2048u
 
-enum decoder { DEC_REAL16, DEC_LEGACY16, DEC_LEGACY32, DEC_COMPAT16, DEC_COMPAT32, DEC_LONG64, N_DEC };
+enum decoder {
+	DEC_REAL16,
+	DEC_LEGACY16,
+	DEC_LEGACY32,
+	DEC_COMPAT16,
+	DEC_COMPAT32,
+	DEC_LONG64,
+	N_DEC
+};
 
 struct decoders {
 	ZydisDecoder z[N_DEC];
@@ -43,7 +51,7 @@ static void add_rows(const struct soft_op *ops, unsigned *n, bool chains)
 			link = &rows[*link - 1].next;
 		assert(*n < MAX_ROWS);
 		rows[*n] = (struct row){ ops, chains, 0 };
-		*link = (uint16_t)++*n;
+		*link = (uint16_t)++ * n;
 	}
 }
 
@@ -184,9 +192,9 @@ static void fill_mem(const struct soft_vcpu *v, const struct decoded *d,
 	i->seg = decode_seg(op->mem.segment);
 	i->base = decode_reg(op->mem.base);
 	i->index = decode_reg(op->mem.index);
-	i->scale = op->mem.index == ZYDIS_REGISTER_NONE || op->mem.scale == 0 ?
-			   0 :
-			   (uint8_t)__builtin_ctz(op->mem.scale);
+	i->scale = op->mem.index == ZYDIS_REGISTER_NONE || op->mem.scale == 0
+			   ? 0
+			   : (uint8_t)__builtin_ctz(op->mem.scale);
 	i->disp = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
 	if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
 		i->disp += (int64_t)(i->ip + i->len);
@@ -266,8 +274,12 @@ static enum got decode_insn(struct soft_vcpu *v, struct decoded *d, unsigned len
 {
 	ZyanStatus st = ZydisDecoderDecodeFull(decoder_of(v), d->bytes, len, &d->z, d->op);
 
-	*i = (struct insn){ .ip = ip, .base = SOFT_ZERO, .index = SOFT_ZERO, .dst = SOFT_ZERO,
-			    .src = SOFT_ZERO, .seg = X86_DS };
+	*i = (struct insn){ .ip = ip,
+			    .base = SOFT_ZERO,
+			    .index = SOFT_ZERO,
+			    .dst = SOFT_ZERO,
+			    .src = SOFT_ZERO,
+			    .seg = X86_DS };
 	*ret_chains = false;
 	if (st == ZYDIS_STATUS_NO_MORE_DATA) {
 		if (len < MAX_LEN)
@@ -365,11 +377,11 @@ void decode_block(struct soft_vcpu *v, struct block *b, unsigned max)
 		}
 		b->n++;
 		if (b->host[0] != NULL)
-			b->mask[0] |= soft_code_mask(lin & 4095,
-						     i->len < have ? i->len : have);
+			b->mask[0] |= soft_code_mask(lin & 4095, i->len < have ? i->len : have);
 		lin += i->len;
 		ip = soft_next_ip(v, i);
-		if ((i->flags & INSN_END) || b->crosses || (lin & HV_PAGE_MASK) != (b->lin & HV_PAGE_MASK))
+		if ((i->flags & INSN_END) || b->crosses ||
+		    (lin & HV_PAGE_MASK) != (b->lin & HV_PAGE_MASK))
 			break;
 	}
 	const struct insn *last = &b->insns[b->n - 1];

@@ -178,10 +178,12 @@ static int soft_state_set(struct hv_vcpu *hv, const struct x86_state *s, struct 
 	soft_set_rflags(v, s->rflags);
 	v->event_valid = s->exc_pending;
 	v->is_delivering = false;
-	v->event = (struct soft_event){
-		.vector = s->exc_vector, .has_error = s->exc_has_error, .error = s->exc_error,
-		.kind = s->exc_kind, .cr2 = s->exc_cr2_or_dr6, .dr6 = s->exc_cr2_or_dr6
-	};
+	v->event = (struct soft_event){ .vector = s->exc_vector,
+					.has_error = s->exc_has_error,
+					.error = s->exc_error,
+					.kind = s->exc_kind,
+					.cr2 = s->exc_cr2_or_dr6,
+					.dr6 = s->exc_cr2_or_dr6 };
 	soft_fpu_state_changed(v);
 	soft_phys_flush(v);
 	soft_mode_changed(v);

@@ -76,22 +76,22 @@ static inline uint64_t truncate_ip(uint64_t x, unsigned size)
 
 /* ---- jcc: one function a condition; i->imm is the target, i->disp where it goes on else ---- */
 
-#define JCC(c)                                                                         \
-	static void j_##c(struct soft_vcpu *v, const struct insn *i)                    \
-	{                                                                              \
-		v->s.rip = cond_##c(v->fl) ? i->imm : (uint64_t)i->disp;                      \
-	}                                                                              \
-	static void j_n##c(struct soft_vcpu *v, const struct insn *i)                   \
-	{                                                                              \
-		v->s.rip = cond_##c(v->fl) ? (uint64_t)i->disp : i->imm;                      \
-	}                                                                              \
-	static void set_##c(struct soft_vcpu *v, const struct insn *i)                  \
-	{                                                                              \
-		SOFT_R8(v, i->dst) = cond_##c(v->fl);                                  \
-	}                                                                              \
-	static void set_n##c(struct soft_vcpu *v, const struct insn *i)                 \
-	{                                                                              \
-		SOFT_R8(v, i->dst) = !cond_##c(v->fl);                                 \
+#define JCC(c)                                                                                     \
+	static void j_##c(struct soft_vcpu *v, const struct insn *i)                               \
+	{                                                                                          \
+		v->s.rip = cond_##c(v->fl) ? i->imm : (uint64_t)i->disp;                           \
+	}                                                                                          \
+	static void j_n##c(struct soft_vcpu *v, const struct insn *i)                              \
+	{                                                                                          \
+		v->s.rip = cond_##c(v->fl) ? (uint64_t)i->disp : i->imm;                           \
+	}                                                                                          \
+	static void set_##c(struct soft_vcpu *v, const struct insn *i)                             \
+	{                                                                                          \
+		SOFT_R8(v, i->dst) = cond_##c(v->fl);                                              \
+	}                                                                                          \
+	static void set_n##c(struct soft_vcpu *v, const struct insn *i)                            \
+	{                                                                                          \
+		SOFT_R8(v, i->dst) = !cond_##c(v->fl);                                             \
 	}
 FOR_COND(JCC)
 
@@ -146,19 +146,19 @@ static bool sel_setcc(const struct decoded *d, struct insn *i)
 }
 
 /* Memory is read whatever the condition; a 32-bit destination is extended even if it stays. */
-#define CMOV(bits, unused)                                                                  \
-	static void cmov_r##bits(struct soft_vcpu *v, const struct insn *i)            \
-	{                                                                              \
-		uint##bits##_t s = SOFT_R##bits(v, i->src), d = SOFT_R##bits(v, i->dst);\
-                                                                                       \
-		SET##bits(v, i->dst, cond(v->fl, i->cc) ? s : d);                      \
-	}                                                                              \
-	static void cmov_m##bits(struct soft_vcpu *v, const struct insn *i)            \
-	{                                                                              \
-		uint##bits##_t s = soft_ld##bits(v, soft_ea(v, i, bits / 8, false));   \
-		uint##bits##_t d = SOFT_R##bits(v, i->dst);                            \
-                                                                                       \
-		SET##bits(v, i->dst, cond(v->fl, i->cc) ? s : d);                      \
+#define CMOV(bits, unused)                                                                         \
+	static void cmov_r##bits(struct soft_vcpu *v, const struct insn *i)                        \
+	{                                                                                          \
+		uint##bits##_t s = SOFT_R##bits(v, i->src), d = SOFT_R##bits(v, i->dst);           \
+                                                                                                   \
+		SET##bits(v, i->dst, cond(v->fl, i->cc) ? s : d);                                  \
+	}                                                                                          \
+	static void cmov_m##bits(struct soft_vcpu *v, const struct insn *i)                        \
+	{                                                                                          \
+		uint##bits##_t s = soft_ld##bits(v, soft_ea(v, i, bits / 8, false));               \
+		uint##bits##_t d = SOFT_R##bits(v, i->dst);                                        \
+                                                                                                   \
+		SET##bits(v, i->dst, cond(v->fl, i->cc) ? s : d);                                  \
 	}
 FOR_WIDE(CMOV, )
 
@@ -320,21 +320,24 @@ static bool sel_loop(const struct decoded *d, struct insn *i)
 	return choose_fn(i, i->cc == 3 ? jcxz : loop_any);
 }
 
-#define CC(x, m) { ZYDIS_MNEMONIC_##m, sel_##x }
+#define CC(x, m)                                                                                   \
+	{                                                                                          \
+		ZYDIS_MNEMONIC_##m, sel_##x                                                        \
+	}
 const struct soft_op soft_ops_flow[] = {
-	CC(jcc, JO), CC(jcc, JNO), CC(jcc, JB), CC(jcc, JNB), CC(jcc, JZ), CC(jcc, JNZ),
-	CC(jcc, JBE), CC(jcc, JNBE), CC(jcc, JS), CC(jcc, JNS), CC(jcc, JP), CC(jcc, JNP),
-	CC(jcc, JL), CC(jcc, JNL), CC(jcc, JLE), CC(jcc, JNLE),
-	CC(setcc, SETO), CC(setcc, SETNO), CC(setcc, SETB), CC(setcc, SETNB), CC(setcc, SETZ),
-	CC(setcc, SETNZ), CC(setcc, SETBE), CC(setcc, SETNBE), CC(setcc, SETS), CC(setcc, SETNS),
-	CC(setcc, SETP), CC(setcc, SETNP), CC(setcc, SETL), CC(setcc, SETNL), CC(setcc, SETLE),
-	CC(setcc, SETNLE),
-	CC(cmov, CMOVO), CC(cmov, CMOVNO), CC(cmov, CMOVB), CC(cmov, CMOVNB), CC(cmov, CMOVZ),
-	CC(cmov, CMOVNZ), CC(cmov, CMOVBE), CC(cmov, CMOVNBE), CC(cmov, CMOVS), CC(cmov, CMOVNS),
-	CC(cmov, CMOVP), CC(cmov, CMOVNP), CC(cmov, CMOVL), CC(cmov, CMOVNL), CC(cmov, CMOVLE),
-	CC(cmov, CMOVNLE),
-	CC(jmp, JMP), CC(call, CALL), CC(ret, RET),
-	CC(loop, LOOP), CC(loop, LOOPE), CC(loop, LOOPNE),
-	CC(loop, JCXZ), CC(loop, JECXZ), CC(loop, JRCXZ),
-	{ -1, NULL },
+	CC(jcc, JO),	 CC(jcc, JNO),	   CC(jcc, JB),	     CC(jcc, JNB),
+	CC(jcc, JZ),	 CC(jcc, JNZ),	   CC(jcc, JBE),     CC(jcc, JNBE),
+	CC(jcc, JS),	 CC(jcc, JNS),	   CC(jcc, JP),	     CC(jcc, JNP),
+	CC(jcc, JL),	 CC(jcc, JNL),	   CC(jcc, JLE),     CC(jcc, JNLE),
+	CC(setcc, SETO), CC(setcc, SETNO), CC(setcc, SETB),  CC(setcc, SETNB),
+	CC(setcc, SETZ), CC(setcc, SETNZ), CC(setcc, SETBE), CC(setcc, SETNBE),
+	CC(setcc, SETS), CC(setcc, SETNS), CC(setcc, SETP),  CC(setcc, SETNP),
+	CC(setcc, SETL), CC(setcc, SETNL), CC(setcc, SETLE), CC(setcc, SETNLE),
+	CC(cmov, CMOVO), CC(cmov, CMOVNO), CC(cmov, CMOVB),  CC(cmov, CMOVNB),
+	CC(cmov, CMOVZ), CC(cmov, CMOVNZ), CC(cmov, CMOVBE), CC(cmov, CMOVNBE),
+	CC(cmov, CMOVS), CC(cmov, CMOVNS), CC(cmov, CMOVP),  CC(cmov, CMOVNP),
+	CC(cmov, CMOVL), CC(cmov, CMOVNL), CC(cmov, CMOVLE), CC(cmov, CMOVNLE),
+	CC(jmp, JMP),	 CC(call, CALL),   CC(ret, RET),     CC(loop, LOOP),
+	CC(loop, LOOPE), CC(loop, LOOPNE), CC(loop, JCXZ),   CC(loop, JECXZ),
+	CC(loop, JRCXZ), { -1, NULL },
 };

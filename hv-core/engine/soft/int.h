@@ -45,8 +45,14 @@ typedef uint64_t mem64 __attribute__((aligned(1), may_alias));
 #define FOR_WIDE(m, ...) m(16, __VA_ARGS__) m(32, __VA_ARGS__) m(64, __VA_ARGS__)
 
 /* A row of a table by size: 8, 16, 32, 64 bits. */
-#define BY_SIZE(name) { name##8, name##16, name##32, name##64 }
-#define BY_WIDE(name) { NULL, name##16, name##32, name##64 }
+#define BY_SIZE(name)                                                                              \
+	{                                                                                          \
+		name##8, name##16, name##32, name##64                                              \
+	}
+#define BY_WIDE(name)                                                                              \
+	{                                                                                          \
+		NULL, name##16, name##32, name##64                                                 \
+	}
 
 enum form { FORM_RR, FORM_RM, FORM_MR, FORM_RI, FORM_MI, FORM_R, FORM_M, FORM_NONE };
 

@@ -1,7 +1,7 @@
 /*
  * Decimal adjustment: daa, das, aaa, aas, aam, aad (Intel SDM volume 2). Not in 64-bit mode, so no
- * host instruction can be used; what the manuals leave undefined is computed as a byte result's flags
- * or kept.
+ * host instruction can be used; what the manuals leave undefined is computed as a byte result's
+ * flags or kept.
  */
 #include "engine/soft/int.h"
 #include "engine/soft/tables.h"
@@ -118,8 +118,11 @@ static bool sel_bcd(const struct decoded *d, struct insn *i)
 }
 
 const struct soft_op soft_ops_bcd[] = {
-	{ ZYDIS_MNEMONIC_DAA, sel_bcd }, { ZYDIS_MNEMONIC_DAS, sel_bcd },
-	{ ZYDIS_MNEMONIC_AAA, sel_bcd }, { ZYDIS_MNEMONIC_AAS, sel_bcd },
-	{ ZYDIS_MNEMONIC_AAM, sel_bcd }, { ZYDIS_MNEMONIC_AAD, sel_bcd },
+	{ ZYDIS_MNEMONIC_DAA, sel_bcd },
+	{ ZYDIS_MNEMONIC_DAS, sel_bcd },
+	{ ZYDIS_MNEMONIC_AAA, sel_bcd },
+	{ ZYDIS_MNEMONIC_AAS, sel_bcd },
+	{ ZYDIS_MNEMONIC_AAM, sel_bcd },
+	{ ZYDIS_MNEMONIC_AAD, sel_bcd },
 	{ -1, NULL },
 };

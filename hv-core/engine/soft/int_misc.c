@@ -114,14 +114,14 @@ struct simple {
 };
 
 static const struct simple simple[] = {
-	{ ZYDIS_MNEMONIC_CBW, cbw },	   { ZYDIS_MNEMONIC_CWDE, cwde },
-	{ ZYDIS_MNEMONIC_CDQE, cdqe },	   { ZYDIS_MNEMONIC_CWD, cwd },
-	{ ZYDIS_MNEMONIC_CDQ, cdq },	   { ZYDIS_MNEMONIC_CQO, cqo },
-	{ ZYDIS_MNEMONIC_LAHF, op_lahf },  { ZYDIS_MNEMONIC_SAHF, op_sahf },
-	{ ZYDIS_MNEMONIC_CLC, clc },	   { ZYDIS_MNEMONIC_STC, stc },
-	{ ZYDIS_MNEMONIC_CMC, cmc },	   { ZYDIS_MNEMONIC_CLD, cld },
-	{ ZYDIS_MNEMONIC_STD, std },	   { ZYDIS_MNEMONIC_SALC, salc },
-	{ ZYDIS_MNEMONIC_NOP, nop },	   { ZYDIS_MNEMONIC_PAUSE, op_pause },
+	{ ZYDIS_MNEMONIC_CBW, cbw },	     { ZYDIS_MNEMONIC_CWDE, cwde },
+	{ ZYDIS_MNEMONIC_CDQE, cdqe },	     { ZYDIS_MNEMONIC_CWD, cwd },
+	{ ZYDIS_MNEMONIC_CDQ, cdq },	     { ZYDIS_MNEMONIC_CQO, cqo },
+	{ ZYDIS_MNEMONIC_LAHF, op_lahf },    { ZYDIS_MNEMONIC_SAHF, op_sahf },
+	{ ZYDIS_MNEMONIC_CLC, clc },	     { ZYDIS_MNEMONIC_STC, stc },
+	{ ZYDIS_MNEMONIC_CMC, cmc },	     { ZYDIS_MNEMONIC_CLD, cld },
+	{ ZYDIS_MNEMONIC_STD, std },	     { ZYDIS_MNEMONIC_SALC, salc },
+	{ ZYDIS_MNEMONIC_NOP, nop },	     { ZYDIS_MNEMONIC_PAUSE, op_pause },
 	{ ZYDIS_MNEMONIC_CLFLUSH, clflush }, { ZYDIS_MNEMONIC_CLFLUSHOPT, clflush },
 	{ ZYDIS_MNEMONIC_CLWB, clflush },
 };
@@ -136,19 +136,19 @@ static bool sel_simple(const struct decoded *d, struct insn *i)
 
 /* ---- crc32 ---- */
 
-#define CRC32(bits, unused)                                                                 \
-	static void crc32_##bits(struct soft_vcpu *v, const struct insn *i)            \
-	{                                                                              \
-		uint##bits##_t s = i->flags & INSN_MEM ?                               \
-					   soft_ld##bits(v, soft_ea(v, i, bits / 8, false)) :\
-					   SOFT_R##bits(v, i->src);                    \
-		uint64_t d = SOFT_R32(v, i->dst);                                      \
-                                                                                       \
-		if (bits == 64)                                                        \
-			__asm__("crc32q %1, %0" : "+r"(d) : "r"((uint64_t)s));         \
-		else                                                                   \
-			__asm__("crc32" SFX##bits " %1, %k0" : "+r"(d) : "q"(s));      \
-		SOFT_R64(v, i->dst) = d;                                               \
+#define CRC32(bits, unused)                                                                        \
+	static void crc32_##bits(struct soft_vcpu *v, const struct insn *i)                        \
+	{                                                                                          \
+		uint##bits##_t s = i->flags & INSN_MEM                                             \
+					   ? soft_ld##bits(v, soft_ea(v, i, bits / 8, false))      \
+					   : SOFT_R##bits(v, i->src);                              \
+		uint64_t d = SOFT_R32(v, i->dst);                                                  \
+                                                                                                   \
+		if (bits == 64)                                                                    \
+			__asm__("crc32q %1, %0" : "+r"(d) : "r"((uint64_t)s));                     \
+		else                                                                               \
+			__asm__("crc32" SFX##bits " %1, %k0" : "+r"(d) : "q"(s));                  \
+		SOFT_R64(v, i->dst) = d;                                                           \
 	}
 FOR_SIZES(CRC32, )
 
@@ -159,15 +159,41 @@ static bool sel_crc32(const struct decoded *d, struct insn *i)
 	return choose_fn(i, tab[size_index(d->op[1].size)]);
 }
 
-#define SIMPLE(m) { ZYDIS_MNEMONIC_##m, sel_simple }
+#define SIMPLE(m)                                                                                  \
+	{                                                                                          \
+		ZYDIS_MNEMONIC_##m, sel_simple                                                     \
+	}
 const struct soft_op soft_ops_misc[] = {
-	SIMPLE(CBW), SIMPLE(CWDE), SIMPLE(CDQE), SIMPLE(CWD), SIMPLE(CDQ), SIMPLE(CQO),
-	SIMPLE(LAHF), SIMPLE(SAHF), SIMPLE(CLC), SIMPLE(STC), SIMPLE(CMC), SIMPLE(CLD),
-	SIMPLE(STD), SIMPLE(SALC), SIMPLE(NOP), SIMPLE(PAUSE), SIMPLE(CLFLUSH),
-	SIMPLE(CLFLUSHOPT), SIMPLE(CLWB), SIMPLE(PREFETCH), SIMPLE(PREFETCHW),
-	SIMPLE(PREFETCHWT1), SIMPLE(PREFETCHNTA), SIMPLE(PREFETCHT0), SIMPLE(PREFETCHT1),
-	SIMPLE(PREFETCHT2), SIMPLE(ENDBR32), SIMPLE(ENDBR64),
-	{ ZYDIS_MNEMONIC_CRC32, sel_crc32 }, { -1, NULL },
+	SIMPLE(CBW),
+	SIMPLE(CWDE),
+	SIMPLE(CDQE),
+	SIMPLE(CWD),
+	SIMPLE(CDQ),
+	SIMPLE(CQO),
+	SIMPLE(LAHF),
+	SIMPLE(SAHF),
+	SIMPLE(CLC),
+	SIMPLE(STC),
+	SIMPLE(CMC),
+	SIMPLE(CLD),
+	SIMPLE(STD),
+	SIMPLE(SALC),
+	SIMPLE(NOP),
+	SIMPLE(PAUSE),
+	SIMPLE(CLFLUSH),
+	SIMPLE(CLFLUSHOPT),
+	SIMPLE(CLWB),
+	SIMPLE(PREFETCH),
+	SIMPLE(PREFETCHW),
+	SIMPLE(PREFETCHWT1),
+	SIMPLE(PREFETCHNTA),
+	SIMPLE(PREFETCHT0),
+	SIMPLE(PREFETCHT1),
+	SIMPLE(PREFETCHT2),
+	SIMPLE(ENDBR32),
+	SIMPLE(ENDBR64),
+	{ ZYDIS_MNEMONIC_CRC32, sel_crc32 },
+	{ -1, NULL },
 };
 
 const struct soft_op *const soft_ops_int[] = {

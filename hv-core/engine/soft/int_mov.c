@@ -5,38 +5,38 @@
 
 /* ---- mov ---- */
 
-#define MOV(bits, unused)                                                                   \
-	static void mov_rr##bits(struct soft_vcpu *v, const struct insn *i)            \
-	{                                                                              \
-		SET##bits(v, i->dst, SOFT_R##bits(v, i->src));                         \
-	}                                                                              \
-	static void mov_rm##bits(struct soft_vcpu *v, const struct insn *i)            \
-	{                                                                              \
-		SET##bits(v, i->dst, soft_ld##bits(v, soft_ea(v, i, bits / 8, false)));\
-	}                                                                              \
-	static void mov_mr##bits(struct soft_vcpu *v, const struct insn *i)            \
-	{                                                                              \
-		soft_st##bits(v, soft_ea(v, i, bits / 8, true), SOFT_R##bits(v, i->src));\
-	}                                                                              \
-	static void mov_ri##bits(struct soft_vcpu *v, const struct insn *i)            \
-	{                                                                              \
-		SET##bits(v, i->dst, i->imm);                                          \
-	}                                                                              \
-	static void mov_mi##bits(struct soft_vcpu *v, const struct insn *i)            \
-	{                                                                              \
-		soft_st##bits(v, soft_ea(v, i, bits / 8, true), (uint##bits##_t)i->imm);\
+#define MOV(bits, unused)                                                                          \
+	static void mov_rr##bits(struct soft_vcpu *v, const struct insn *i)                        \
+	{                                                                                          \
+		SET##bits(v, i->dst, SOFT_R##bits(v, i->src));                                     \
+	}                                                                                          \
+	static void mov_rm##bits(struct soft_vcpu *v, const struct insn *i)                        \
+	{                                                                                          \
+		SET##bits(v, i->dst, soft_ld##bits(v, soft_ea(v, i, bits / 8, false)));            \
+	}                                                                                          \
+	static void mov_mr##bits(struct soft_vcpu *v, const struct insn *i)                        \
+	{                                                                                          \
+		soft_st##bits(v, soft_ea(v, i, bits / 8, true), SOFT_R##bits(v, i->src));          \
+	}                                                                                          \
+	static void mov_ri##bits(struct soft_vcpu *v, const struct insn *i)                        \
+	{                                                                                          \
+		SET##bits(v, i->dst, i->imm);                                                      \
+	}                                                                                          \
+	static void mov_mi##bits(struct soft_vcpu *v, const struct insn *i)                        \
+	{                                                                                          \
+		soft_st##bits(v, soft_ea(v, i, bits / 8, true), (uint##bits##_t)i->imm);           \
 	}
 FOR_SIZES(MOV, )
 
 /* The commonest operands of 64-bit code: base and displacement, nothing else to look at. */
-#define MOV_PLAIN(bits, unused)                                                             \
-	static void mov_rp##bits(struct soft_vcpu *v, const struct insn *i)            \
-	{                                                                              \
-		SET##bits(v, i->dst, soft_ld##bits(v, soft_ea_plain(v, i)));           \
-	}                                                                              \
-	static void mov_pr##bits(struct soft_vcpu *v, const struct insn *i)            \
-	{                                                                              \
-		soft_st##bits(v, soft_ea_plain(v, i), SOFT_R##bits(v, i->src));        \
+#define MOV_PLAIN(bits, unused)                                                                    \
+	static void mov_rp##bits(struct soft_vcpu *v, const struct insn *i)                        \
+	{                                                                                          \
+		SET##bits(v, i->dst, soft_ld##bits(v, soft_ea_plain(v, i)));                       \
+	}                                                                                          \
+	static void mov_pr##bits(struct soft_vcpu *v, const struct insn *i)                        \
+	{                                                                                          \
+		soft_st##bits(v, soft_ea_plain(v, i), SOFT_R##bits(v, i->src));                    \
 	}
 
 static inline uint64_t soft_ea_plain(struct soft_vcpu *v, const struct insn *i)
@@ -66,7 +66,8 @@ static bool sel_mov(const struct decoded *d, struct insn *i)
 	unsigned s = first_size(d);
 
 	if (is_plain(i) && s >= 2 && (f == FORM_RM || f == FORM_MR)) {
-		static const insn_fn plain[2][2] = { { mov_rp32, mov_rp64 }, { mov_pr32, mov_pr64 } };
+		static const insn_fn plain[2][2] = { { mov_rp32, mov_rp64 },
+						     { mov_pr32, mov_pr64 } };
 
 		return choose_fn(i, plain[f == FORM_MR][s - 2]);
 	}
@@ -75,14 +76,14 @@ static bool sel_mov(const struct decoded *d, struct insn *i)
 
 /* ---- with extension ---- */
 
-#define MOVX(to, from, name, type)                                                     \
-	static void name##_rr##to##_##from(struct soft_vcpu *v, const struct insn *i)  \
-	{                                                                              \
-		SET##to(v, i->dst, (type)SOFT_R##from(v, i->src));                     \
-	}                                                                              \
-	static void name##_rm##to##_##from(struct soft_vcpu *v, const struct insn *i)  \
-	{                                                                              \
-		SET##to(v, i->dst, (type)soft_ld##from(v, soft_ea(v, i, from / 8, false)));\
+#define MOVX(to, from, name, type)                                                                 \
+	static void name##_rr##to##_##from(struct soft_vcpu *v, const struct insn *i)              \
+	{                                                                                          \
+		SET##to(v, i->dst, (type)SOFT_R##from(v, i->src));                                 \
+	}                                                                                          \
+	static void name##_rm##to##_##from(struct soft_vcpu *v, const struct insn *i)              \
+	{                                                                                          \
+		SET##to(v, i->dst, (type)soft_ld##from(v, soft_ea(v, i, from / 8, false)));        \
 	}
 MOVX(16, 8, movzx, uint8_t)
 MOVX(32, 8, movzx, uint8_t)
@@ -125,10 +126,10 @@ static bool sel_movx(const struct decoded *d, struct insn *i)
 
 /* ---- lea ---- */
 
-#define LEA(bits, unused)                                                                   \
-	static void lea##bits(struct soft_vcpu *v, const struct insn *i)               \
-	{                                                                              \
-		SET##bits(v, i->dst, soft_offset(v, i));                               \
+#define LEA(bits, unused)                                                                          \
+	static void lea##bits(struct soft_vcpu *v, const struct insn *i)                           \
+	{                                                                                          \
+		SET##bits(v, i->dst, soft_offset(v, i));                                           \
 	}
 FOR_WIDE(LEA, )
 
@@ -141,31 +142,33 @@ static bool sel_lea(const struct decoded *d, struct insn *i)
 
 /* ---- xchg: with memory always locked ---- */
 
-#define XCHG(bits, unused)                                                                  \
-	static void xchg_rr##bits(struct soft_vcpu *v, const struct insn *i)           \
-	{                                                                              \
-		uint##bits##_t a = SOFT_R##bits(v, i->dst), b = SOFT_R##bits(v, i->src);\
-                                                                                       \
-		SET##bits(v, i->dst, b);                                               \
-		SET##bits(v, i->src, a);                                               \
-	}                                                                              \
-	static void xchg_mr##bits(struct soft_vcpu *v, const struct insn *i)           \
-	{                                                                              \
-		uint64_t a = soft_ea(v, i, bits / 8, true);                            \
-		uint##bits##_t x = SOFT_R##bits(v, i->src);                            \
-		mem##bits *p = soft_atomic(v, a, bits / 8);                            \
-                                                                                       \
-		if (HV_LIKELY(p != NULL)) {                                            \
-			__asm__ volatile("xchg" SFX##bits " %0, %1"                    \
-					 : "+q"(x), "+m"(*p) : : "memory");            \
-		} else {                                                               \
-			soft_lock_begin(v);                                            \
-			uint##bits##_t old = soft_ld##bits(v, a);                      \
-			soft_st##bits(v, a, x);                                        \
-			soft_lock_end(v);                                              \
-			x = old;                                                       \
-		}                                                                      \
-		SET##bits(v, i->src, x);                                               \
+#define XCHG(bits, unused)                                                                         \
+	static void xchg_rr##bits(struct soft_vcpu *v, const struct insn *i)                       \
+	{                                                                                          \
+		uint##bits##_t a = SOFT_R##bits(v, i->dst), b = SOFT_R##bits(v, i->src);           \
+                                                                                                   \
+		SET##bits(v, i->dst, b);                                                           \
+		SET##bits(v, i->src, a);                                                           \
+	}                                                                                          \
+	static void xchg_mr##bits(struct soft_vcpu *v, const struct insn *i)                       \
+	{                                                                                          \
+		uint64_t a = soft_ea(v, i, bits / 8, true);                                        \
+		uint##bits##_t x = SOFT_R##bits(v, i->src);                                        \
+		mem##bits *p = soft_atomic(v, a, bits / 8);                                        \
+                                                                                                   \
+		if (HV_LIKELY(p != NULL)) {                                                        \
+			__asm__ volatile("xchg" SFX##bits " %0, %1"                                \
+					 : "+q"(x), "+m"(*p)                                       \
+					 :                                                         \
+					 : "memory");                                              \
+		} else {                                                                           \
+			soft_lock_begin(v);                                                        \
+			uint##bits##_t old = soft_ld##bits(v, a);                                  \
+			soft_st##bits(v, a, x);                                                    \
+			soft_lock_end(v);                                                          \
+			x = old;                                                                   \
+		}                                                                                  \
+		SET##bits(v, i->src, x);                                                           \
 	}
 FOR_SIZES(XCHG, )
 
@@ -206,17 +209,17 @@ static bool sel_bswap(const struct decoded *d, struct insn *i)
 	return choose_fn(i, tab[size_index(d->z.operand_width)]);
 }
 
-#define MOVBE(bits, unused)                                                                 \
-	static void movbe_rm##bits(struct soft_vcpu *v, const struct insn *i)          \
-	{                                                                              \
-		uint##bits##_t m = soft_ld##bits(v, soft_ea(v, i, bits / 8, false));   \
-                                                                                       \
-		SET##bits(v, i->dst, __builtin_bswap##bits(m));                        \
-	}                                                                              \
-	static void movbe_mr##bits(struct soft_vcpu *v, const struct insn *i)          \
-	{                                                                              \
-		soft_st##bits(v, soft_ea(v, i, bits / 8, true),                        \
-			      __builtin_bswap##bits(SOFT_R##bits(v, i->src)));         \
+#define MOVBE(bits, unused)                                                                        \
+	static void movbe_rm##bits(struct soft_vcpu *v, const struct insn *i)                      \
+	{                                                                                          \
+		uint##bits##_t m = soft_ld##bits(v, soft_ea(v, i, bits / 8, false));               \
+                                                                                                   \
+		SET##bits(v, i->dst, __builtin_bswap##bits(m));                                    \
+	}                                                                                          \
+	static void movbe_mr##bits(struct soft_vcpu *v, const struct insn *i)                      \
+	{                                                                                          \
+		soft_st##bits(v, soft_ea(v, i, bits / 8, true),                                    \
+			      __builtin_bswap##bits(SOFT_R##bits(v, i->src)));                     \
 	}
 FOR_WIDE(MOVBE, )
 
@@ -381,7 +384,8 @@ static void enter(struct soft_vcpu *v, const struct insn *i)
 	for (int64_t k = 1; k < level; k++)
 		words[k - 1] = soft_stack_read(v, bp_on_stack(v, -n * k), i->op_size);
 	/* What the pushes and the first access to the new frame raise comes before any change. */
-	soft_probe(v, soft_stack_linear(v, soft_sp_at(v, total), i->op_size, true), i->op_size, true);
+	soft_probe(v, soft_stack_linear(v, soft_sp_at(v, total), i->op_size, true), i->op_size,
+		   true);
 	for (int64_t k = 1; k <= level; k++)
 		soft_probe(v, soft_stack_linear(v, soft_sp_at(v, -n * (k + 1)), i->op_size, true),
 			   i->op_size, true);
@@ -449,13 +453,13 @@ static bool sel_xlat(const struct decoded *d, struct insn *i)
 }
 
 const struct soft_op soft_ops_mov[] = {
-	{ ZYDIS_MNEMONIC_MOV, sel_mov },	 { ZYDIS_MNEMONIC_MOVZX, sel_movx },
-	{ ZYDIS_MNEMONIC_MOVSX, sel_movx },	 { ZYDIS_MNEMONIC_MOVSXD, sel_movx },
-	{ ZYDIS_MNEMONIC_LEA, sel_lea },	 { ZYDIS_MNEMONIC_XCHG, sel_xchg },
-	{ ZYDIS_MNEMONIC_BSWAP, sel_bswap },	 { ZYDIS_MNEMONIC_MOVBE, sel_movbe },
-	{ ZYDIS_MNEMONIC_PUSH, sel_push },	 { ZYDIS_MNEMONIC_POP, sel_pop },
-	{ ZYDIS_MNEMONIC_PUSHA, sel_pusha },	 { ZYDIS_MNEMONIC_PUSHAD, sel_pusha },
-	{ ZYDIS_MNEMONIC_POPA, sel_pusha },	 { ZYDIS_MNEMONIC_POPAD, sel_pusha },
-	{ ZYDIS_MNEMONIC_ENTER, sel_enter },	 { ZYDIS_MNEMONIC_LEAVE, sel_leave },
-	{ ZYDIS_MNEMONIC_XLAT, sel_xlat },	 { -1, NULL },
+	{ ZYDIS_MNEMONIC_MOV, sel_mov },     { ZYDIS_MNEMONIC_MOVZX, sel_movx },
+	{ ZYDIS_MNEMONIC_MOVSX, sel_movx },  { ZYDIS_MNEMONIC_MOVSXD, sel_movx },
+	{ ZYDIS_MNEMONIC_LEA, sel_lea },     { ZYDIS_MNEMONIC_XCHG, sel_xchg },
+	{ ZYDIS_MNEMONIC_BSWAP, sel_bswap }, { ZYDIS_MNEMONIC_MOVBE, sel_movbe },
+	{ ZYDIS_MNEMONIC_PUSH, sel_push },   { ZYDIS_MNEMONIC_POP, sel_pop },
+	{ ZYDIS_MNEMONIC_PUSHA, sel_pusha }, { ZYDIS_MNEMONIC_PUSHAD, sel_pusha },
+	{ ZYDIS_MNEMONIC_POPA, sel_pusha },  { ZYDIS_MNEMONIC_POPAD, sel_pusha },
+	{ ZYDIS_MNEMONIC_ENTER, sel_enter }, { ZYDIS_MNEMONIC_LEAVE, sel_leave },
+	{ ZYDIS_MNEMONIC_XLAT, sel_xlat },   { -1, NULL },
 };

@@ -21,28 +21,28 @@ static inline uint64_t operand(struct soft_vcpu *v, const struct insn *i, unsign
 }
 
 /* RDX:RAX by the operand. The flags' register is elsewhere, as AX is the instruction's own. */
-#define WIDE_OP(bits, op, v, s)                                                        \
-	do {                                                                           \
-		uint64_t rax = (v)->s.gpr[X86_RAX], rdx = (v)->s.gpr[X86_RDX];         \
-		uint64_t fl_ = (v)->fl;                                                \
-                                                                                       \
-		__asm__("xchg %%rax, %[fl]\n\t" FL_LOAD "xchg %%rax, %[fl]\n\t" op SFX##bits\
-			" %" MOD##bits "[src]\n\t"                                     \
-			"xchg %%rax, %[fl]" FL_SAVE "\n\txchg %%rax, %[fl]"            \
-			: "+&a"(rax), "+&d"(rdx), [fl] "+&r"(fl_)                      \
-			: [src] "q"(s)                                                 \
-			: "cc");                                                       \
-		(v)->s.gpr[X86_RAX] = rax;                                             \
-		(v)->s.gpr[X86_RDX] = rdx;                                             \
-		(v)->fl = (uint16_t)fl_;                                               \
+#define WIDE_OP(bits, op, v, s)                                                                    \
+	do {                                                                                       \
+		uint64_t rax = (v)->s.gpr[X86_RAX], rdx = (v)->s.gpr[X86_RDX];                     \
+		uint64_t fl_ = (v)->fl;                                                            \
+                                                                                                   \
+		__asm__("xchg %%rax, %[fl]\n\t" FL_LOAD "xchg %%rax, %[fl]\n\t" op SFX##bits       \
+			" %" MOD##bits "[src]\n\t"                                                 \
+				       "xchg %%rax, %[fl]" FL_SAVE "\n\txchg %%rax, %[fl]"         \
+			: "+&a"(rax), "+&d"(rdx), [fl] "+&r"(fl_)                                  \
+			: [src] "q"(s)                                                             \
+			: "cc");                                                                   \
+		(v)->s.gpr[X86_RAX] = rax;                                                         \
+		(v)->s.gpr[X86_RDX] = rdx;                                                         \
+		(v)->fl = (uint16_t)fl_;                                                           \
 	} while (0)
 
-#define MUL(bits, name, op)                                                            \
-	static void name##bits(struct soft_vcpu *v, const struct insn *i)              \
-	{                                                                              \
-		uint64_t s = operand(v, i, bits);                                      \
-                                                                                       \
-		WIDE_OP(bits, op, v, s);                                               \
+#define MUL(bits, name, op)                                                                        \
+	static void name##bits(struct soft_vcpu *v, const struct insn *i)                          \
+	{                                                                                          \
+		uint64_t s = operand(v, i, bits);                                                  \
+                                                                                                   \
+		WIDE_OP(bits, op, v, s);                                                           \
 	}
 FOR_SIZES(MUL, mul, "mul")
 FOR_SIZES(MUL, imul1_, "imul")
@@ -94,41 +94,43 @@ static void check_idiv(struct soft_vcpu *v, unsigned bits, uint64_t s)
 		soft_raise(v, X86_EXC_DE);
 }
 
-#define DIV(bits, name, check)                                                         \
-	static void name##bits(struct soft_vcpu *v, const struct insn *i)              \
-	{                                                                              \
-		uint64_t s = operand(v, i, bits);                                      \
-                                                                                       \
-		check(v, bits, s);                                                     \
-		WIDE_OP(bits, #name, v, s);                                            \
+#define DIV(bits, name, check)                                                                     \
+	static void name##bits(struct soft_vcpu *v, const struct insn *i)                          \
+	{                                                                                          \
+		uint64_t s = operand(v, i, bits);                                                  \
+                                                                                                   \
+		check(v, bits, s);                                                                 \
+		WIDE_OP(bits, #name, v, s);                                                        \
 	}
 FOR_SIZES(DIV, div, check_div)
 FOR_SIZES(DIV, idiv, check_idiv)
 
 /* ---- imul with two and three operands: i->src or memory, times i->dst or i->imm ---- */
 
-#define IMUL(bits, unused)                                                                  \
-	static void imul##bits(struct soft_vcpu *v, const struct insn *i)              \
-	{                                                                              \
-		uint##bits##_t s = i->flags & INSN_MEM ?                               \
-					   soft_ld##bits(v, soft_ea(v, i, bits / 8, false)) :\
-					   SOFT_R##bits(v, i->src);                    \
-		uint##bits##_t d = i->cc ? (uint##bits##_t)i->imm : SOFT_R##bits(v, i->dst);\
-		uint16_t fl = v->fl;                                                   \
-                                                                                       \
-		__asm__(FL_LOAD "imul" SFX##bits " %[src], %[dst]" FL_SAVE             \
-			: [dst] "+r"(d), "+&a"(fl) : [src] "r"(s) : "cc");             \
-		SET##bits(v, i->dst, d);                                               \
-		v->fl = fl;                                                            \
+#define IMUL(bits, unused)                                                                         \
+	static void imul##bits(struct soft_vcpu *v, const struct insn *i)                          \
+	{                                                                                          \
+		uint##bits##_t s = i->flags & INSN_MEM                                             \
+					   ? soft_ld##bits(v, soft_ea(v, i, bits / 8, false))      \
+					   : SOFT_R##bits(v, i->src);                              \
+		uint##bits##_t d = i->cc ? (uint##bits##_t)i->imm : SOFT_R##bits(v, i->dst);       \
+		uint16_t fl = v->fl;                                                               \
+                                                                                                   \
+		__asm__(FL_LOAD "imul" SFX##bits " %[src], %[dst]" FL_SAVE                         \
+			: [dst] "+r"(d), "+&a"(fl)                                                 \
+			: [src] "r"(s)                                                             \
+			: "cc");                                                                   \
+		SET##bits(v, i->dst, d);                                                           \
+		v->fl = fl;                                                                        \
 	}
 FOR_WIDE(IMUL, )
 
-#define MUL_SELECT(name)                                                               \
-	static bool sel_##name(const struct decoded *d, struct insn *i)                \
-	{                                                                              \
-		static const insn_fn tab[4] = BY_SIZE(name);                           \
-                                                                                       \
-		return choose_fn(i, tab[first_size(d)]);                               \
+#define MUL_SELECT(name)                                                                           \
+	static bool sel_##name(const struct decoded *d, struct insn *i)                            \
+	{                                                                                          \
+		static const insn_fn tab[4] = BY_SIZE(name);                                       \
+                                                                                                   \
+		return choose_fn(i, tab[first_size(d)]);                                           \
 	}
 MUL_SELECT(mul)
 MUL_SELECT(imul1_)
@@ -146,7 +148,9 @@ static bool sel_imul(const struct decoded *d, struct insn *i)
 }
 
 const struct soft_op soft_ops_mul[] = {
-	{ ZYDIS_MNEMONIC_MUL, sel_mul },   { ZYDIS_MNEMONIC_IMUL, sel_imul },
-	{ ZYDIS_MNEMONIC_DIV, sel_div },   { ZYDIS_MNEMONIC_IDIV, sel_idiv },
+	{ ZYDIS_MNEMONIC_MUL, sel_mul },
+	{ ZYDIS_MNEMONIC_IMUL, sel_imul },
+	{ ZYDIS_MNEMONIC_DIV, sel_div },
+	{ ZYDIS_MNEMONIC_IDIV, sel_idiv },
 	{ -1, NULL },
 };

@@ -8,31 +8,35 @@ static inline uint8_t count_of(struct soft_vcpu *v, const struct insn *i)
 	return SOFT_R8(v, i->src) | i->cc;
 }
 
-#define SHIFT(bits, name, op)                                                          \
-	static void name##_r##bits(struct soft_vcpu *v, const struct insn *i)          \
-	{                                                                              \
-		uint##bits##_t d = SOFT_R##bits(v, i->dst);                            \
-		uint16_t fl = v->fl;                                                   \
-                                                                                       \
-		__asm__(FL_LOAD op SFX##bits " %%cl, %[dst]" FL_SAVE                   \
-			: [dst] "+q"(d), "+&a"(fl) : "c"(count_of(v, i)) : "cc");      \
-		SET##bits(v, i->dst, d);                                               \
-		v->fl = fl;                                                            \
-	}                                                                              \
-	static void name##_m##bits(struct soft_vcpu *v, const struct insn *i)          \
-	{                                                                              \
-		uint64_t a = soft_ea(v, i, bits / 8, true);                            \
-		mem##bits *p = soft_atomic(v, a, bits / 8);                            \
-		uint##bits##_t d = p != NULL ? *p : soft_ld##bits(v, a);               \
-		uint16_t fl = v->fl;                                                   \
-                                                                                       \
-		__asm__(FL_LOAD op SFX##bits " %%cl, %[dst]" FL_SAVE                   \
-			: [dst] "+q"(d), "+&a"(fl) : "c"(count_of(v, i)) : "cc");      \
-		if (p != NULL)                                                         \
-			*p = d;                                                        \
-		else                                                                   \
-			soft_st##bits(v, a, d);                                        \
-		v->fl = fl;                                                            \
+#define SHIFT(bits, name, op)                                                                      \
+	static void name##_r##bits(struct soft_vcpu *v, const struct insn *i)                      \
+	{                                                                                          \
+		uint##bits##_t d = SOFT_R##bits(v, i->dst);                                        \
+		uint16_t fl = v->fl;                                                               \
+                                                                                                   \
+		__asm__(FL_LOAD op SFX##bits " %%cl, %[dst]" FL_SAVE                               \
+			: [dst] "+q"(d), "+&a"(fl)                                                 \
+			: "c"(count_of(v, i))                                                      \
+			: "cc");                                                                   \
+		SET##bits(v, i->dst, d);                                                           \
+		v->fl = fl;                                                                        \
+	}                                                                                          \
+	static void name##_m##bits(struct soft_vcpu *v, const struct insn *i)                      \
+	{                                                                                          \
+		uint64_t a = soft_ea(v, i, bits / 8, true);                                        \
+		mem##bits *p = soft_atomic(v, a, bits / 8);                                        \
+		uint##bits##_t d = p != NULL ? *p : soft_ld##bits(v, a);                           \
+		uint16_t fl = v->fl;                                                               \
+                                                                                                   \
+		__asm__(FL_LOAD op SFX##bits " %%cl, %[dst]" FL_SAVE                               \
+			: [dst] "+q"(d), "+&a"(fl)                                                 \
+			: "c"(count_of(v, i))                                                      \
+			: "cc");                                                                   \
+		if (p != NULL)                                                                     \
+			*p = d;                                                                    \
+		else                                                                               \
+			soft_st##bits(v, a, d);                                                    \
+		v->fl = fl;                                                                        \
 	}
 
 FOR_SIZES(SHIFT, rol, "rol")
@@ -55,13 +59,13 @@ static void set_count(const ZydisDecodedOperand *op, struct insn *i)
 	}
 }
 
-#define SHIFT_SELECT(name)                                                             \
-	static bool sel_##name(const struct decoded *d, struct insn *i)                \
-	{                                                                              \
-		static const insn_fn r[4] = BY_SIZE(name##_r), m[4] = BY_SIZE(name##_m);\
-                                                                                       \
-		set_count(&d->op[1], i);                                               \
-		return choose_fn(i, i->flags & INSN_MEM ? m[first_size(d)] : r[first_size(d)]);\
+#define SHIFT_SELECT(name)                                                                         \
+	static bool sel_##name(const struct decoded *d, struct insn *i)                            \
+	{                                                                                          \
+		static const insn_fn r[4] = BY_SIZE(name##_r), m[4] = BY_SIZE(name##_m);           \
+                                                                                                   \
+		set_count(&d->op[1], i);                                                           \
+		return choose_fn(i, i->flags & INSN_MEM ? m[first_size(d)] : r[first_size(d)]);    \
 	}
 SHIFT_SELECT(rol)
 SHIFT_SELECT(ror)
@@ -73,37 +77,37 @@ SHIFT_SELECT(sar)
 
 /* ---- shld, shrd: the register that is shifted in is in i->imm's low half (its offset) ---- */
 
-#define SHIFT2(bits, name, op)                                                         \
-	static void name##_r##bits(struct soft_vcpu *v, const struct insn *i)          \
-	{                                                                              \
-		uint##bits##_t d = SOFT_R##bits(v, i->dst);                            \
-		uint##bits##_t s = SOFT_R##bits(v, (uint16_t)i->imm);                  \
-		uint16_t fl = v->fl;                                                   \
-                                                                                       \
-		__asm__(FL_LOAD op SFX##bits " %%cl, %[src], %[dst]" FL_SAVE           \
-			: [dst] "+r"(d), "+&a"(fl)                                     \
-			: [src] "r"(s), "c"(count_of(v, i))                            \
-			: "cc");                                                       \
-		SET##bits(v, i->dst, d);                                               \
-		v->fl = fl;                                                            \
-	}                                                                              \
-	static void name##_m##bits(struct soft_vcpu *v, const struct insn *i)          \
-	{                                                                              \
-		uint64_t a = soft_ea(v, i, bits / 8, true);                            \
-		mem##bits *p = soft_atomic(v, a, bits / 8);                            \
-		uint##bits##_t d = p != NULL ? *p : soft_ld##bits(v, a);               \
-		uint##bits##_t s = SOFT_R##bits(v, (uint16_t)i->imm);                  \
-		uint16_t fl = v->fl;                                                   \
-                                                                                       \
-		__asm__(FL_LOAD op SFX##bits " %%cl, %[src], %[dst]" FL_SAVE           \
-			: [dst] "+r"(d), "+&a"(fl)                                     \
-			: [src] "r"(s), "c"(count_of(v, i))                            \
-			: "cc");                                                       \
-		if (p != NULL)                                                         \
-			*p = d;                                                        \
-		else                                                                   \
-			soft_st##bits(v, a, d);                                        \
-		v->fl = fl;                                                            \
+#define SHIFT2(bits, name, op)                                                                     \
+	static void name##_r##bits(struct soft_vcpu *v, const struct insn *i)                      \
+	{                                                                                          \
+		uint##bits##_t d = SOFT_R##bits(v, i->dst);                                        \
+		uint##bits##_t s = SOFT_R##bits(v, (uint16_t)i->imm);                              \
+		uint16_t fl = v->fl;                                                               \
+                                                                                                   \
+		__asm__(FL_LOAD op SFX##bits " %%cl, %[src], %[dst]" FL_SAVE                       \
+			: [dst] "+r"(d), "+&a"(fl)                                                 \
+			: [src] "r"(s), "c"(count_of(v, i))                                        \
+			: "cc");                                                                   \
+		SET##bits(v, i->dst, d);                                                           \
+		v->fl = fl;                                                                        \
+	}                                                                                          \
+	static void name##_m##bits(struct soft_vcpu *v, const struct insn *i)                      \
+	{                                                                                          \
+		uint64_t a = soft_ea(v, i, bits / 8, true);                                        \
+		mem##bits *p = soft_atomic(v, a, bits / 8);                                        \
+		uint##bits##_t d = p != NULL ? *p : soft_ld##bits(v, a);                           \
+		uint##bits##_t s = SOFT_R##bits(v, (uint16_t)i->imm);                              \
+		uint16_t fl = v->fl;                                                               \
+                                                                                                   \
+		__asm__(FL_LOAD op SFX##bits " %%cl, %[src], %[dst]" FL_SAVE                       \
+			: [dst] "+r"(d), "+&a"(fl)                                                 \
+			: [src] "r"(s), "c"(count_of(v, i))                                        \
+			: "cc");                                                                   \
+		if (p != NULL)                                                                     \
+			*p = d;                                                                    \
+		else                                                                               \
+			soft_st##bits(v, a, d);                                                    \
+		v->fl = fl;                                                                        \
 	}
 FOR_WIDE(SHIFT2, shld, "shld")
 FOR_WIDE(SHIFT2, shrd, "shrd")

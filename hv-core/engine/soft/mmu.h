@@ -10,11 +10,11 @@
 
 /* What lies at a guest-physical page, so that neither walks nor misses take the map's lock. */
 struct soft_page {
-	uint64_t gpa;           /* of the page, or SOFT_TLB_EMPTY */
-	uint8_t *host;          /* NULL: not all of it is RAM or ROM */
+	uint64_t gpa;		/* of the page, or SOFT_TLB_EMPTY */
+	uint8_t *host;		/* NULL: not all of it is RAM or ROM */
 	struct code_page *code; /* not NULL where host is not */
 	struct code_ram *ram;
-	bool writable;          /* RAM, not ROM */
+	bool writable; /* RAM, not ROM */
 };
 
 struct soft_fetch {
@@ -27,26 +27,26 @@ struct soft_fetch {
 struct soft_tlb_marks { /* one bit an entry */
 	uint64_t global[SOFT_TLB_WORDS];
 	uint64_t large[SOFT_TLB_WORDS]; /* of 2 or 4 MiB pages */
-	uint64_t huge[SOFT_TLB_WORDS];  /* of 1 GiB pages */
+	uint64_t huge[SOFT_TLB_WORDS];	/* of 1 GiB pages */
 };
 
 struct soft_mmu {
 	struct soft_fetch fetch[2][SOFT_FETCH_SIZE]; /* by CPL == 3 */
 	struct soft_page pages[SOFT_PAGES_SIZE];
 	struct soft_tlb_marks marks[SOFT_MODES][2]; /* by write */
-	bool used[SOFT_MODES]; /* has the mode any entry at all? */
+	bool used[SOFT_MODES];			    /* has the mode any entry at all? */
 	uint64_t pdpte[4];
-	uint64_t addr_mask;   /* A20 */
-	uint64_t phys_rsvd;   /* physical address bits that the CPU does not have */
+	uint64_t addr_mask;	 /* A20 */
+	uint64_t phys_rsvd;	 /* physical address bits that the CPU does not have */
 	uint64_t cr0, cr4, efer; /* as of the last flush: bits that translation depends on */
 };
 
 /* What an access asks of a translation; bits as in the #PF error code. */
 struct walk {
-	uint64_t gpa;    /* of the 4 KiB page, A20 applied */
-	uint8_t shift;   /* of the page size: 12, 21, 22, 30 */
+	uint64_t gpa;  /* of the 4 KiB page, A20 applied */
+	uint8_t shift; /* of the page size: 12, 21, 22, 30 */
 	bool global;
-	uint32_t error;  /* #PF error code on failure */
+	uint32_t error; /* #PF error code on failure */
 };
 
 int soft_mmu_create(struct soft_vcpu *v, struct err *e) HV_MUST_CHECK;

@@ -1,7 +1,7 @@
 /*
  * The run loop. A block's instructions are called one after the other; what has to be looked at in
- * between (interrupts, requests of other threads, exceptions) is looked at between blocks, or between
- * all instructions in slow mode. Exceptions come back here by longjmp.
+ * between (interrupts, requests of other threads, exceptions) is looked at between blocks, or
+ * between all instructions in slow mode. Exceptions come back here by longjmp.
  */
 #include "engine/soft/run.h"
 #include "engine/soft/block.h"

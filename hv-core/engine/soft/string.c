@@ -1,7 +1,7 @@
 /*
- * String instructions. Runs of movs and stos within a page of RAM are done by the host's own; the rest
- * goes element by element. RCX, RSI and RDI are right after each element, so that a fault or an
- * interrupt leaves an instruction that can be restarted.
+ * String instructions. Runs of movs and stos within a page of RAM are done by the host's own; the
+ * rest goes element by element. RCX, RSI and RDI are right after each element, so that a fault or
+ * an interrupt leaves an instruction that can be restarted.
  */
 #include "bus/pio.h"
 #include "engine/soft/int.h"
@@ -431,14 +431,14 @@ static void outs(struct soft_vcpu *v, const struct insn *i)
 
 static void set_prefixes(const struct decoded *d, struct insn *i)
 {
-	i->flags &= (uint8_t)~(INSN_REP | INSN_REPNE | INSN_MEM | INSN_CHECK);
+	i->flags &= (uint8_t) ~(INSN_REP | INSN_REPNE | INSN_MEM | INSN_CHECK);
 	for (unsigned k = 0; k < d->z.raw.prefix_count; k++) {
 		uint8_t p = d->z.raw.prefixes[k].value;
 
 		if (p != 0xf2 && p != 0xf3)
 			continue;
 		/* The last one counts; without a comparison both just repeat. */
-		i->flags &= (uint8_t)~(INSN_REP | INSN_REPNE);
+		i->flags &= (uint8_t) ~(INSN_REP | INSN_REPNE);
 		i->flags |= p == 0xf2 ? INSN_REPNE : INSN_REP;
 	}
 }
@@ -463,10 +463,10 @@ static bool choose_string(const struct decoded *d, struct insn *i, insn_fn fn, u
 	return choose_fn(i, fn);
 }
 
-#define SELECT(name, letter, bytes)                                                    \
-	static bool sel_##name##letter(const struct decoded *d, struct insn *i)        \
-	{                                                                              \
-		return choose_string(d, i, name, bytes);                                      \
+#define SELECT(name, letter, bytes)                                                                \
+	static bool sel_##name##letter(const struct decoded *d, struct insn *i)                    \
+	{                                                                                          \
+		return choose_string(d, i, name, bytes);                                           \
 	}
 #define SELECT4(name) SELECT(name, b, 1) SELECT(name, w, 2) SELECT(name, d, 4) SELECT(name, q, 8)
 #define SELECT3(name) SELECT(name, b, 1) SELECT(name, w, 2) SELECT(name, d, 4)
@@ -479,18 +479,31 @@ SELECT3(ins)
 SELECT3(outs)
 
 const struct soft_op soft_ops_string[] = {
-	{ ZYDIS_MNEMONIC_MOVSB, sel_movsb }, { ZYDIS_MNEMONIC_MOVSW, sel_movsw },
-	{ ZYDIS_MNEMONIC_MOVSD, sel_movsd }, { ZYDIS_MNEMONIC_MOVSQ, sel_movsq },
-	{ ZYDIS_MNEMONIC_STOSB, sel_stosb }, { ZYDIS_MNEMONIC_STOSW, sel_stosw },
-	{ ZYDIS_MNEMONIC_STOSD, sel_stosd }, { ZYDIS_MNEMONIC_STOSQ, sel_stosq },
-	{ ZYDIS_MNEMONIC_LODSB, sel_lodsb }, { ZYDIS_MNEMONIC_LODSW, sel_lodsw },
-	{ ZYDIS_MNEMONIC_LODSD, sel_lodsd }, { ZYDIS_MNEMONIC_LODSQ, sel_lodsq },
-	{ ZYDIS_MNEMONIC_SCASB, sel_scasb }, { ZYDIS_MNEMONIC_SCASW, sel_scasw },
-	{ ZYDIS_MNEMONIC_SCASD, sel_scasd }, { ZYDIS_MNEMONIC_SCASQ, sel_scasq },
-	{ ZYDIS_MNEMONIC_CMPSB, sel_cmpsb }, { ZYDIS_MNEMONIC_CMPSW, sel_cmpsw },
-	{ ZYDIS_MNEMONIC_CMPSD, sel_cmpsd }, { ZYDIS_MNEMONIC_CMPSQ, sel_cmpsq },
-	{ ZYDIS_MNEMONIC_INSB, sel_insb },   { ZYDIS_MNEMONIC_INSW, sel_insw },
-	{ ZYDIS_MNEMONIC_INSD, sel_insd },   { ZYDIS_MNEMONIC_OUTSB, sel_outsb },
-	{ ZYDIS_MNEMONIC_OUTSW, sel_outsw }, { ZYDIS_MNEMONIC_OUTSD, sel_outsd },
+	{ ZYDIS_MNEMONIC_MOVSB, sel_movsb },
+	{ ZYDIS_MNEMONIC_MOVSW, sel_movsw },
+	{ ZYDIS_MNEMONIC_MOVSD, sel_movsd },
+	{ ZYDIS_MNEMONIC_MOVSQ, sel_movsq },
+	{ ZYDIS_MNEMONIC_STOSB, sel_stosb },
+	{ ZYDIS_MNEMONIC_STOSW, sel_stosw },
+	{ ZYDIS_MNEMONIC_STOSD, sel_stosd },
+	{ ZYDIS_MNEMONIC_STOSQ, sel_stosq },
+	{ ZYDIS_MNEMONIC_LODSB, sel_lodsb },
+	{ ZYDIS_MNEMONIC_LODSW, sel_lodsw },
+	{ ZYDIS_MNEMONIC_LODSD, sel_lodsd },
+	{ ZYDIS_MNEMONIC_LODSQ, sel_lodsq },
+	{ ZYDIS_MNEMONIC_SCASB, sel_scasb },
+	{ ZYDIS_MNEMONIC_SCASW, sel_scasw },
+	{ ZYDIS_MNEMONIC_SCASD, sel_scasd },
+	{ ZYDIS_MNEMONIC_SCASQ, sel_scasq },
+	{ ZYDIS_MNEMONIC_CMPSB, sel_cmpsb },
+	{ ZYDIS_MNEMONIC_CMPSW, sel_cmpsw },
+	{ ZYDIS_MNEMONIC_CMPSD, sel_cmpsd },
+	{ ZYDIS_MNEMONIC_CMPSQ, sel_cmpsq },
+	{ ZYDIS_MNEMONIC_INSB, sel_insb },
+	{ ZYDIS_MNEMONIC_INSW, sel_insw },
+	{ ZYDIS_MNEMONIC_INSD, sel_insd },
+	{ ZYDIS_MNEMONIC_OUTSB, sel_outsb },
+	{ ZYDIS_MNEMONIC_OUTSW, sel_outsw },
+	{ ZYDIS_MNEMONIC_OUTSD, sel_outsd },
 	{ -1, NULL },
 };

@@ -3,9 +3,10 @@
  *
  * A vCPU is "inside" while it may be using host addresses it has looked up. Whoever changes what
  * translations stand on (memory map, code pages, dirty log) makes the change visible, raises
- * flush_want, and waits for each vCPU that is inside to meet the demand at its next block boundary. A
- * vCPU that is outside (stopped, halted, calling out to the bus, waiting here itself) holds no such
- * address and meets the demand when it comes back in; so two that wait for each other do not hang.
+ * flush_want, and waits for each vCPU that is inside to meet the demand at its next block boundary.
+ * A vCPU that is outside (stopped, halted, calling out to the bus, waiting here itself) holds no
+ * such address and meets the demand when it comes back in; so two that wait for each other do not
+ * hang.
  */
 #include "engine/soft/sync.h"
 #include <sched.h>
@@ -51,8 +52,8 @@ void soft_outside_begin(struct soft_vcpu *v)
 void soft_outside_end(struct soft_vcpu *v)
 {
 	soft_enter(v);
-	if (v->cur != NULL && (atomic_load_explicit(&v->hv->requests, memory_order_relaxed) &
-			       HV_REQ_ENGINE))
+	if (v->cur != NULL &&
+	    (atomic_load_explicit(&v->hv->requests, memory_order_relaxed) & HV_REQ_ENGINE))
 		soft_stop_block(v); /* the device may have written over what follows */
 }
 

@@ -1,11 +1,11 @@
 /*
- * The instruction and state trace: a line an instruction, written before it runs, so that two traces
- * of the same guest can be compared by text tools:
+ * The instruction and state trace: a line an instruction, written before it runs, so that two
+ * traces of the same guest can be compared by text tools:
  *
  *   CPU COUNT CS:RIP FLAGS RAX RCX RDX RBX RSP RBP RSI RDI R8 ... R15 CR3
  *
- * CPU and COUNT (instructions done before) are decimal, all else hexadecimal of fixed width. FLAGS is
- * RFLAGS as pushf would store it.
+ * CPU and COUNT (instructions done before) are decimal, all else hexadecimal of fixed width. FLAGS
+ * is RFLAGS as pushf would store it.
  */
 #include "engine/soft/trace.h"
 #include <unistd.h>

@@ -29,7 +29,7 @@ struct walker {
 	uint32_t access;
 	bool smap, peek;
 	unsigned bytes; /* of an entry */
-	unsigned n;     /* levels gone through */
+	unsigned n;	/* levels gone through */
 	struct level level[4];
 	uint64_t rights; /* W and U as all levels allow them, NX as any denies it */
 };
