@@ -75,8 +75,8 @@ static void test_texts(void **state)
 {
 	(void)state;
 	for (const struct setting *s = vm_settings; s->key; s++) {
-		g_autofree char *longer =
-			s->type > SETTING_CHOICE ? g_strnfill(s->max + 1, 'x') : NULL;
+		g_autofree char *longer = s->type > SETTING_CHOICE ? g_strnfill(s->max + 1, 'x')
+								   : NULL;
 		if (s->type == SETTING_BOOL || s->type == SETTING_CHOICE) {
 			assert_refused(s, "");
 			assert_refused(s, "perhaps");
