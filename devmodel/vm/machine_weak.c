@@ -3,16 +3,6 @@
 #include <errno.h>
 #include "devmodel/machine/machine.h"
 
-__attribute__((weak)) void machine_wake(struct machine *m)
-{
-	(void)m;
-}
-
-__attribute__((weak)) void machine_power_button(struct machine *m)
-{
-	(void)m;
-}
-
 __attribute__((weak)) int machine_save(struct machine *m, int fd, struct err *e)
 {
 	(void)m;
