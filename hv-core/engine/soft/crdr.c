@@ -136,16 +136,19 @@ static void write_cr8(struct soft_vcpu *v, uint64_t x)
 	v->s.cr8 = x;
 	if (v->hv->lapic == NULL)
 		return;
-	soft_fpu_park(v);
+	soft_outside_begin(v);
 	v->hv->lapic->tpr_set(v->hv->lapic_ctx, (uint8_t)x);
+	soft_outside_end(v);
 }
 
 static uint64_t read_cr8(struct soft_vcpu *v)
 {
 	if (v->hv->lapic == NULL)
 		return v->s.cr8;
-	soft_fpu_park(v);
-	return v->s.cr8 = v->hv->lapic->tpr_get(v->hv->lapic_ctx);
+	soft_outside_begin(v);
+	v->s.cr8 = v->hv->lapic->tpr_get(v->hv->lapic_ctx);
+	soft_outside_end(v);
+	return v->s.cr8;
 }
 
 /* src or dst: the general register; cc: the control or debug register. */

@@ -178,6 +178,8 @@ static int soft_state_set(struct hv_vcpu *hv, const struct x86_state *s, struct 
 	soft_set_rflags(v, s->rflags);
 	v->event_valid = s->exc_pending;
 	v->is_delivering = false;
+	v->sys.dr6_pending = 0;
+	v->sys.watch_hit = false;
 	v->event = (struct soft_event){ .vector = s->exc_vector,
 					.has_error = s->exc_has_error,
 					.error = s->exc_error,

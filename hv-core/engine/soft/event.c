@@ -329,9 +329,10 @@ bool soft_poll_events(struct soft_vcpu *v)
 	}
 	if (!(requests & HV_REQ_INTR) || !(v->s.rflags & X86_FL_IF) || v->hv->lapic == NULL)
 		return false;
-	soft_fpu_park(v);
+	soft_outside_begin(v);
 	int vector = v->hv->lapic->intr_ack(v->hv->lapic_ctx);
 
+	soft_outside_end(v);
 	if (vector < 0)
 		return false;
 	v->event = (struct soft_event){ .vector = (uint8_t)vector, .kind = 2 };

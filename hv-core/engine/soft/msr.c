@@ -74,8 +74,11 @@ static bool read_tsc(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t *re
 static void set_tsc_offset(struct soft_vcpu *v, uint64_t offset)
 {
 	v->s.tsc_offset = offset;
-	if (v->s.kvmclock_system_time & 1)
-		hv_pvclock_set_system_time(v->hv, v->s.kvmclock_system_time, offset);
+	if (!(v->s.kvmclock_system_time & 1))
+		return;
+	soft_outside_begin(v);
+	hv_pvclock_set_system_time(v->hv, v->s.kvmclock_system_time, offset);
+	soft_outside_end(v);
 }
 
 static bool write_tsc(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t x)
@@ -91,7 +94,6 @@ static bool write_tsc(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t x)
 static bool write_tsc_adjust(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t x)
 {
 	(void)msr, (void)n;
-	soft_fpu_park(v);
 	set_tsc_offset(v, v->s.tsc_offset + x - v->s.tsc_adjust);
 	v->s.tsc_adjust = x;
 	return true;
@@ -116,18 +118,20 @@ static bool write_tsc_aux(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_
 static bool write_kvmclock(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t x)
 {
 	(void)msr, (void)n;
-	soft_fpu_park(v);
 	v->s.kvmclock_system_time = x;
+	soft_outside_begin(v);
 	hv_pvclock_set_system_time(v->hv, x, v->s.tsc_offset);
+	soft_outside_end(v);
 	return true;
 }
 
 static bool write_kvm_wall(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t x)
 {
 	(void)msr, (void)n;
-	soft_fpu_park(v);
 	v->s.kvmclock_wall = x;
+	soft_outside_begin(v);
 	hv_pvclock_set_wall(v->hv, x);
+	soft_outside_end(v);
 	return true;
 }
 
@@ -138,8 +142,11 @@ static bool read_lapic(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t *
 	(void)n;
 	if (v->hv->lapic == NULL)
 		return false;
-	soft_fpu_park(v);
-	return v->hv->lapic->msr_read(v->hv->lapic_ctx, msr, ret) == 0;
+	soft_outside_begin(v);
+	int r = v->hv->lapic->msr_read(v->hv->lapic_ctx, msr, ret);
+
+	soft_outside_end(v);
+	return r == 0;
 }
 
 static bool write_lapic(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t x)
@@ -147,8 +154,11 @@ static bool write_lapic(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t 
 	(void)n;
 	if (v->hv->lapic == NULL)
 		return false;
-	soft_fpu_park(v);
-	if (v->hv->lapic->msr_write(v->hv->lapic_ctx, msr, x) != 0)
+	soft_outside_begin(v);
+	int r = v->hv->lapic->msr_write(v->hv->lapic_ctx, msr, x);
+
+	soft_outside_end(v);
+	if (r != 0)
 		return false;
 	if (msr == X86_MSR_APIC_BASE)
 		v->s.apic_base = x;

@@ -53,6 +53,8 @@ void soft_stop_block(struct soft_vcpu *v)
 {
 	const struct insn *next = v->cur + 1;
 
+	if (v->cur == NULL) /* delivery: no block is being run */
+		return;
 	if (v->end == next)
 		return; /* it ends here anyway, and RIP is set or being set */
 	v->end = next;
@@ -113,6 +115,10 @@ static bool service(struct soft_vcpu *v)
 	if (v->event_valid) {
 		soft_fpu_park(v);
 		soft_deliver(v);
+	}
+	if (v->s.mp_state == X86_MP_HALTED && !v->want_exit) {
+		v->exit.reason = HV_EXIT_HLT; /* what woke it was not for the guest */
+		return false;
 	}
 	return !v->want_exit;
 }
@@ -196,8 +202,7 @@ static void run_slow(struct soft_vcpu *v)
 		soft_trace_insn(v, b->insns);
 	run_block(v, b->insns, 1);
 	v->cur = NULL;
-	if (v->slow)
-		soft_after_insn(v);
+	soft_after_insn(v);
 }
 
 /* After a raise: counts what was done of the block, and puts RIP back. */

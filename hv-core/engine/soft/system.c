@@ -182,8 +182,9 @@ static void in(struct soft_vcpu *v, const struct insn *i)
 
 	soft_io_check(v, port, i->op_size);
 	v->stats.pio++;
-	soft_fpu_park(v);
+	soft_outside_begin(v);
 	x = hv_pio_read(v->hv->vm->pio, port, i->op_size);
+	soft_outside_end(v);
 	if (i->op_size == 1)
 		SOFT_R8(v, SOFT_REG(X86_RAX)) = (uint8_t)x;
 	else
@@ -198,10 +199,11 @@ static void out(struct soft_vcpu *v, const struct insn *i)
 
 	soft_io_check(v, port, i->op_size);
 	v->stats.pio++;
-	soft_fpu_park(v);
 	if (i->op_size < 4)
 		x &= (1u << i->op_size * 8) - 1;
+	soft_outside_begin(v);
 	hv_pio_write(v->hv->vm->pio, port, i->op_size, x);
+	soft_outside_end(v);
 	sys_done(v, i);
 }
 
