@@ -73,9 +73,20 @@ static bool is_triggered(const struct pit_channel *c)
 /* Clock ticks since the count was loaded. */
 static uint64_t ticks(const struct pit_channel *c, uint64_t now)
 {
+	uint64_t t;
+
 	if (!c->counting)
 		return c->held_ticks;
-	return now > c->start_ns ? hv_muldiv64(now - c->start_ns, DM_PIT_HZ, HV_NS_PER_SEC) : 0;
+	if (now < c->start_ns)
+		return 0;
+	t = hv_muldiv64(now - c->start_ns, DM_PIT_HZ, HV_NS_PER_SEC);
+	return t > c->start_ticks ? t - c->start_ticks : 0;
+}
+
+/* The virtual time at which it has counted n ticks. */
+static uint64_t tick_ns(const struct pit_channel *c, uint64_t n)
+{
+	return c->start_ns + ns_of(c->start_ticks + n);
 }
 
 /* A new count that waited for the end of the period takes over. */
@@ -83,7 +94,7 @@ static void sync_count(struct pit_channel *c, uint64_t now)
 {
 	if (c->next == 0 || !c->counting || ticks(c, now) < c->switch_tick)
 		return;
-	c->start_ns += ns_of(c->switch_tick);
+	c->start_ticks += c->switch_tick; /* not in ns: rounding would add up */
 	c->count = c->next;
 	c->next = 0;
 }
@@ -160,12 +171,12 @@ static uint64_t next_edge(const struct pit_channel *c, uint64_t from)
 		return DEV_TIMER_OFF;
 	switch (c->mode) {
 	case 0:
-		return t < c->count ? c->start_ns + ns_of(c->count) : DEV_TIMER_OFF;
+		return t < c->count ? tick_ns(c, c->count) : DEV_TIMER_OFF;
 	case 4: /* the end of the strobe */
-		return t <= c->count ? c->start_ns + ns_of(c->count + 1) : DEV_TIMER_OFF;
+		return t <= c->count ? tick_ns(c, c->count + 1) : DEV_TIMER_OFF;
 	case 2:
 	case 3:
-		return c->start_ns + ns_of((t / c->count + 1) * c->count);
+		return tick_ns(c, (t / c->count + 1) * c->count);
 	default:
 		return DEV_TIMER_OFF;
 	}
@@ -184,6 +195,7 @@ static void follow(struct i8254 *p, uint64_t from)
 static void start(struct pit_channel *c, uint64_t now)
 {
 	c->start_ns = now;
+	c->start_ticks = 0;
 	c->held_ticks = 0;
 	c->counting = c->gate || is_triggered(c);
 	c->loaded = true;
@@ -228,6 +240,7 @@ static void set_gate(struct pit_channel *c, bool gate, uint64_t now)
 		c->counting = gate;
 		c->held_ticks = t;
 		c->start_ns = now - hv_min_u64(now, ns_of(t));
+		c->start_ticks = 0;
 	}
 }
 
@@ -392,7 +405,8 @@ static int i8254_post_load(void *obj, struct err *e)
 		if (c->mode > 5 || c->rw < RW_LOW || c->rw > RW_BOTH || c->latched > 2 ||
 		    c->count > 65536 || c->next > 65536 || (c->loaded && c->count == 0))
 			return err_set(e, -EINVAL, "i8254: channel %u: impossible registers", i);
-		if (c->start_ns > INT64_MAX || c->held_ticks > INT64_MAX / 1000)
+		if (c->start_ns > INT64_MAX || c->held_ticks > INT64_MAX / 1000 ||
+		    c->start_ticks > INT64_MAX / 1000)
 			return err_set(e, -EINVAL, "i8254: channel %u: beyond the end of time", i);
 	}
 	if (s->port61 & ~P61_KEPT)
@@ -424,6 +438,7 @@ static const struct state_desc pit_channel_state = {
 	.min_version = 1,
 	.size = sizeof(struct pit_channel),
 	.fields = (const struct state_field[]){ STATE(struct pit_channel, start_ns),
+						STATE(struct pit_channel, start_ticks),
 						STATE(struct pit_channel, held_ticks),
 						STATE(struct pit_channel, switch_tick),
 						STATE(struct pit_channel, count),
