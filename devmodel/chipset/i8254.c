@@ -23,7 +23,8 @@ enum { P61_GATE2 = 1, P61_KEPT = 0x0f, P61_REFRESH = 0x10, P61_OUT2 = 0x20 };
 
 STATE_LAYOUT_BEGIN
 struct pit_channel {
-	uint64_t start_ns;	   /* when count was loaded, virtual time; while counting */
+	uint64_t start_ns;	   /* virtual time from which ticks are counted; while counting */
+	uint64_t start_ticks;	   /* of them, those before count was loaded */
 	uint64_t held_ticks;	   /* since the load; while the gate stops it */
 	uint64_t switch_tick;	   /* since the load: next becomes count; while next is not 0 */
 	uint32_t count;		   /* 1 to 65536; 0: none was written */
