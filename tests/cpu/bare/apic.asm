@@ -1,4 +1,5 @@
 ; apic: local APIC registers, timer, IPIs and a second processor; SDM volume 3, chapter 11
+; cpus: 2
 %include "rt.inc"
 %include "apic.inc"
 

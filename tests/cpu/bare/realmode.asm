@@ -64,7 +64,8 @@ real:
 	sti
 	int 0x70
 .after:	cli
-	REQ sp, bp, "SP after int and iret"
+	mov bx, sp
+	REQ bx, bp, "SP after int and iret"
 	REQ [r_ip], .after, "IP in the frame"
 	REQ [r_cs], 0, "CS in the frame"
 	mov ax, [r_flags]
@@ -104,12 +105,12 @@ real:
 .gp2_end:
 	REQ [r_ip], .gp2, "beyond 64 KiB"
 	; big real mode: GS has the limit that it had
-	mov dword [gs:0x200000], 0x12345678
-	mov ax, [gs:0x200002]
+	mov dword [dword gs:0x200000], 0x12345678
+	mov ax, [dword gs:0x200002]
 	REQ ax, 0x1234, "big real mode"
 	mov ax, 0x1000
 	mov gs, ax
-	mov byte [gs:0x20000], 0x5a	; base 0x10000, limit still 4 GiB
+	mov byte [dword gs:0x20000], 0x5a	; base 0x10000, limit still 4 GiB
 	mov ax, 0x3000
 	mov fs, ax
 	mov al, [fs:0]
@@ -151,7 +152,8 @@ real:
 	push bx
 	retf
 .retf:
-	REQ sp, bp, "retf"
+	mov bx, sp
+	REQ bx, bp, "retf"
 	; pusha, popa, enter, leave
 	mov ax, 1
 	mov cx, 2
@@ -172,7 +174,8 @@ real:
 	sub ax, sp
 	leave
 	REQ ax, 16, "enter"
-	REQ sp, bp, "leave"
+	mov bx, sp
+	REQ bx, bp, "leave"
 	; decimal
 	mov ax, 0x0015
 	add al, 0x27

@@ -1,5 +1,6 @@
 ; triple-fault: a fault while a double fault is delivered ends the machine; SDM volume 3, 6.15
-; Expected: no verdict line, the machine is reported as crashed.
+; There is no verdict line: the machine is reported as crashed.
+; expect: 126
 %include "rt.inc"
 
 section .text

@@ -1,4 +1,5 @@
 ; xmc: one processor changes the code that another runs; SDM volume 3, 8.1.3
+; cpus: 2
 %include "rt.inc"
 %include "apic.inc"
 
