@@ -1,0 +1,169 @@
+/*
+ * What must be equal after a case, and the written list of what need not be: flags that the
+ * architecture leaves undefined and that differ, x87 pointers, which the engine stores as zeros.
+ */
+#include "oracle.h"
+#include <stdarg.h>
+#include <string.h>
+#include "cpu/x86_defs.h"
+
+/* Flags the manuals leave undefined after the instruction and that the engine does differently. */
+static const struct {
+	ZydisMnemonic m;
+	uint32_t flags;
+} undefined_flags[] = {
+	{ ZYDIS_MNEMONIC_INVALID, 0 },
+};
+
+static uint64_t flags_mask(const struct test_case *t)
+{
+	uint64_t mask = X86_FL_STATUS | X86_FL_DF | X86_FL_TF | X86_FL_AC | X86_FL_IF | X86_FL_RF |
+			X86_FL_NT | X86_FL_IOPL | X86_FL_VM | X86_FL_ID;
+
+	for (unsigned k = 0; k < sizeof(undefined_flags) / sizeof(undefined_flags[0]); k++)
+		if (undefined_flags[k].m == t->z.mnemonic)
+			mask &= ~(uint64_t)undefined_flags[k].flags;
+	return mask;
+}
+
+struct diff {
+	char *buf;
+	size_t room, n;
+	int found;
+};
+
+static void __attribute__((format(printf, 2, 3))) differ(struct diff *d, const char *fmt, ...)
+{
+	va_list ap;
+
+	d->found = 1;
+	if (d->n + 1 >= d->room)
+		return;
+	va_start(ap, fmt);
+	d->n += (size_t)vsnprintf(d->buf + d->n, d->room - d->n, fmt, ap);
+	va_end(ap);
+	if (d->n >= d->room)
+		d->n = d->room - 1;
+}
+
+static void diff64(struct diff *d, const char *what, uint64_t n, uint64_t g)
+{
+	if (n != g)
+		differ(d, " %s host %#llx lodge %#llx", what, (unsigned long long)n,
+		       (unsigned long long)g);
+}
+
+static void diff_bytes(struct diff *d, const char *what, const uint8_t *n, const uint8_t *g,
+		       unsigned len)
+{
+	if (memcmp(n, g, len) == 0)
+		return;
+	differ(d, " %s host ", what);
+	for (unsigned k = len; k-- > 0;)
+		differ(d, "%02x", n[k]);
+	differ(d, " lodge ");
+	for (unsigned k = len; k-- > 0;)
+		differ(d, "%02x", g[k]);
+}
+
+static void diff_fpu(struct diff *d, const struct fpu *n, const struct fpu *g, unsigned regs)
+{
+	char name[16];
+
+	diff64(d, "fcw", n->fcw, g->fcw);
+	diff64(d, "fsw", n->fsw, g->fsw);
+	diff64(d, "ftw", n->ftw, g->ftw);
+	diff64(d, "mxcsr", n->mxcsr, g->mxcsr);
+	for (unsigned k = 0; k < 8; k++) {
+		snprintf(name, sizeof(name), "st%u", k);
+		diff_bytes(d, name, n->st[k], g->st[k], 10);
+	}
+	for (unsigned k = 0; k < regs; k++) {
+		snprintf(name, sizeof(name), "xmm%u", k);
+		diff_bytes(d, name, n->xmm[k], g->xmm[k], 16);
+		snprintf(name, sizeof(name), "ymmh%u", k);
+		diff_bytes(d, name, n->ymmh[k], g->ymmh[k], 16);
+	}
+}
+
+/* In the host's memory: what the engine stores as zeros, and its MXCSR mask. */
+static void mask_pointers(const struct test_case *t)
+{
+	uint8_t *p = native_data() + (t->target - DATA_BASE);
+	bool small = t->z.operand_width == 16;
+	uint32_t mask = 0xffff;
+
+	switch (t->z.mnemonic) {
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FNSAVE:
+		memset(p + (small ? 6 : 12), 0, small ? 8 : 14);
+		break;
+	case ZYDIS_MNEMONIC_XSAVE:
+	case ZYDIS_MNEMONIC_XSAVE64:
+	case ZYDIS_MNEMONIC_XSAVEOPT:
+	case ZYDIS_MNEMONIC_XSAVEOPT64:
+	case ZYDIS_MNEMONIC_XSAVEC:
+	case ZYDIS_MNEMONIC_XSAVEC64:
+		if (t->in.gpr[X86_RAX] & 1)
+			memset(p + 6, 0, 18);
+		if (t->in.gpr[X86_RAX] & 6)
+			memcpy(p + 28, &mask, 4);
+		break;
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
+		memset(p + 6, 0, 18);
+		memcpy(p + 28, &mask, 4);
+		break;
+	default:
+		break;
+	}
+}
+
+static void diff_memory(struct diff *d)
+{
+	const uint8_t *n = native_data(), *g = guest_data();
+
+	if (memcmp(n, g, DATA_BYTES) == 0)
+		return;
+	for (unsigned k = 0; k < DATA_BYTES; k++)
+		if (n[k] != g[k]) {
+			differ(d, " memory");
+			diff_bytes(d, "", n + (k & ~15u), g + (k & ~15u), 16);
+			differ(d, " at %#x", DATA_BASE + (k & ~15u));
+			break;
+		}
+	memcpy(guest_data(), n, DATA_BYTES);
+}
+
+static bool is_end(unsigned vector)
+{
+	return vector == X86_EXC_DB || vector == X86_EXC_BP;
+}
+
+int compare(const struct test_case *t, const struct outcome *n, const struct outcome *g, char *buf,
+	    size_t room)
+{
+	static const char *const names[] = {
+		"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+		"r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"
+	};
+	struct diff d = { .buf = buf, .room = room };
+	uint64_t mask = t->mode == MODE_64 ? ~0ull : 0xffffffff;
+
+	buf[0] = '\0';
+	if (is_end(n->vector) && t->target != 0)
+		mask_pointers(t);
+	diff64(&d, "vector", n->vector, g->vector);
+	if (!is_end(n->vector) && n->vector == g->vector) {
+		diff64(&d, "error", n->error, g->error);
+		if (n->vector == X86_EXC_PF)
+			diff64(&d, "cr2", n->cr2, g->cr2);
+	}
+	for (unsigned k = 0; k < (t->mode == MODE_64 ? 16u : 8u); k++)
+		diff64(&d, names[k], n->cpu.gpr[k] & mask, g->cpu.gpr[k] & mask);
+	diff64(&d, "rip", n->cpu.rip & mask, g->cpu.rip & mask);
+	diff64(&d, "rflags", n->cpu.rflags & flags_mask(t), g->cpu.rflags & flags_mask(t));
+	diff_fpu(&d, &n->cpu.fpu, &g->cpu.fpu, t->mode == MODE_64 ? 16 : 8);
+	diff_memory(&d);
+	return d.found;
+}

@@ -1,0 +1,196 @@
+/*
+ * The host CPU's side: the state is put into a signal frame, and returning from the signal loads
+ * all of it at once, with the trap flag set or an INT3 behind the instruction; the signal that ends
+ * the instruction shows the state that it left. 32-bit code runs behind the kernel's compatibility
+ * selector, 16-bit code in segments of a local descriptor table.
+ */
+#include "oracle.h"
+#include <asm/ldt.h>
+#include <asm/prctl.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define XSTATE_MAGIC 0x46505853u
+#define SW_BYTES_AT 464
+
+static const int greg_of[16] = {
+	[X86_RAX] = REG_RAX, [X86_RCX] = REG_RCX, [X86_RDX] = REG_RDX, [X86_RBX] = REG_RBX,
+	[X86_RSP] = REG_RSP, [X86_RBP] = REG_RBP, [X86_RSI] = REG_RSI, [X86_RDI] = REG_RDI,
+	[X86_R8] = REG_R8,   [X86_R9] = REG_R9,	  [X86_R10] = REG_R10, [X86_R11] = REG_R11,
+	[X86_R12] = REG_R12, [X86_R13] = REG_R13, [X86_R14] = REG_R14, [X86_R15] = REG_R15,
+};
+
+static const struct test_case *now;
+static struct outcome *result;
+static gregset_t home; /* of native_run, to go back to */
+static uint8_t home_fpu[512 + 64 + 256] __attribute__((aligned(64)));
+
+static void load_fpu(uint8_t *area, const struct fpu *f)
+{
+	memcpy(area, f, SW_BYTES_AT);
+	memcpy(area + 512, &(uint64_t[8]){ 7 }, 64);
+	memcpy(area + 576, f->ymmh, sizeof(f->ymmh));
+}
+
+static void save_fpu(const uint8_t *area, struct fpu *f)
+{
+	memcpy(f, area, sizeof(*f));
+	f->fop = 0;
+	f->fip = f->fdp = 0;
+	if (!(f->bv & 4))
+		memset(f->ymmh, 0, sizeof(f->ymmh));
+	if (!(f->bv & 2))
+		memset(f->xmm, 0, sizeof(f->xmm));
+	if (!(f->bv & 1)) {
+		memset(f, 0, 24);
+		f->fcw = 0x37f;
+		memset(f->st, 0, sizeof(f->st));
+	}
+}
+
+static unsigned long long selectors(enum mode m)
+{
+	static const unsigned cs[] = { SEL_CODE64, SEL_CODE32, SEL_CODE16 };
+	static const unsigned ss[] = { SEL_DATA, SEL_DATA, SEL_DATA16 };
+
+	return cs[m] | (unsigned long long)ss[m] << 48;
+}
+
+static void begin(ucontext_t *uc)
+{
+	greg_t *r = uc->uc_mcontext.gregs;
+	uint8_t *fp = (uint8_t *)uc->uc_mcontext.fpregs;
+
+	memcpy(home, r, sizeof(home));
+	memcpy(home_fpu, fp, SW_BYTES_AT);
+	memcpy(home_fpu + 512, fp + 512, sizeof(home_fpu) - 512);
+	for (unsigned k = 0; k < 16; k++)
+		r[greg_of[k]] = (greg_t)now->in.gpr[k];
+	r[REG_RIP] = (greg_t)now->in.rip;
+	r[REG_EFL] = (greg_t)(now->in.rflags | (now->step ? 0x100 : 0));
+	r[REG_CSGSFS] = (greg_t)selectors(now->mode);
+	load_fpu(fp, &now->in.fpu);
+}
+
+static void end(ucontext_t *uc)
+{
+	greg_t *r = uc->uc_mcontext.gregs;
+	uint8_t *fp = (uint8_t *)uc->uc_mcontext.fpregs;
+
+	for (unsigned k = 0; k < 16; k++)
+		result->cpu.gpr[k] = (uint64_t)r[greg_of[k]];
+	result->cpu.rip = (uint64_t)r[REG_RIP];
+	result->cpu.rflags = (uint64_t)r[REG_EFL];
+	result->vector = (unsigned)r[REG_TRAPNO];
+	result->error = (uint32_t)r[REG_ERR];
+	result->cr2 = (uint64_t)r[REG_CR2];
+	save_fpu(fp, &result->cpu.fpu);
+	memcpy(r, home, sizeof(home));
+	r[REG_RIP] += 2; /* over the UD2 */
+	memcpy(fp, home_fpu, SW_BYTES_AT);
+	memcpy(fp + 512, home_fpu + 512, sizeof(home_fpu) - 512);
+	uc->uc_flags |= 4; /* UC_STRICT_RESTORE_SS */
+	now = NULL;
+}
+
+/* The engine's: its stubs raise SIGFPE, too. */
+static struct sigaction engine_fpe;
+
+static void on_signal(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	static bool started;
+
+	/* Alignment checks are off here, whatever the guest code had. */
+	__asm__ volatile("pushfq; andl $~0x40000, (%%rsp); popfq" : : : "memory", "cc");
+	if (now == NULL) {
+		if (sig == SIGFPE)
+			engine_fpe.sa_sigaction(sig, info, context);
+		else
+			signal(sig, SIG_DFL);
+		return;
+	}
+	if (!started)
+		begin(uc);
+	else
+		end(uc);
+	started = !started;
+}
+
+void native_run(const struct test_case *t, struct outcome *out)
+{
+	uint16_t ds = t->mode == MODE_16 ? SEL_DATA16 : SEL_DATA;
+
+	result = out;
+	memset((void *)(uintptr_t)CODE_BASE, 0xcc, 4096);
+	memcpy((void *)(uintptr_t)(CODE_BASE + t->code_off), t->bytes, t->len);
+	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(ds));
+	/* NT, ID, AC of an earlier POPF: a signal frame does not carry them all. */
+	__asm__ volatile("pushfq; andl $~0x244000, (%%rsp); popfq" : : : "memory", "cc");
+	now = t;
+	__asm__ volatile("ud2" : : : "memory", "cc");
+}
+
+uint8_t *native_data(void)
+{
+	return (uint8_t *)(uintptr_t)DATA_BASE;
+}
+
+void native_read_only(const uint8_t page[4096])
+{
+	mprotect((void *)(uintptr_t)RO_BASE, 4096, PROT_READ | PROT_WRITE);
+	memcpy((void *)(uintptr_t)RO_BASE, page, 4096);
+	mprotect((void *)(uintptr_t)RO_BASE, 4096, PROT_READ);
+}
+
+static int map_at(uint32_t base, size_t bytes, int prot)
+{
+	void *p = mmap((void *)(uintptr_t)base, bytes, prot,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+
+	if (p == (void *)(uintptr_t)base)
+		return 0;
+	fprintf(stderr, "oracle: cannot map %#x: %s\n", base, strerror(errno));
+	return -1;
+}
+
+static int add_ldt(unsigned entry, uint32_t base, unsigned contents)
+{
+	struct user_desc d = { .entry_number = entry,
+			       .base_addr = base,
+			       .limit = 0xffff,
+			       .contents = contents,
+			       .useable = 1 };
+
+	if (syscall(SYS_modify_ldt, 1, &d, sizeof(d)) == 0)
+		return 0;
+	perror("oracle: modify_ldt");
+	return -1;
+}
+
+int native_start(void)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
+	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	stack_t ss = { .ss_size = 256 << 10 };
+
+	ss.ss_sp = malloc(ss.ss_size);
+	sigfillset(&sa.sa_mask);
+	if (ss.ss_sp == NULL || sigaltstack(&ss, NULL) < 0)
+		return -1;
+	for (unsigned k = 0; k < sizeof(signals) / sizeof(signals[0]); k++)
+		if (sigaction(signals[k], &sa, signals[k] == SIGFPE ? &engine_fpe : NULL) < 0)
+			return -1;
+	if (map_at(CODE_BASE, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) < 0 ||
+	    map_at(DATA_BASE, DATA_BYTES + 4096, PROT_READ | PROT_WRITE) < 0)
+		return -1;
+	if (add_ldt(0, CODE_BASE, 2) < 0 || add_ldt(1, DATA_BASE, 0) < 0)
+		return -1;
+	return (int)syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)GS_BASE_64);
+}
