@@ -1,0 +1,127 @@
+"""What the tests of the programs share: a private runtime folder, lodge with its output, VMs."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.environ.get("LODGE_BUILD") or os.path.join(HERE, "../../build")
+LODGE = os.path.join(BUILD, "ui/cli/lodge")
+LODGE_VM = os.path.join(BUILD, "devmodel/vm/lodge-vm")
+TIMEOUT = 60
+
+
+class Skip(Exception):
+    pass
+
+
+def check(cond, text):
+    if not cond:
+        raise AssertionError(text)
+
+
+class Result:
+    def __init__(self, args, rc, out, err):
+        self.args, self.rc, self.out, self.err = args, rc, out, err
+
+    def __str__(self):
+        return f"lodge {' '.join(map(repr, self.args))}: status {self.rc}\n{self.out}{self.err}"
+
+
+class Env:
+    """A folder to work in, a runtime folder of its own, and everything that was started."""
+
+    def __enter__(self):
+        self.dir = tempfile.mkdtemp(prefix="lodge-test-")
+        self.runtime = os.path.join(self.dir, "runtime")
+        os.mkdir(self.runtime, 0o700)
+        self.work = os.path.join(self.dir, "work")
+        os.mkdir(self.work)
+        self.env = dict(os.environ, XDG_RUNTIME_DIR=self.runtime, LC_ALL="C.UTF-8")
+        self.vms = []
+        return self
+
+    def __exit__(self, *exc):
+        for vm in self.vms:
+            vm.end()
+        shutil.rmtree(self.dir)
+
+    def lodge(self, *args, rc=0, stdin=b"", timeout=TIMEOUT, **more):
+        """Runs lodge; rc None: any status."""
+        p = subprocess.run([LODGE, *args], input=stdin, capture_output=True, timeout=timeout,
+                           env=self.env, cwd=self.work, check=False, **more)
+        r = Result(args, p.returncode, p.stdout.decode("utf-8", "replace"),
+                   p.stderr.decode("utf-8", "replace"))
+        check(rc is None or r.rc == rc, f"expected status {rc}: {r}")
+        return r
+
+    def lodge_json(self, *args):
+        return json.loads(self.lodge(*args, "--json").out)
+
+    def vm(self, *args, **more):
+        """A VM under `lodge run`, without a guest unless args bring one."""
+        if not any("kernel" in a or "state" in a or a.endswith(".elf") for a in args):
+            args = ("--engine", "null", "--memory", "16M") + args
+        vm = Vm(self, args, **more)
+        self.vms.append(vm)
+        return vm
+
+    def path(self, name):
+        return os.path.join(self.work, name)
+
+    def write(self, name, data):
+        with open(self.path(name), "wb") as f:
+            f.write(data)
+        return self.path(name)
+
+    def check_nothing_left(self):
+        """No VM, and no file of one."""
+        for vm in self.vms:
+            vm.end()
+        left = os.path.join(self.runtime, "lodge")
+        names = os.listdir(left) if os.path.isdir(left) else []
+        check(names == [], f"left in the runtime folder: {names}")
+
+
+class Vm:
+    def __init__(self, env, args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, name="test"):
+        self.env, self.name = env, name
+        self.log = open(os.path.join(env.dir, f"stderr-{name}"), "w+b")
+        self.p = subprocess.Popen([LODGE, "run", "--set", f"vm.name={name}", *args], stdin=stdin,
+                                  stdout=stdout, stderr=self.log, env=env.env, cwd=env.work)
+        self.wait_up()
+
+    def wait_up(self):
+        end = time.monotonic() + 20
+        while self.env.lodge("show", self.name, rc=None).rc != 0:
+            if self.p.poll() is not None:
+                raise AssertionError(f"lodge run ended: {self.p.returncode}\n{self.err()}")
+            check(time.monotonic() < end, f"VM {self.name} does not come up")
+            time.sleep(0.02)
+
+    def err(self):
+        self.log.seek(0)
+        return self.log.read().decode("utf-8", "replace")
+
+    def show(self):
+        return self.env.lodge_json("show", self.name)
+
+    def wait(self, timeout=TIMEOUT):
+        """The status that lodge run ends with."""
+        return self.p.wait(timeout)
+
+    def end(self):
+        if self.p.poll() is None:
+            self.p.send_signal(signal.SIGTERM)
+            try:
+                self.p.wait(15)
+            except subprocess.TimeoutExpired:
+                self.p.kill()
+                self.p.wait()
+        if self.p.stdout:
+            self.p.stdout.close()
+        self.log.close()
+        self.p.stdout = None
