@@ -10,6 +10,7 @@
 
 section .bss
 	alignb 16
+	resb 64		; a frame pushed below mem goes here
 mem:	resb 64
 steps:	resd 1
 last:	resd 1

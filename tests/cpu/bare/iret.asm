@@ -143,6 +143,8 @@ go:
 .vm:	WAS "VM in the frame is ignored", -1, -1, -1
 	; to compatibility mode, and 32-bit code's view
 	mov qword [seen], 0
+	mov eax, SEL_UDATA		; DS of DPL 0 would be taken away
+	mov ds, eax
 	RT_ARM .compat
 	FRAME64 SEL_UDATA, rt_ustack_top, 2, SEL_UCODE, u_compat
 	iretq

@@ -50,7 +50,11 @@ main:
 	RUNS "word at the limit", mov ax, [fs:14]
 	RUNS "dword at the limit", mov eax, [fs:12]
 	FAULTS "byte above", VEC_GP, 0, mov al, [fs:16]
+	mov eax, S_RW
+	mov fs, ax
 	FAULTS "word over the limit", VEC_GP, 0, mov ax, [fs:15]
+	mov eax, S_RW
+	mov fs, ax
 	FAULTS "dword over the limit", VEC_GP, 0, mov eax, [fs:13]
 	mov eax, S_RW
 	mov fs, ax

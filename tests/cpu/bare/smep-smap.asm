@@ -5,8 +5,7 @@ section .bss
 	alignb 4096
 table:	resb 4096
 frame_a: resb 4096
-gdt_copy: resb 4096
-gdtr:	resb 10
+ldt_page: resb 4096
 
 section .text
 bits 32
@@ -23,7 +22,7 @@ go:
 	mov [rt_scratch], ebx
 	mov qword [rt_pd + 4096], table + 7
 	mov qword [table], frame_a + 7
-	mov qword [table + 8], gdt_copy + 7
+	mov qword [table + 8], ldt_page + 7
 	mov qword [table + 0x100 * 8], frame_a + 3
 	mov byte [frame_a], 0xc3
 	; the program itself: pages of the supervisor, but for its user code and stack
@@ -82,19 +81,17 @@ go:
 	mov rax, [x_flags]
 	and eax, F_AC
 	EQ rax, F_AC, "AC in the frame"
-	; implicit accesses are refused whatever AC is: a descriptor table in a user page
-	mov esi, rt_gdt
-	mov edi, gdt_copy
-	mov ecx, 512
-	cld
-	rep movsb
-	mov word [gdtr], 511
-	mov qword [gdtr + 2], VIRT + 0x1000
-	lgdt [gdtr]
+	; implicit accesses are refused whatever AC is: an LDT in a user page
+	mov rax, 0x00cf93000000ffff
+	mov [ldt_page + 8], rax
+	SETDESC SEL_FREE, VIRT + 0x1000, 15, 0x82, 0
+	mov qword [rt_gdt + SEL_FREE + 8], 0
+	mov eax, SEL_FREE
+	lldt ax
 	stac
-	mov eax, SEL_DATA
-	FAULTS "SMAP: descriptor in a user page", VEC_PF, 1, mov fs, eax
-	lgdt [rt_gdtr]
+	mov eax, 0x0c
+	FAULTS "SMAP: descriptor in a user page", VEC_PF, 1, mov fs, ax
+	EQ [x_cr2], VIRT + 0x1008, "CR2 of it"
 	clac
 	; user mode goes on as before
 	USER u_read

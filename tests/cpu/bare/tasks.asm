@@ -194,17 +194,17 @@ np_after:
 	pushf
 	and dword [esp], ~F_NT
 	popf
-	; a bad CS is found in the new task
-	RT_ARM .bad
+	; a bad CS is found in the new task; the handler is a task, as the manual wants it
+	mov dword [rt_idt + VEC_TS * 8], S_C << 16
+	mov dword [rt_idt + VEC_TS * 8 + 4], 0x8500
+	mov dword [tss_c + T_EIP], task_c_bad
+	mov dword [tss_c + T_ESP], stack_c_top
 	jmp S_BAD:0
-.bad:	WAS "CS of the new task is data", VEC_TS, SEL_DATA, task_b
-	str ax
-	movzx eax, ax
-	EQ eax, S_BAD, "it is the task now"
+	EQ [seen], SEL_DATA, "CS of the new task is data: error code"
+	EQ [seen + 4], S_BAD, "the fault is in the new task"
+	EQ [seen + 8], task_b, "EIP of the new task"
+	OLDGATE VEC_TS
 	and byte [rt_gdt + S_BAD + 5], ~2
-	and byte [rt_gdt + SEL_TSS + 5], ~2
-	mov eax, SEL_TSS
-	ltr ax
 	clts
 	; the T bit
 	RT_ARM .trap
@@ -355,6 +355,15 @@ task_c:
 	mov dword [rt_tss + T_EIP], np_after
 	iret
 	jmp task_c
+task_c_bad:
+	clts
+	pop eax
+	mov [seen], eax
+	movzx eax, word [tss_c + T_LINK]
+	mov [seen + 4], eax
+	mov eax, [tss_bad + T_EIP]
+	mov [seen + 8], eax
+	jmp SEL_TSS:0
 task_e:
 	iret
 task_f:
