@@ -112,6 +112,20 @@ static void load_data(struct soft_vcpu *v, enum x86_seg seg, uint16_t sel)
 	sys_set_seg(v, seg, sel, &d);
 }
 
+/*
+ * Before the checks: what can be loaded is loaded, so that the handler of a fault among them finds
+ * a stack and data as the new task has them.
+ */
+static void preload(struct soft_vcpu *v, const struct task *t)
+{
+	struct sys_desc d;
+
+	for (unsigned n = 0; n < 6; n++)
+		if (!sys_null(t->seg[n]) && sys_find(v, t->seg[n], &d) && sys_is_seg(&d) &&
+		    sys_present(&d) && sys_is_code(&d) == (seg_order[n] == X86_CS))
+			sys_fill(&v->s.seg[seg_order[n]], t->seg[n], &d);
+}
+
 static void load_segs(struct soft_vcpu *v, const struct task *t)
 {
 	struct sys_desc ss;
@@ -121,6 +135,7 @@ static void load_segs(struct soft_vcpu *v, const struct task *t)
 		sys_v86_segs(v, t->seg);
 		v->s.cpl = 3;
 	} else {
+		preload(v, t);
 		load_cs(v, t->seg[1]);
 		sys_check_ss(v, t->seg[2], v->s.cpl, X86_EXC_TS, &ss);
 		sys_set_seg(v, X86_SS, t->seg[2], &ss);
@@ -151,7 +166,7 @@ static void load_cr3(struct soft_vcpu *v, const struct task *t)
 {
 	if (!v->paging || t->cr3 == v->s.cr3)
 		return;
-	if (!soft_load_pdptes(v, t->cr3))
+	if ((v->s.cr4 & X86_CR4_PAE) && !soft_load_pdptes(v, t->cr3))
 		sys_fault(v, X86_EXC_TS, v->s.seg[X86_TR].sel);
 	v->s.cr3 = t->cr3;
 	soft_tlb_flush_nonglobal(v);
