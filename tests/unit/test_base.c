@@ -135,6 +135,7 @@ struct fixture {
 	struct loop_fd a, b;
 	struct loop_timer t[3];
 	struct loop_work w[2];
+	int quiet_fd[2];
 	char order[64];
 	unsigned n;
 };
@@ -202,6 +203,48 @@ static void test_loop_fd_removed_in_round(void **state)
 	assert_int_equal(loop_fd_change(f->l, &f->a, EPOLLIN), 0);
 	loop_dispatch(f->l, 0);
 	assert_int_equal(f->n, 4);
+}
+
+static void on_b(void *ctx, uint32_t events)
+{
+	(void)events;
+	note(ctx, 'b');
+}
+
+/* Whichever is called first puts another, not ready, into the other's place: epoll's event of the
+ * one that went is still on its way, and must not become the new one's. */
+static void on_swap(void *ctx, uint32_t events)
+{
+	struct fixture *f = ctx;
+	struct err e;
+	(void)events;
+
+	note(f, 's');
+	loop_fd_remove(f->l, &f->a);
+	loop_fd_remove(f->l, &f->b);
+	f->a = (struct loop_fd){ .fn = on_b, .ctx = f, .fd = f->quiet_fd[0] };
+	f->b = (struct loop_fd){ .fn = on_b, .ctx = f, .fd = f->quiet_fd[1] };
+	assert_ok(loop_fd_add(f->l, &f->a, EPOLLIN, &e), &e);
+	assert_ok(loop_fd_add(f->l, &f->b, EPOLLIN, &e), &e);
+}
+
+static void test_loop_fd_replaced_in_round(void **state)
+{
+	struct fixture *f = *state;
+	auto_close int fd1 = eventfd(1, 0);
+	auto_close int fd2 = eventfd(1, 0);
+	struct err e;
+
+	f->quiet_fd[0] = eventfd(0, 0);
+	f->quiet_fd[1] = eventfd(0, 0);
+	f->a = (struct loop_fd){ .fn = on_swap, .ctx = f, .fd = fd1 };
+	f->b = (struct loop_fd){ .fn = on_swap, .ctx = f, .fd = fd2 };
+	assert_ok(loop_fd_add(f->l, &f->a, EPOLLIN, &e), &e);
+	assert_ok(loop_fd_add(f->l, &f->b, EPOLLIN, &e), &e);
+	loop_dispatch(f->l, 0);
+	assert_string_equal(f->order, "s");
+	close(f->quiet_fd[0]);
+	close(f->quiet_fd[1]);
 }
 
 static void test_loop_many_fds(void **state)
@@ -406,6 +449,8 @@ int main(void)
 		cmocka_unit_test(test_trace),
 		cmocka_unit_test(test_thread),
 		cmocka_unit_test_setup_teardown(test_loop_fd_removed_in_round, loop_setup,
+						loop_teardown),
+		cmocka_unit_test_setup_teardown(test_loop_fd_replaced_in_round, loop_setup,
 						loop_teardown),
 		cmocka_unit_test_setup_teardown(test_loop_many_fds, loop_setup, loop_teardown),
 		cmocka_unit_test_setup_teardown(test_loop_timers, loop_setup, loop_teardown),

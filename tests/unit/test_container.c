@@ -102,8 +102,9 @@ static void test_chunks(void **state)
 	(void)state;
 
 	assert_non_null(ram);
-	assert_int_equal(ftruncate(fd, 100), 0);
-	assert_int_equal(pwrite(fd, "what was there before", 21, 5), 21);
+	memset(ram, 0xff, bytes); /* what was there before must not shine through the holes */
+	assert_int_equal(pwrite(fd, ram, bytes, 0), bytes);
+	memset(ram, 0, bytes);
 	ram[2 * STATE_CHUNK_BYTES + 7] = 1;
 	ram[bytes - 1] = 2;
 	assert_ok(state_writer_create(fd, &w, &error), &error);
@@ -345,7 +346,7 @@ static void test_forged(void **state)
 	image_free(&im);
 }
 
-static void test_forged_names(void **state)
+static void test_forged_index(void **state)
 {
 	struct image im = image_new();
 	struct cont_header h;
@@ -362,6 +363,19 @@ static void test_forged_names(void **state)
 	sections[0] = '\033';
 	reseal(&im);
 	refuse(im.fd);
+	image_restore(&im);
+	memcpy(sections + sizeof(struct cont_section) + STATE_KEY_MAX + 1,
+	       sections + STATE_KEY_MAX + 1, 8); /* the second lies where the first does */
+	reseal(&im);
+	refuse(im.fd);
+	assert_non_null(strstr(error.msg, "overlap"));
+	image_restore(&im);
+	h.index_bytes -= 4; /* a checksum less */
+	memcpy(im.p, &h, sizeof(h));
+	reseal(&im);
+	refuse(im.fd);
+	assert_non_null(strstr(error.msg, "number of checksums"));
+	h.index_bytes += 4;
 	image_restore(&im);
 	memset(sections, 'a', STATE_KEY_MAX + 1);
 	reseal(&im);
@@ -380,7 +394,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_chunks),
 		cmocka_unit_test(test_writer_refuses), cmocka_unit_test(test_disk_full),
 		cmocka_unit_test(test_cut_short),      cmocka_unit_test(test_flips),
-		cmocka_unit_test(test_forged),	       cmocka_unit_test(test_forged_names),
+		cmocka_unit_test(test_forged),	       cmocka_unit_test(test_forged_index),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

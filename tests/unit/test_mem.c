@@ -328,7 +328,7 @@ static void test_dirty(void **state)
 	assert_int_equal(hv_ram_dirty_take(f->ram, 0, 1, bits), 0);
 }
 
-/* A range moves between two places while readers look: each sees it at one of them, whole. */
+/* A range moves between three places while readers look: each sees it at one of them, whole. */
 static atomic_bool stop_readers;
 
 static void *reader(void *arg)
@@ -344,9 +344,12 @@ static void *reader(void *arg)
 				continue;
 			assert(s.r == &f->low || s.r == &f->bios || s.r == &f->extra);
 			assert(s.gpa <= gpa && gpa - s.gpa < s.bytes);
-			if (s.r == &f->extra) {
-				assert(s.gpa == 30 * PAGE || s.gpa == 40 * PAGE);
-				assert(s.bytes == 8 * PAGE && s.ram_off == 2 * PAGE);
+			if (s.r == &f->extra) { /* one place, one size, one offset */
+				uint64_t where = s.gpa / PAGE - 30;
+				assert(where % 4 == 0 && where <= 8);
+				assert(s.bytes == (4 + where) * PAGE &&
+				       s.ram_off == where / 4 * PAGE);
+				assert(s.host == hv_ram_host(f->ram) + s.ram_off);
 				seen++;
 			}
 		}
@@ -357,23 +360,24 @@ static void *reader(void *arg)
 static void test_map_threads(void **state)
 {
 	struct fixture *f = *state;
-	pthread_t t[2];
+	pthread_t t[3];
 
 	hv_mem_unmap(f->m, &f->io);
-	f->extra = (struct hv_map_range){ "bar",    HV_MAP_RAM, 1,	 30 * PAGE,
-					  8 * PAGE, f->ram,	2 * PAGE };
 	atomic_store(&stop_readers, false);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 		assert_int_equal(pthread_create(&t[i], NULL, reader, f), 0);
-	for (int i = 0; i < 3000; i++) {
+	f->extra = (struct hv_map_range){ "bar", HV_MAP_RAM, 1, 0, 0, f->ram };
+	for (uint64_t i = 0; i < 600000; i++) {
 		hv_mem_batch_begin(f->m);
 		hv_mem_unmap(f->m, &f->extra);
-		f->extra.gpa = (i & 1 ? 30 : 40) * PAGE;
+		f->extra.gpa = (30 + i % 3 * 4) * PAGE;
+		f->extra.bytes = (4 + i % 3 * 4) * PAGE;
+		f->extra.ram_off = i % 3 * PAGE;
 		hv_mem_map(f->m, &f->extra);
 		hv_mem_batch_end(f->m);
 	}
 	atomic_store(&stop_readers, true);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 		pthread_join(t[i], NULL);
 	hv_mem_unmap(f->m, &f->extra);
 }

@@ -11,6 +11,8 @@ struct page {
 	uint8_t flags, pad1[2];
 };
 
+#define OFFSET (1ull << 50)
+
 static uint64_t guest_ns(const struct page *p, uint64_t tsc)
 {
 	uint64_t delta = tsc - p->tsc_timestamp;
@@ -56,14 +58,14 @@ static void test_pages(void **state)
 	struct hv_vcpu v = { .vm = &vm };
 	hv_clock_set_tsc_hz(c, 2245780000u);
 	hv_clock_set_ns(c, 7777777777777ull);
-	hv_pvclock_set_system_time(&v, 0x1000, 5);
+	hv_pvclock_set_system_time(&v, 0x1000, OFFSET);
 	assert_int_equal(hv_ram_host(ram)[0x1000], 0); /* not enabled */
-	hv_pvclock_set_system_time(&v, 0x1001, 5);
+	hv_pvclock_set_system_time(&v, 0x1001, OFFSET);
 	memcpy(&p, hv_ram_host(ram) + 0x1000, sizeof(p));
 	assert_true(p.version == 2 && p.flags == 1);
-	uint64_t got = guest_ns(&p, hv_clock_tsc(c) + 5);
+	uint64_t got = guest_ns(&p, hv_clock_tsc(c) + OFFSET);
 	assert_true(got <= 7777777777777ull && got + 4000 > 7777777777777ull);
-	hv_pvclock_set_system_time(&v, 0x1001, 5);
+	hv_pvclock_set_system_time(&v, 0x1001, OFFSET);
 	memcpy(&p, hv_ram_host(ram) + 0x1000, sizeof(p));
 	assert_int_equal(p.version, 4);
 	hv_pvclock_set_wall(&v, 0x2000);

@@ -18,7 +18,8 @@ struct step {
 struct script {
 	const struct step *steps;
 	unsigned n, fail_vcpu, fail_thread; /* fail_*: 1 + index of the vCPU that fails */
-	_Atomic unsigned at, runs, live;
+	_Atomic unsigned at, runs, live, inside;
+	bool slow;	  /* each vcpu_run takes a while, whatever is asked */
 	uint64_t got[16]; /* what reads answered */
 	struct x86_state s[2];
 };
@@ -70,6 +71,11 @@ static void fake_run(struct hv_vcpu *v, struct hv_exit *x)
 	unsigned at = script.at;
 
 	script.runs++;
+	if (script.slow) {
+		script.inside++;
+		nanosleep(&(struct timespec){ .tv_nsec = 3000000 }, NULL);
+		script.inside--;
+	}
 	if (at > 0 && at <= script.n && script.steps[at - 1].reason == HV_EXIT_PIO)
 		script.got[at - 1] = x->pio.value;
 	else if (at > 0 && at <= script.n && script.steps[at - 1].reason == HV_EXIT_MMIO)
@@ -393,6 +399,24 @@ static void test_hlt_wake(void **state)
 	assert_int_equal(f->acks, 3000);
 }
 
+/* Stopped means that no vCPU is in the engine any more. */
+static void test_stop_waits(void **state)
+{
+	struct fixture *f = *state;
+
+	script.slow = true;
+	start(f, &fake_engine, 2);
+	hv_vcpu_post_sipi(f->vm.vcpu[1], 1);
+	for (int i = 0; i < 10; i++) {
+		hv_vm_run(&f->vm);
+		hv_vcpu_request(f->vm.vcpu[0], HV_REQ_FLUSH); /* leave the HLT */
+		hv_vcpu_request(f->vm.vcpu[1], HV_REQ_FLUSH);
+		wait_for(script.inside == 2);
+		hv_vm_stop(&f->vm);
+		assert_int_equal(script.inside, 0);
+	}
+}
+
 static atomic_bool stop_storm;
 
 static void *storm(void *arg)
@@ -573,6 +597,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_exits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_masked_interrupt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hlt_wake, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stop_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_run_stop_races, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_init_sipi, setup, teardown),
 		cmocka_unit_test(test_x86_state),
