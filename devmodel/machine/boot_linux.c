@@ -78,7 +78,7 @@ static int parse(const struct boot_bytes *k, struct header *h, struct err *e)
 			      .bytes = H_MAGIC - H_SETUP_SECTS + p[H_JUMP_LEN],
 			      .load = HIGH_START };
 	if (h->version < 0x206 || !(p[H_LOADFLAGS] & LOADED_HIGH))
-		return err_set(e, -ENOTSUP, "the kernel is too old (boot protocol %u.%02u)",
+		return err_set(e, -EINVAL, "the kernel is too old (boot protocol %u.%02u)",
 			       h->version >> 8, h->version & 0xff);
 	if (h->bytes > H_END_MAX - H_SETUP_SECTS)
 		h->bytes = H_END_MAX - H_SETUP_SECTS;

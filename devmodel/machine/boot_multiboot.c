@@ -157,7 +157,7 @@ static int load_by_elf(const struct boot_files *f, const struct boot_target *t, 
 		im->entry = h64.e_entry;
 		return load_elf(f, t, true, h64.e_phoff, h64.e_phnum, h64.e_phentsize, im, e);
 	}
-	return err_set(e, -ENOTSUP, "the multiboot kernel is for another processor");
+	return err_set(e, -EINVAL, "the multiboot kernel is for another processor");
 }
 
 /* ---- what the kernel is told ---- */
@@ -228,7 +228,7 @@ int boot_multiboot(const struct boot_files *f, const struct boot_target *t, stru
 		return err_set(e, -EINVAL, "it is not a multiboot kernel");
 	flags = get32(&f->kernel, (uint64_t)at + 4);
 	if (flags & MB_MUST_KNOW & ~(MB_PAGE_ALIGN | MB_MEMORY_INFO | MB_VIDEO))
-		return err_set(e, -ENOTSUP, "the kernel wants unknown multiboot features (%#x)",
+		return err_set(e, -EINVAL, "the kernel wants unknown multiboot features (%#x)",
 			       flags);
 	r = flags & MB_ADDRESSES ? load_by_header(f, t, (uint64_t)at, &im, e)
 				 : load_by_elf(f, t, &im, e);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "cli/cli.h"
 #include "client/client.h"
@@ -113,6 +114,20 @@ static int io_error(GError **error, const char *what, const char *path)
 	return cli_code(error);
 }
 
+/* What would fail only after the VM was held up for its saving. */
+static int check_target(const char *path, GError **error)
+{
+	struct stat st;
+
+	if (path[0] == '\0' || g_str_has_suffix(path, "/"))
+		return cli_bad(error, "save wants the name of a file, not '%s'", path);
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : io_error(error, "make", path);
+	if (S_ISDIR(st.st_mode))
+		return cli_bad(error, "'%s' is a folder: name a file", path);
+	return 0;
+}
+
 /* A file without a name in the folder of path, so that nothing is left if this program dies. */
 static int open_unnamed(const char *path)
 {
@@ -160,13 +175,16 @@ static bool finish_stop(struct ui_vm *vm, int code, GError **error)
 int cmd_save(struct cli *c, GError **error)
 {
 	const char *path = cli_arg(c, 1);
-	auto_vm struct ui_vm *vm = ui_vm_connect(cli_arg(c, 0), error);
+	auto_vm struct ui_vm *vm = NULL;
 	g_autoptr(GUnixFDList) fds = NULL;
 	g_autoptr(GVariant) r = NULL;
 	GVariantBuilder options;
 	guint64 bytes = 0;
-	int fd, code = 0;
+	int fd, code = check_target(path, error);
 
+	if (code != 0)
+		return code;
+	vm = ui_vm_connect(cli_arg(c, 0), error);
 	if (!vm)
 		return cli_code(error);
 	fd = open_unnamed(path);

@@ -102,7 +102,9 @@ int blk_raw_open_fd(int fd, const char *name, bool read_only, bool overlay, stru
 int blk_raw_open(const char *path, bool read_only, bool overlay, struct blk **ret_blk,
 		 struct err *e)
 {
-	auto_close int fd = open(path, (read_only || overlay ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	/* Not blocking, so that a FIFO is refused and not waited for. */
+	auto_close int fd = open(path, (read_only || overlay ? O_RDONLY : O_RDWR) | O_CLOEXEC |
+					       O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0)
 		return err_set(e, -errno, "cannot open '%s': %s", path, strerror(errno));
