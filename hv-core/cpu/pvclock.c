@@ -50,7 +50,7 @@ static void publish(struct hv_mem *mem, uint64_t gpa, void *page, size_t bytes)
 	memcpy(page, &version, sizeof(version));
 	if (hv_mem_write(mem, gpa, page, bytes) < 0)
 		return;
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	__asm__ volatile("" ::: "memory"); /* stores are seen in this order on this host */
 	version++;
 	int r = hv_mem_write(mem, gpa, &version, sizeof(version));
 	(void)r; /* it was RAM a moment ago */
