@@ -1,1 +1,96 @@
-"""soon"""
+"""The control socket against hostile callers: it answers afterwards."""
+import os
+import random
+import socket
+import subprocess
+import time
+
+from lib import BUILD, check
+
+STORM = os.path.join(BUILD, "tests/programs/bus_storm")
+
+
+def control(env):
+    return os.path.join(env.runtime, "lodge/run-1/control")
+
+
+def test_bus_storm(env):
+    vm = env.vm()
+    rounds = "2000" if os.environ.get("LODGE_TEST_FULL") else "150"
+    r = subprocess.run([STORM, "test", rounds, "12345"], env=env.env, capture_output=True,
+                       text=True, timeout=300, check=False)
+    check(r.returncode == 0, r.stdout + r.stderr)
+    print(r.stdout, end="")
+    env.lodge("resume", "test")
+    check(vm.show()["state"] == "running", "runs on")
+
+
+def test_bus_garbage(env):
+    """Bytes that are no D-Bus, at every stage of the handshake and after it."""
+    vm = env.vm()
+    rnd = random.Random(1)
+    uid = str(os.getuid()).encode().hex().encode()
+    starts = [b"", b"\0", b"\0AUTH\r\n", b"\0AUTH ANONYMOUS\r\nBEGIN\r\n",
+              b"\0AUTH DBUS_COOKIE_SHA1 " + uid + b"\r\n",
+              b"\0AUTH EXTERNAL 39393939\r\nBEGIN\r\n",
+              b"\0AUTH EXTERNAL " + uid + b"\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n",
+              b"\0AUTH EXTERNAL " + uid + b"\r\nBEGIN\r\nl\1\0\1\xff\xff\xff\xff\1\0\0\0\xff\xff\xff\xff"]
+    for i in range(200):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(5)
+            s.connect(control(env))
+            try:
+                s.sendall(starts[i % len(starts)] + rnd.randbytes(rnd.randrange(300)))
+                if i % 3 == 0:
+                    s.shutdown(socket.SHUT_WR)
+                    s.recv(1000)
+            except OSError:
+                pass
+    check(vm.show()["state"] == "running", "runs on")
+
+
+def test_bus_only_external(env):
+    """No other proof of identity than the kernel's word is taken."""
+    env.vm()
+    for line in (b"AUTH ANONYMOUS", b"AUTH ANONYMOUS 78", b"AUTH DBUS_COOKIE_SHA1 30",
+                 b"AUTH EXTERNAL 3939393939"):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(control(env))
+            s.sendall(b"\0" + line + b"\r\n")
+            answer = s.recv(1000)
+            check(answer.startswith(b"REJECTED") or answer == b"", (line, answer))
+
+
+def test_bus_connection_limit(env):
+    """More connections than the server takes: the VM goes on, and answers when they are gone."""
+    vm = env.vm()
+    uid = str(os.getuid()).encode().hex().encode()
+    many = []
+    for _ in range(100):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(control(env))
+        s.sendall(b"\0AUTH EXTERNAL " + uid + b"\r\nBEGIN\r\n")
+        many.append(s)
+    time.sleep(0.3)
+    for s in many:
+        s.close()
+    end = time.monotonic() + 20
+    while env.lodge("show", "test", rc=None).rc != 0:
+        check(time.monotonic() < end, "does not answer any more")
+        time.sleep(0.1)
+    check(vm.show()["state"] == "running", "runs on")
+
+
+def test_bus_stuck_client(env):
+    """A client that asks and never reads does not hold up the VM or its end."""
+    env.vm()
+    p = subprocess.Popen([STORM, "test", "1000000", "7"], env=env.env, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    p.send_signal(19)  # SIGSTOP, in the middle of a flood
+    start = time.monotonic()
+    env.lodge("kill", "test", timeout=30)
+    check(time.monotonic() - start < 15, "the end was held up")
+    p.kill()
+    p.wait()

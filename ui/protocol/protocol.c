@@ -48,6 +48,7 @@ enum lodge_error lodge_error_of_errno(int err)
 	case ENOTDIR:
 	case ENAMETOOLONG:
 	case ENOEXEC:
+	case ESPIPE:
 		return LODGE_ERROR_BAD_ARGUMENT;
 	case ENOENT:
 	case ENXIO:

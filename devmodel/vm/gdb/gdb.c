@@ -178,6 +178,14 @@ bool gdb_connected(const struct gdb *g)
 
 /* ---- the socket ---- */
 
+static gboolean on_connect(gint fd, GIOCondition cond, gpointer data);
+
+/* One debugger at a time: a second one waits until the first has left. */
+static void await_gdb(struct gdb *g)
+{
+	g->listen_source = g_unix_fd_add(g->listen_fd, G_IO_IN, on_connect, g);
+}
+
 static void hang_up(struct gdb *g)
 {
 	struct gdb_stub *stub = g->stub;
@@ -203,6 +211,7 @@ static gboolean on_data(gint fd, GIOCondition cond, gpointer data)
 		return G_SOURCE_CONTINUE;
 	g->source = 0;
 	hang_up(g);
+	await_gdb(g);
 	return G_SOURCE_REMOVE;
 }
 
@@ -213,13 +222,14 @@ static gboolean on_connect(gint fd, GIOCondition cond, gpointer data)
 	auto_close int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)cond;
-	if (conn < 0 || g->fd >= 0 || g->vm->quitting || !t_stop(g))
-		return G_SOURCE_CONTINUE; /* one debugger at a time: others are hung up on */
+	if (conn < 0 || g->vm->quitting || !t_stop(g))
+		return G_SOURCE_CONTINUE;
 	setsockopt(conn, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	g->fd = take_fd(&conn);
 	g->stub = gdb_stub_create(&target_ops, g);
 	g->source = g_unix_fd_add(g->fd, G_IO_IN | G_IO_HUP, on_data, g);
-	return G_SOURCE_CONTINUE;
+	g->listen_source = 0;
+	return G_SOURCE_REMOVE;
 }
 
 static int listen_at(const char *where, int *ret_fd, struct err *e)
@@ -262,7 +272,7 @@ int gdb_create(struct vm *vm, struct gdb **ret_gdb, struct err *e)
 		return r;
 	g = g_new0(struct gdb, 1);
 	*g = (struct gdb){ .vm = vm, .listen_fd = fd, .fd = -1 };
-	g->listen_source = g_unix_fd_add(fd, G_IO_IN, on_connect, g);
+	await_gdb(g);
 	*ret_gdb = g;
 	return 0;
 }
@@ -276,7 +286,8 @@ void gdb_destroy(struct gdb *g)
 	if (g->source)
 		g_source_remove(g->source);
 	hang_up(g);
-	g_source_remove(g->listen_source);
+	if (g->listen_source)
+		g_source_remove(g->listen_source);
 	close(g->listen_fd);
 	g_free(g);
 }
