@@ -1,4 +1,7 @@
-/* Every device model there is: the one place outside machine/ that names them. */
+/*
+ * Every device model there is: the one place outside machine/ that names them. New ones go to the
+ * end: the fuzzer's inputs name a class by its place.
+ */
 #include "devmodel/chipset/debug_exit.h"
 #include "devmodel/chipset/debugcon.h"
 #include "devmodel/chipset/hpet.h"

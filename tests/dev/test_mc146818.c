@@ -92,7 +92,7 @@ static void test_update(void **state)
 	auto_dev struct dev *d = make(m, &dm_mc146818);
 
 	assert_int_equal(get(d, A), 0x26);
-	put(d, A, 0x20); /* no periods */
+	put(d, A, 0x20);				     /* no periods */
 	fake_env_advance(&m->f, d, SEC - 1000000 - 2228001); /* 1 ms was over */
 	assert_int_equal(get(d, A), 0x20);
 	fake_env_advance(&m->f, d, 1);
