@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "devmodel/chipset/mc146818.h"
 #include "devmodel/chipset/pm.h"
+#include "state/container.h"
 
 #define RAM_MIN HV_MIB(1)
 #define RAM_MAX (MEMMAP_PCI64 - HV_GIB(4))
@@ -321,7 +322,26 @@ static int check_config(const struct machine_config *c, struct err *e)
 	return 0;
 }
 
-static int make_memory(struct machine *m, struct err *e)
+static int make_ram(struct machine *m, const struct state_file *f, struct hv_ram **ret_ram,
+		    struct err *e)
+{
+	const struct machine_config *c = &m->config;
+	int r;
+
+	if (f == NULL) {
+		r = hv_ram_create(m->mem, "ram", HV_RAM_ANON, c->ram_bytes, -1, 0, ret_ram, e);
+		return r == 0 && c->kernel != NULL
+			       ? boot_store(&m->boot, m->mem, c->kernel_fd, c->kernel, c->initrd_fd,
+					    c->initrd, c->append, e)
+			       : r;
+	}
+	r = saved_ram(f, c->state_fd, m->mem, "ram", c->ram_bytes, ret_ram, e);
+	if (r == 0 && state_file_ram(f, "boot") != NULL)
+		r = saved_ram(f, c->state_fd, m->mem, "boot", 0, &m->boot.store, e);
+	return r;
+}
+
+static int make_memory(struct machine *m, const struct state_file *f, struct err *e)
 {
 	struct hv_ram *ram;
 	int r = hv_mem_create(&m->mem, e);
@@ -331,17 +351,20 @@ static int make_memory(struct machine *m, struct err *e)
 	if (r == 0)
 		r = hv_clock_create(m->back.loop, &m->clock, e);
 	if (r == 0)
-		r = hv_ram_create(m->mem, "ram", HV_RAM_ANON, m->config.ram_bytes, -1, 0, &ram, e);
+		r = make_ram(m, f, &ram, e);
 	if (r < 0)
 		return r;
 	memmap_init(&m->map, m->mem, ram, NULL);
 	return 0;
 }
 
-static int make_cpus(struct machine *m, const struct machine_config *c, struct err *e)
+static int make_cpus(struct machine *m, const struct state_file *f, struct err *e)
 {
-	int r = cpu_model_get(c->cpu_model, c->n_cpus, &m->model, e);
+	const struct machine_config *c = &m->config;
+	int r = cpu_model_get(f != NULL ? m->saved_model : c->cpu_model, c->n_cpus, &m->model, e);
 
+	if (r == 0 && f != NULL)
+		r = saved_cpu_model(f, m, e);
 	if (r < 0)
 		return r;
 	hv_clock_set_tsc_hz(m->clock, m->model.tsc_hz);
@@ -421,13 +444,40 @@ static void machine_destroyp(struct machine **m)
 	machine_destroy(*m);
 }
 
+static int create(struct machine *m, const struct state_file *f, struct err *e)
+{
+	int r = f != NULL ? saved_config(f, m, e) : 0;
+
+	if (r == 0)
+		r = check_config(&m->config, e);
+	if (r == 0)
+		r = make_memory(m, f, e);
+	if (r == 0)
+		r = make_cpus(m, f, e);
+	if (r == 0)
+		r = make_devices(m, e);
+	if (r == 0)
+		r = f != NULL ? saved_load(m, f, e) : machine_power_on(m, e);
+	return r;
+}
+
+static int create_saved(struct machine *m, struct err *e)
+{
+	struct state_file *f;
+	int r = state_file_open(m->config.state_fd, &f, e);
+
+	if (r == 0) {
+		r = create(m, f, e);
+		state_file_close(f);
+	}
+	if (r < 0 && m->config.state_file != NULL)
+		err_prefix(e, "cannot continue '%s'", m->config.state_file);
+	return r;
+}
+
 int machine_create(const struct machine_config *c, const struct machine_backends *b,
 		   machine_event_fn fn, void *ctx, struct machine **ret_machine, struct err *e)
 {
-	int r = check_config(c, e);
-
-	if (r < 0)
-		return r;
 	struct machine *m __attribute__((cleanup(machine_destroyp))) = calloc(1, sizeof(*m));
 	if (m == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
@@ -436,16 +486,7 @@ int machine_create(const struct machine_config *c, const struct machine_backends
 	m->fn = fn;
 	m->ctx = ctx;
 	make_domains(m);
-	r = make_memory(m, e);
-	if (r == 0 && c->kernel != NULL)
-		r = boot_store(&m->boot, m->mem, c->kernel_fd, c->kernel, c->initrd_fd, c->initrd,
-			       c->append, e);
-	if (r == 0)
-		r = make_cpus(m, c, e);
-	if (r == 0)
-		r = make_devices(m, e);
-	if (r == 0)
-		r = machine_power_on(m, e);
+	const int r = c->state_fd >= 0 ? create_saved(m, e) : create(m, NULL, e);
 	if (r < 0)
 		return r;
 	*ret_machine = TAKE_PTR(m);

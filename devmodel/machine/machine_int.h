@@ -54,6 +54,7 @@ struct machine {
 	struct lpc_machine lpc_ops;
 	struct memmap map;
 	struct boot boot;
+	char saved_model[32]; /* the CPU model that a saved state names */
 	/* loop thread */
 	bool running; /* what the user asked for: machine_run() */
 	bool asleep;  /* S3 */
@@ -76,6 +77,15 @@ void *q35_backend(void *ctx, struct dev *d, enum dev_backend kind, const char *n
 void machine_request(void *ctx, struct dev *d, enum dev_request what, uint32_t arg);
 void machine_vm_event(void *ctx, struct hv_vcpu *v, enum hv_vm_event ev,
 		      const struct hv_exit *exit);
+/* saved.c: loading, in this order, into a machine that is thrown away on failure. */
+struct state_file;
+int saved_config(const struct state_file *f, struct machine *m, struct err *e) HV_MUST_CHECK;
+/* bytes 0: any. */
+int saved_ram(const struct state_file *f, int fd, struct hv_mem *mem, const char *name,
+	      uint64_t bytes, struct hv_ram **ret_ram, struct err *e) HV_MUST_CHECK;
+int saved_cpu_model(const struct state_file *f, struct machine *m, struct err *e) HV_MUST_CHECK;
+int saved_load(struct machine *m, const struct state_file *f, struct err *e) HV_MUST_CHECK;
+
 /* boot_direct.c: what firmware does before a kernel starts, then the kernel. */
 int boot_direct(struct machine *m, struct err *e) HV_MUST_CHECK;
 int boot_wake(struct machine *m, struct err *e) HV_MUST_CHECK; /* the same after S3 */
