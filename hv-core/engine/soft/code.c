@@ -94,7 +94,10 @@ void soft_code_mark(struct soft_vcpu *v, struct code_page *p, const uint8_t *hos
 	/* Before writers is read: a vCPU that is not seen there sees the bits and makes no entry.
 	 */
 	atomic_fetch_or(&p->map, mask);
-	uint64_t writers = atomic_load(&p->writers);
+	/* Cleared before they are asked: a vCPU that clears the bits by a write of its own while
+	 * it is asked announces itself anew, and that must not be lost.
+	 */
+	uint64_t writers = atomic_exchange(&p->writers, 0);
 
 	if (writers & me)
 		soft_tlb_drop_host(v, host);
@@ -103,7 +106,6 @@ void soft_code_mark(struct soft_vcpu *v, struct code_page *p, const uint8_t *hos
 		soft_sync_flush(v->vm);
 		soft_outside_end(v);
 	}
-	atomic_fetch_and(&p->writers, ~writers);
 }
 
 bool soft_code_may_write(struct soft_vcpu *v, struct code_page *p)
