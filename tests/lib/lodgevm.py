@@ -22,6 +22,10 @@ FULL = bool(os.environ.get("LODGE_TEST_FULL"))
 # A host that is busy with other things may be slow; nothing here measures time.
 PATIENCE = float(os.environ.get("LODGE_TEST_PATIENCE", "1"))
 
+# Control sockets of our own: VMs that others run on this host are not ours to save or stop.
+_runtime = tempfile.TemporaryDirectory(prefix="lodge-test-")
+os.environ["XDG_RUNTIME_DIR"] = _runtime.name
+
 
 class Failed(Exception):
     pass
@@ -70,12 +74,9 @@ class VM:
                    *extra)
 
     def name(self):
-        """What `lodge list` calls it."""
+        """What `lodge list` calls it: a test program runs one VM at a time."""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            m = re.search(r'VM "([^"]+)"', self.talk())
-            if m:
-                return m[1]
             for line in lodge("list").stdout.splitlines():
                 m = re.search(r"\brun-\d+\b", line)
                 if m:
