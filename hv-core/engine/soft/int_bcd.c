@@ -9,75 +9,79 @@
 #define AL(v) SOFT_R8(v, SOFT_REG(X86_RAX))
 #define AH(v) SOFT_R8(v, SOFT_REG8H(0))
 
-/* SF, ZF, PF of a byte, with CF and AF as given. */
-static void set_flags(struct soft_vcpu *v, uint8_t x, bool cf, bool af)
+/* All flags of an addition or subtraction of bytes, but CF and AF as given. */
+static void set_flags(struct soft_vcpu *v, uint16_t fl, bool cf, bool af)
 {
-	uint16_t fl = v->fl & FL_OF;
+	fl &= (uint16_t) ~(FL_CF | FL_AF);
+	v->fl = (uint16_t)(fl | (cf ? FL_CF : 0) | (af ? FL_AF : 0));
+}
 
-	fl |= x & 0x80 ? FL_SF : 0;
-	fl |= x == 0 ? FL_ZF : 0;
-	fl |= __builtin_parity(x) ? 0 : FL_PF;
-	fl |= (uint16_t)((cf ? FL_CF : 0) | (af ? FL_AF : 0));
-	v->fl = fl;
+static uint16_t add8(uint8_t *x, uint8_t by)
+{
+	uint16_t fl;
+
+	__asm__("addb %2, %0" FL_SAVE : "+q"(*x), "=&a"(fl) : "q"(by) : "cc");
+	return fl;
+}
+
+static uint16_t sub8(uint8_t *x, uint8_t by)
+{
+	uint16_t fl;
+
+	__asm__("subb %2, %0" FL_SAVE : "+q"(*x), "=&a"(fl) : "q"(by) : "cc");
+	return fl;
 }
 
 static void daa(struct soft_vcpu *v, const struct insn *i)
 {
-	uint8_t old = AL(v), x = old;
-	bool cf = v->fl & FL_CF, af = (old & 15) > 9 || (v->fl & FL_AF);
+	uint8_t x = AL(v);
+	bool af = (x & 15) > 9 || (v->fl & FL_AF), cf = x > 0x99 || (v->fl & FL_CF);
+	uint16_t fl = add8(&x, (uint8_t)((af ? 6 : 0) + (cf ? 0x60 : 0)));
 
 	(void)i;
-	if (af)
-		x = (uint8_t)(x + 6);
-	cf = old > 0x99 || cf;
-	if (cf)
-		x = (uint8_t)(x + 0x60);
 	AL(v) = x;
-	set_flags(v, x, cf, af);
+	set_flags(v, fl, cf, af);
 }
 
 static void das(struct soft_vcpu *v, const struct insn *i)
 {
-	uint8_t old = AL(v), x = old;
-	bool old_cf = v->fl & FL_CF, cf = false, af = (old & 15) > 9 || (v->fl & FL_AF);
+	uint8_t x = AL(v);
+	bool af = (x & 15) > 9 || (v->fl & FL_AF), high = x > 0x99 || (v->fl & FL_CF);
+	bool cf = high || (af && x < 6);
+	uint16_t fl = sub8(&x, (uint8_t)((af ? 6 : 0) + (high ? 0x60 : 0)));
 
 	(void)i;
-	if (af) {
-		cf = old_cf || old < 6;
-		x = (uint8_t)(x - 6);
-	}
-	if (old > 0x99 || old_cf) {
-		x = (uint8_t)(x - 0x60);
-		cf = true;
-	}
 	AL(v) = x;
-	set_flags(v, x, cf, af);
+	set_flags(v, fl, cf, af);
 }
 
+/* As an addition to AX, before the upper half of AL is cleared. */
 static void aaa(struct soft_vcpu *v, const struct insn *i)
 {
-	uint16_t ax = SOFT_R16(v, SOFT_REG(X86_RAX));
+	uint16_t ax = SOFT_R16(v, SOFT_REG(X86_RAX)), fl;
 	bool adjust = (ax & 15) > 9 || (v->fl & FL_AF);
 
 	(void)i;
-	if (adjust)
-		ax = (uint16_t)(ax + 0x106);
-	ax &= 0xff0f;
-	SOFT_R16(v, SOFT_REG(X86_RAX)) = ax;
-	set_flags(v, (uint8_t)ax, adjust, adjust);
+	__asm__("addw %2, %0" FL_SAVE
+		: "+q"(ax), "=&a"(fl)
+		: "q"((uint16_t)(adjust ? 0x106 : 0))
+		: "cc");
+	SOFT_R16(v, SOFT_REG(X86_RAX)) = ax & 0xff0f;
+	set_flags(v, fl, adjust, adjust);
 }
 
 static void aas(struct soft_vcpu *v, const struct insn *i)
 {
-	uint16_t ax = SOFT_R16(v, SOFT_REG(X86_RAX));
+	uint16_t ax = SOFT_R16(v, SOFT_REG(X86_RAX)), fl;
 	bool adjust = (ax & 15) > 9 || (v->fl & FL_AF);
 
 	(void)i;
-	if (adjust)
-		ax = (uint16_t)(ax - 0x106);
-	ax &= 0xff0f;
-	SOFT_R16(v, SOFT_REG(X86_RAX)) = ax;
-	set_flags(v, (uint8_t)ax, adjust, adjust);
+	__asm__("subw %2, %0" FL_SAVE
+		: "+q"(ax), "=&a"(fl)
+		: "q"((uint16_t)(adjust ? 0x106 : 0))
+		: "cc");
+	SOFT_R16(v, SOFT_REG(X86_RAX)) = ax & 0xff0f;
+	set_flags(v, fl, adjust, adjust);
 }
 
 static void aam(struct soft_vcpu *v, const struct insn *i)
@@ -87,16 +91,17 @@ static void aam(struct soft_vcpu *v, const struct insn *i)
 	if (base == 0)
 		soft_raise(v, X86_EXC_DE);
 	AH(v) = x / base;
-	AL(v) = x % base;
-	set_flags(v, AL(v), false, false);
+	x %= base;
+	AL(v) = x;
+	set_flags(v, add8(&x, 0), false, false);
 }
 
 static void aad(struct soft_vcpu *v, const struct insn *i)
 {
-	uint8_t x = (uint8_t)(AL(v) + AH(v) * (uint8_t)i->imm);
+	uint8_t x = AL(v);
 
+	v->fl = add8(&x, (uint8_t)(AH(v) * (uint8_t)i->imm));
 	SOFT_R16(v, SOFT_REG(X86_RAX)) = x;
-	set_flags(v, x, false, false);
 }
 
 static bool sel_bcd(const struct decoded *d, struct insn *i)

@@ -113,10 +113,10 @@ static bool sel_movx(const struct decoded *d, struct insn *i)
 	static const insn_fn sx_[2][3][4] = {
 		{ { NULL, movsx_rr16_8, movsx_rr32_8, movsx_rr64_8 },
 		  { NULL, movsx_rr16_16, movsx_rr32_16, movsx_rr64_16 },
-		  { NULL, NULL, movsx_rr32_32, movsx_rr64_32 } },
+		  { NULL, movsx_rr16_16, movsx_rr32_32, movsx_rr64_32 } },
 		{ { NULL, movsx_rm16_8, movsx_rm32_8, movsx_rm64_8 },
 		  { NULL, movsx_rm16_16, movsx_rm32_16, movsx_rm64_16 },
-		  { NULL, NULL, movsx_rm32_32, movsx_rm64_32 } },
+		  { NULL, movsx_rm16_16, movsx_rm32_32, movsx_rm64_32 } },
 	};
 
 	if (sx)
@@ -171,6 +171,20 @@ static bool sel_lea(const struct decoded *d, struct insn *i)
 		SET##bits(v, i->src, x);                                                           \
 	}
 FOR_SIZES(XCHG, )
+
+/* 90 with REX.B is xchg with r8, and a REP prefix does not make a pause of it. */
+static bool sel_pause(const struct decoded *d, struct insn *i)
+{
+	static const insn_fn rr[4] = BY_SIZE(xchg_rr);
+
+	if (!(d->z.attributes & ZYDIS_ATTRIB_HAS_REX) || !d->z.raw.rex.B)
+		return false;
+	i->dst = SOFT_REG(X86_RAX);
+	i->src = SOFT_REG(X86_R8);
+	if (d->z.raw.rex.W)
+		return choose_fn(i, rr[3]);
+	return choose_fn(i, rr[d->z.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE ? 1 : 2]);
+}
 
 static bool sel_xchg(const struct decoded *d, struct insn *i)
 {
@@ -375,25 +389,28 @@ static uint64_t bp_on_stack(const struct soft_vcpu *v, int64_t off)
 	return v->stack32 ? (uint32_t)bp : (uint16_t)bp;
 }
 
+static void probe_push(struct soft_vcpu *v, int64_t off, unsigned size)
+{
+	soft_probe(v, soft_stack_linear(v, soft_sp_at(v, off), size, true), size, true);
+}
+
 static void enter(struct soft_vcpu *v, const struct insn *i)
 {
 	int64_t n = i->op_size, level = i->cc;
-	uint64_t frame = soft_sp_at(v, -n), words[31];
+	uint64_t frame = soft_sp_at(v, -n);
 	int64_t total = -n * (level + 1) - (int64_t)(uint16_t)i->imm;
 
-	for (int64_t k = 1; k < level; k++)
-		words[k - 1] = soft_stack_read(v, bp_on_stack(v, -n * k), i->op_size);
-	/* What the pushes and the first access to the new frame raise comes before any change. */
-	soft_probe(v, soft_stack_linear(v, soft_sp_at(v, total), i->op_size, true), i->op_size,
-		   true);
-	for (int64_t k = 1; k <= level; k++)
-		soft_probe(v, soft_stack_linear(v, soft_sp_at(v, -n * (k + 1)), i->op_size, true),
-			   i->op_size, true);
+	/* In this order as on hardware: what was pushed before a fault stays in memory, and the old
+	 * frames' pointers may lie where the new ones go. Registers change only at the end. */
 	soft_stack_write(v, frame, i->op_size, v->s.gpr[X86_RBP]);
-	for (int64_t k = 1; k < level; k++)
-		soft_stack_write(v, soft_sp_at(v, -n * (k + 1)), i->op_size, words[k - 1]);
+	for (int64_t k = 1; k < level; k++) {
+		uint64_t x = soft_stack_read(v, bp_on_stack(v, -n * k), i->op_size);
+
+		soft_stack_write(v, soft_sp_at(v, -n * (k + 1)), i->op_size, x);
+	}
 	if (level > 0)
 		soft_stack_write(v, soft_sp_at(v, -n * (level + 1)), i->op_size, frame);
+	probe_push(v, total, i->op_size); /* the new frame's end */
 	soft_sp_set(v, soft_sp_at(v, total));
 	set_bp(v, i->op_size, frame);
 }
@@ -453,13 +470,23 @@ static bool sel_xlat(const struct decoded *d, struct insn *i)
 }
 
 const struct soft_op soft_ops_mov[] = {
-	{ ZYDIS_MNEMONIC_MOV, sel_mov },     { ZYDIS_MNEMONIC_MOVZX, sel_movx },
-	{ ZYDIS_MNEMONIC_MOVSX, sel_movx },  { ZYDIS_MNEMONIC_MOVSXD, sel_movx },
-	{ ZYDIS_MNEMONIC_LEA, sel_lea },     { ZYDIS_MNEMONIC_XCHG, sel_xchg },
-	{ ZYDIS_MNEMONIC_BSWAP, sel_bswap }, { ZYDIS_MNEMONIC_MOVBE, sel_movbe },
-	{ ZYDIS_MNEMONIC_PUSH, sel_push },   { ZYDIS_MNEMONIC_POP, sel_pop },
-	{ ZYDIS_MNEMONIC_PUSHA, sel_pusha }, { ZYDIS_MNEMONIC_PUSHAD, sel_pusha },
-	{ ZYDIS_MNEMONIC_POPA, sel_pusha },  { ZYDIS_MNEMONIC_POPAD, sel_pusha },
-	{ ZYDIS_MNEMONIC_ENTER, sel_enter }, { ZYDIS_MNEMONIC_LEAVE, sel_leave },
-	{ ZYDIS_MNEMONIC_XLAT, sel_xlat },   { -1, NULL },
+	{ ZYDIS_MNEMONIC_MOV, sel_mov },
+	{ ZYDIS_MNEMONIC_MOVZX, sel_movx },
+	{ ZYDIS_MNEMONIC_MOVSX, sel_movx },
+	{ ZYDIS_MNEMONIC_MOVSXD, sel_movx },
+	{ ZYDIS_MNEMONIC_LEA, sel_lea },
+	{ ZYDIS_MNEMONIC_XCHG, sel_xchg },
+	{ ZYDIS_MNEMONIC_PAUSE, sel_pause },
+	{ ZYDIS_MNEMONIC_BSWAP, sel_bswap },
+	{ ZYDIS_MNEMONIC_MOVBE, sel_movbe },
+	{ ZYDIS_MNEMONIC_PUSH, sel_push },
+	{ ZYDIS_MNEMONIC_POP, sel_pop },
+	{ ZYDIS_MNEMONIC_PUSHA, sel_pusha },
+	{ ZYDIS_MNEMONIC_PUSHAD, sel_pusha },
+	{ ZYDIS_MNEMONIC_POPA, sel_pusha },
+	{ ZYDIS_MNEMONIC_POPAD, sel_pusha },
+	{ ZYDIS_MNEMONIC_ENTER, sel_enter },
+	{ ZYDIS_MNEMONIC_LEAVE, sel_leave },
+	{ ZYDIS_MNEMONIC_XLAT, sel_xlat },
+	{ -1, NULL },
 };

@@ -51,13 +51,11 @@ uint64_t soft_next_ip(const struct soft_vcpu *v, const struct insn *i)
 
 void soft_stop_block(struct soft_vcpu *v)
 {
-	const struct insn *next = v->cur + 1;
-
 	if (v->cur == NULL) /* delivery: no block is being run */
 		return;
-	if (v->end == next)
+	if (v->end == v->cur + 1)
 		return; /* it ends here anyway, and RIP is set or being set */
-	v->end = next;
+	v->end = v->cur + 1;
 	v->s.rip = soft_next_ip(v, v->cur);
 }
 

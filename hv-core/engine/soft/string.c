@@ -5,6 +5,7 @@
  */
 #include "bus/pio.h"
 #include "engine/soft/int.h"
+#include "engine/soft/key.h"
 #include "engine/soft/run.h"
 
 struct str {
@@ -54,6 +55,13 @@ static struct str begin(struct soft_vcpu *v, const struct insn *i)
 	return s;
 }
 
+static uint64_t aligned(const struct str *s, uint64_t a)
+{
+	if (HV_UNLIKELY(s->v->key & KEY_ALIGN) && (a & (s->size - 1)))
+		soft_raise_err(s->v, X86_EXC_AC, 0);
+	return a;
+}
+
 /* The source may have another segment; the destination is ES. */
 static uint64_t src(const struct str *s, bool write)
 {
@@ -61,8 +69,8 @@ static uint64_t src(const struct str *s, bool write)
 	uint64_t off = reg(s, X86_RSI);
 
 	if (HV_LIKELY(v->flat >> s->i->seg & 1))
-		return off;
-	return soft_linear(v, s->i->seg, off, s->size, write);
+		return aligned(s, off);
+	return aligned(s, soft_linear(v, s->i->seg, off, s->size, write));
 }
 
 static uint64_t dst(const struct str *s, bool write)
@@ -71,8 +79,8 @@ static uint64_t dst(const struct str *s, bool write)
 	uint64_t off = reg(s, X86_RDI);
 
 	if (HV_LIKELY(v->flat >> X86_ES & 1))
-		return off;
-	return soft_linear(v, X86_ES, off, s->size, write);
+		return aligned(s, off);
+	return aligned(s, soft_linear(v, X86_ES, off, s->size, write));
 }
 
 static uint64_t load(const struct str *s, uint64_t a)
@@ -204,7 +212,7 @@ static bool runs_allowed(const struct str *s, bool with_source)
 	const struct soft_vcpu *v = s->v;
 	bool flat = (v->flat >> X86_ES & 1) && (!with_source || (v->flat >> s->i->seg & 1));
 
-	return s->rep && s->step > 0 && flat && s->i->addr_size != 2 &&
+	return s->rep && s->step > 0 && flat && !(v->key & KEY_ALIGN) && s->i->addr_size != 2 &&
 	       !(v->slow & ~(uint32_t)SOFT_SLOW_TRACE);
 }
 
