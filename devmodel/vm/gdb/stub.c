@@ -98,7 +98,7 @@ static void interrupt(struct gdb_stub *g)
 
 static void packet_done(struct gdb_stub *g)
 {
-	const bool good = g->sum == g->want && !g->overlong;
+	const bool good = g->sum == g->want && !g->bad;
 
 	g->phase = GDB_IDLE;
 	if (!g->no_ack)
@@ -120,7 +120,7 @@ static void take_byte(struct gdb_stub *g, char c)
 		g->phase = GDB_BODY;
 		g->len = 0;
 		g->sum = 0;
-		g->overlong = false;
+		g->bad = false;
 		return;
 	case GDB_BODY:
 		if (c == '#') {
@@ -131,14 +131,16 @@ static void take_byte(struct gdb_stub *g, char c)
 		if (g->len < GDB_PACKET_MAX)
 			g->packet[g->len++] = c;
 		else
-			g->overlong = true;
+			g->bad = true;
 		return;
 	case GDB_SUM1:
-		g->want = (uint8_t)(g_ascii_xdigit_value(c) << 4);
+		g->bad |= !g_ascii_isxdigit(c);
+		g->want = (uint8_t)(((unsigned)g_ascii_xdigit_value(c) & 15) << 4);
 		g->phase = GDB_SUM2;
 		return;
 	case GDB_SUM2:
-		g->want |= (uint8_t)g_ascii_xdigit_value(c);
+		g->bad |= !g_ascii_isxdigit(c);
+		g->want |= (uint8_t)g_ascii_xdigit_value(c) & 15;
 		packet_done(g);
 		return;
 	}

@@ -13,7 +13,8 @@ struct gdb_stub {
 	char packet[GDB_PACKET_MAX + 1];
 	size_t len;
 	uint8_t sum, want;
-	bool overlong, no_ack;
+	bool bad; /* too long, or its checksum is no number */
+	bool no_ack;
 	bool left; /* gdb has detached or killed the target */
 	/* the target */
 	bool running;
