@@ -32,7 +32,8 @@ static void add(struct smbios *s, uint8_t type, const void *body, size_t n,
 	p[0] = type;
 	p[1] = (uint8_t)(4 + n);
 	memcpy(p + 2, &handle, 2);
-	memcpy(p + 4, body, n);
+	if (n > 0)
+		memcpy(p + 4, body, n);
 	for (unsigned i = 0; strings != NULL && strings[i] != NULL; i++) {
 		memcpy(p + len, strings[i], strlen(strings[i]) + 1);
 		len += strlen(strings[i]) + 1;

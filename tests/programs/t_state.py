@@ -1,1 +1,133 @@
-"""soon"""
+"""save and run --state: the guest goes on where it was, in a new process; bad states are refused."""
+import os
+import shutil
+import subprocess
+import time
+
+from lib import HERE, Skip, check
+
+
+def build(env, name):
+    for tool in ("nasm", "ld"):
+        if not shutil.which(tool):
+            raise Skip(f"{tool} is not installed")
+    obj, elf = env.path(f"{name}.o"), env.path(f"{name}.elf")
+    subprocess.run(["nasm", "-f", "elf32", "-o", obj, os.path.join(HERE, f"{name}.asm")], check=True)
+    subprocess.run(["ld", "-m", "elf_i386", "-N", "--no-warn-rwx-segments", "-Ttext=0x100000",
+                    "-o", elf, obj], check=True)
+    return elf
+
+
+def numbers(text):
+    """All whole lines as numbers; they count without a gap."""
+    n = [int(line, 16) for line in text.split("\n")[:-1]]
+    check(len(n) > 1, f"only {n}")
+    for a, b in zip(n, n[1:]):
+        check(b == a + 1, f"{b:#x} follows {a:#x}")
+    return n
+
+
+def read(env, name):
+    with open(env.path(name), encoding="ascii") as f:
+        return f.read()
+
+
+def wait_lines(env, name, n):
+    end = time.monotonic() + 30
+    while read(env, name).count("\n") < n:
+        check(time.monotonic() < end, f"the guest is silent: {read(env, name)[-100:]!r}")
+        time.sleep(0.02)
+
+
+def test_state_goes_on(env):
+    """Three generations; the output of all of them together has no gap."""
+    vm = env.vm(build(env, "count"), "--memory", "32M", "--serial", "out0", "--cpus", "2")
+    all_text = ""
+    for i in range(3):
+        wait_lines(env, f"out{i}", 5)
+        env.lodge("save", "test", "state", "--stop", timeout=60)
+        vm.wait()
+        all_text += read(env, f"out{i}")
+        check(not [n for n in os.listdir(env.work) if "tmp" in n], os.listdir(env.work))
+        vm = env.vm("--state", "state", "--serial", f"out{i + 1}")
+        s = vm.show()
+        check(s["cpu-count"] == 2 and s["memory-bytes"] == 32 << 20, s)
+    wait_lines(env, "out3", 5)
+    env.lodge("kill", "test")
+    vm.wait()
+    numbers(all_text + read(env, "out3"))
+
+
+def test_state_saver_goes_on(env):
+    """Without --stop the saved VM runs on, and the state is one moment of it."""
+    vm = env.vm(build(env, "count"), "--memory", "16M", "--serial", "out")
+    for i in range(3):
+        env.lodge("save", "test", "state")
+        check(vm.show()["state"] == "running", "runs on")
+    n = read(env, "out").count("\n")
+    wait_lines(env, "out", n + 3)
+    env.lodge("pause", "test")
+    env.lodge("save", "test", "state")
+    check(vm.show()["state"] == "paused", "stays paused")
+    two = env.vm("--state", "state", "--serial", "out2", name="two")
+    wait_lines(env, "out2", 3)
+    env.lodge("kill", "test", "two")
+    vm.wait()
+    two.wait()
+    numbers(read(env, "out"))
+    numbers(read(env, "out") + read(env, "out2"))
+
+
+def test_state_replaced_while_used(env):
+    """A VM that runs from a state file saves over that very file."""
+    vm = env.vm(build(env, "count"), "--memory", "16M", "--serial", "out")
+    wait_lines(env, "out", 2)
+    env.lodge("save", "test", "state", "--stop")
+    vm.wait()
+    text = read(env, "out")
+    for i in range(3):
+        vm = env.vm("--state", "state", "--serial", "more")
+        wait_lines(env, "more", 3)
+        env.lodge("save", "test", "state", "--stop")
+        vm.wait()
+        text += read(env, "more")
+    numbers(text)
+
+
+def test_state_disks(env):
+    """Disks whose changes would be lost keep a VM from being saved; a state wants its disks back."""
+    env.write("disk", bytes(1 << 20))
+    env.write("other", bytes(2 << 20))
+    env.vm("--disk", "disk", name="a")
+    r = env.lodge("save", "a", "state", rc=4)
+    check("--write" in r.err and r.err.count("\n") == 1, r)
+    env.vm("--disk", "disk", "--set", "disk.0.read-only=yes", name="b")
+    env.lodge("save", "b", "state")
+    for args in ([], ["--disk", "other"], ["--disk", "disk", "--disk", "disk"]):
+        r = env.lodge("run", "--engine", "null", "--state", "state", *args, rc=2)
+        check(r.err.count("\n") == 1, r)
+    env.vm("--state", "state", "--engine", "null", "--disk", "disk", name="c")
+
+
+def test_bad_input_states(env):
+    """Every way of cutting and bending a state: refused in one line, or it runs."""
+    env.vm()
+    env.lodge("save", "test", "state")
+    env.lodge("kill", "test")
+    with open(env.path("state"), "rb") as f:
+        good = f.read()
+    cases = [good[:n] for n in (1, 16, 100, 4095, 4096, len(good) // 2, len(good) - 1)]
+    # Bits that mean something: sections come first, memory (which is checked on demand) is last.
+    used = [i for i in range(24 << 10) if good[i] != 0]
+    for i in range(60):
+        at = used[i * len(used) // 60]
+        cases.append(good[:at] + bytes([good[at] ^ (1 << i % 8)]) + good[at + 1:])
+    cases += [good + b"x" * 4096, bytes(len(good)), good[4096:], os.urandom(65536)]
+    ran = 0
+    for i, data in enumerate(cases):
+        env.write("bent", data)
+        r = env.lodge("run", "--engine", "null", "--state", "bent", "--timeout", "150ms", rc=None)
+        ran += r.rc == 124
+        check(r.rc == 124 or (r.rc == 2 and r.err.count("\n") == 1), f"case {i}: {r}")
+        check("bent" in r.err or r.rc == 124, f"case {i}: the file is not named: {r}")
+    check(ran <= 1, f"{ran} of {len(cases)} bent states run")  # one has only bytes added
