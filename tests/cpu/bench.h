@@ -7,7 +7,7 @@
  */
 #ifndef CPU_BENCH_H
 #define CPU_BENCH_H
-#include "../unit/ctest.h"
+#include "ctest.h"
 #include "cpu/vcpu.h"
 #include "cpu/x86_defs.h"
 

@@ -1,6 +1,6 @@
 /* The soft engine by small programs: modes, faults, string restarts, paging, self-modifying code.
  */
-#include "../unit/ctest.h"
+#include "ctest.h"
 #include "harness.h"
 
 static struct box *box;

@@ -23,7 +23,7 @@ for s in a.suite:
 for s in a.not_suite:
     cmd += ["--no-suite", s]
 if not os.environ.get("LODGE_TEST_FULL"):
-    cmd += ["--no-suite", "full"]
+    cmd += ["--no-suite", "full", "--no-suite", "bench"]
 log = os.path.join(a.build, "meson-logs", base + ".json")
 if os.path.exists(log):
     os.remove(log)

@@ -106,7 +106,9 @@ def check_headers():
         src = os.path.relpath(os.path.join(c["directory"], c["file"]))
         words = [w for w in shlex.split(c["command"])
                  if re.match(r"-(I|D|std|isystem|pthread)", w)]
-        flags.setdefault(os.path.dirname(src), (c["directory"], words))
+        known = flags.setdefault(os.path.dirname(src), [])
+        if (c["directory"], words) not in known:
+            known.append((c["directory"], words))
 
     def one(h):
         d = os.path.dirname(h)
@@ -114,11 +116,13 @@ def check_headers():
             d = os.path.dirname(d)
         if not d:
             return None  # a folder without sources yet
-        cwd, words = flags[d]
-        r = subprocess.run(["gcc", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", *words,
-                            "-x", "c", "-"], cwd=cwd, text=True, capture_output=True,
-                           input=f'#include "{os.path.abspath(h)}"\n')
-        return f"{h}: {r.stderr.strip().splitlines()[0]}" if r.returncode else None
+        for cwd, words in flags[d]:  # the targets of a folder may have different ones
+            r = subprocess.run(["gcc", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", *words,
+                                "-x", "c", "-"], cwd=cwd, text=True, capture_output=True,
+                               input=f'#include "{os.path.abspath(h)}"\n')
+            if r.returncode == 0:
+                return None
+        return f"{h}: {r.stderr.strip().splitlines()[-1]}"
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         hs = [f for f in c_files if f.endswith(".h")]
