@@ -16,6 +16,7 @@
 #include "devmodel/chipset/port92.h"
 #include "devmodel/chipset/post_port.h"
 #include "devmodel/chipset/reset_ctl.h"
+#include "devmodel/machine/fwcfg.h"
 #include "devmodel/pci/host.h"
 #include "devmodel/pci/lpc.h"
 #include "devmodel/virtio/virtio_blk.h"
@@ -36,6 +37,7 @@ const struct dev_class *const dm_classes[] = {
 	&dm_post_port,
 	&dm_debugcon,
 	&dm_debug_exit,
+	&dm_fwcfg,
 	&dm_mch.base,
 	&dm_lpc.base,
 	&dm_virtio_blk.pci.base,

@@ -9,7 +9,6 @@
 #include "devmodel/machine/machine_int.h"
 #include "devmodel/machine/smbios.h"
 
-#define PM_PORT 0x600u
 #define TABLES_BYTES HV_KIB(128)
 #define RSDP_GPA 0xf0000ull
 #define SMBIOS_ENTRY_GPA 0xf0040ull
@@ -41,7 +40,7 @@ static void init_chipset(struct machine *m)
 	cfg_write(m, mch, MCH_PAM0, 1, 0x30);
 	for (unsigned i = 1; i < 7; i++)
 		cfg_write(m, mch, MCH_PAM0 + i, 1, 0x33);
-	cfg_write(m, lpc, LPC_PMBASE, 4, PM_PORT | 1);
+	cfg_write(m, lpc, LPC_PMBASE, 4, MACHINE_PM_PORT | 1);
 	cfg_write(m, lpc, LPC_ACPI_CNTL, 1, ACPI_ENABLE);
 	cfg_write(m, lpc, LPC_RCBA, 4, (uint32_t)MEMMAP_RCBA | RCBA_ENABLE);
 	for (unsigned i = 0; i < 8; i++)
@@ -101,7 +100,7 @@ static void init_functions(struct machine *m)
 
 static int put_acpi(struct machine *m, const struct boot_target *t, struct err *e)
 {
-	const struct acpi_config c = { .n_cpus = m->vm.n_vcpus, .pm_port = PM_PORT };
+	const struct acpi_config c = { .n_cpus = m->vm.n_vcpus, .pm_port = MACHINE_PM_PORT };
 	auto_free struct acpi_image *a = malloc(sizeof(*a));
 
 	if (a == NULL)
@@ -126,6 +125,34 @@ static int put_smbios(struct machine *m, struct err *e)
 	return 0;
 }
 
+/* ---- CPUs: memory is write-back, what lies between RAM and 4 GiB is not cached ---- */
+
+enum { MTRR_ON = 0x800, MTRR_WRITE_BACK = 6, MTRR_VALID = 0x800 };
+
+static void set_mtrrs(const struct machine *m, struct x86_state *s)
+{
+	const uint64_t addresses = (1ull << m->model.phys_bits) - 1;
+
+	s->mtrr_def_type = MTRR_ON | MTRR_WRITE_BACK;
+	s->mtrr_var_base[0] = MEMMAP_LOW_MAX; /* type 0: uncached */
+	s->mtrr_var_mask[0] = (addresses & ~(HV_GIB(4) - MEMMAP_LOW_MAX - 1)) | MTRR_VALID;
+}
+
+/* The boot CPU starts as the loader says, the others wait. */
+static int set_cpus(struct machine *m, struct x86_state *boot, struct err *e)
+{
+	int r = 0;
+
+	set_mtrrs(m, boot);
+	for (unsigned i = 1; i < m->vm.n_vcpus && r == 0; i++) {
+		struct x86_state s;
+		x86_state_reset(&s, false);
+		set_mtrrs(m, &s);
+		r = hv_vcpu_state_set(m->vm.vcpu[i], &s, e);
+	}
+	return r == 0 ? hv_vcpu_state_set(m->vm.vcpu[0], boot, e) : r;
+}
+
 int boot_direct(struct machine *m, struct err *e)
 {
 	struct boot_files files;
@@ -148,7 +175,7 @@ int boot_direct(struct machine *m, struct err *e)
 		r = put_smbios(m, e);
 	if (r == 0)
 		r = boot_load(&files, &t, &s, e);
-	return r == 0 ? hv_vcpu_state_set(m->vm.vcpu[0], &s, e) : r;
+	return r == 0 ? set_cpus(m, &s, e) : r;
 }
 
 /* After S3 the chipset is as at power-on, memory is not: firmware would put the chipset in order
@@ -168,5 +195,5 @@ int boot_wake(struct machine *m, struct err *e)
 	s.seg[X86_CS].sel = (uint16_t)(vector >> 4);
 	s.seg[X86_CS].base = vector & ~15u;
 	s.rip = vector & 15;
-	return hv_vcpu_state_set(m->vm.vcpu[0], &s, e);
+	return set_cpus(m, &s, e);
 }

@@ -29,6 +29,13 @@ void e820_make(struct e820_map *m, uint64_t low_bytes, uint64_t high_bytes, uint
 	add(m, HV_GIB(4), HV_GIB(4) + high_bytes, E820_RAM);
 }
 
+void e820_make_ram(struct e820_map *m, uint64_t low_bytes, uint64_t high_bytes)
+{
+	m->n = 0;
+	add(m, 0, low_bytes, E820_RAM);
+	add(m, HV_GIB(4), HV_GIB(4) + high_bytes, E820_RAM);
+}
+
 void e820_put(const struct e820_map *m, unsigned i, uint8_t ret_entry[E820_ENTRY_BYTES])
 {
 	memcpy(ret_entry, &m->e[i].base, 8);

@@ -422,6 +422,7 @@ void machine_destroy(struct machine *m)
 		hv_clock_stop(m->clock);
 	env_finish(&m->env);
 	hv_vm_finish(&m->vm);
+	fwcfg_free(&m->fwcfg);
 	hv_clock_destroy(m->clock);
 	hv_pio_destroy(m->pio);
 	hv_mem_destroy(m->mem);

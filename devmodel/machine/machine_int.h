@@ -5,6 +5,7 @@
 #include "devmodel/chipset/lapic.h"
 #include "devmodel/machine/boot.h"
 #include "devmodel/machine/env.h"
+#include "devmodel/machine/fwcfg.h"
 #include "devmodel/machine/machine.h"
 #include "devmodel/machine/memmap.h"
 #include "devmodel/pci/lpc.h"
@@ -21,6 +22,9 @@ enum machine_domain {
 	DOM_DISK0,
 	N_DOMAINS = DOM_DISK0 + MACHINE_MAX_DISKS
 };
+
+/* Where firmware puts the power management block. */
+#define MACHINE_PM_PORT 0x600u
 
 #define N_ISA_LINES 16
 #define N_PIRQ_LINES 8
@@ -54,6 +58,7 @@ struct machine {
 	struct lpc_machine lpc_ops;
 	struct memmap map;
 	struct boot boot;
+	struct fwcfg_items fwcfg;
 	char saved_model[32]; /* the CPU model that a saved state names */
 	/* loop thread */
 	bool running; /* what the user asked for: machine_run() */

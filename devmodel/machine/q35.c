@@ -18,6 +18,7 @@
 #include "devmodel/chipset/port92.h"
 #include "devmodel/chipset/post_port.h"
 #include "devmodel/chipset/reset_ctl.h"
+#include "devmodel/machine/acpi/acpi.h"
 #include "devmodel/virtio/virtio_blk.h"
 #include "devmodel/virtio/virtio_rng.h"
 
@@ -166,6 +167,7 @@ static const struct part parts[] = {
 	  { PIO(0, 0x80), PIO(1, 0xed) },
 	  { -1, -1 },
 	  0 },
+	{ &dm_fwcfg, "fwcfg", DOM_CHIPSET, 0, NULL, { PIO(0, 0x510) }, { -1, -1 }, 0 },
 	{ &dm_debugcon,
 	  "debugcon",
 	  DOM_CHIPSET,
@@ -320,6 +322,8 @@ static void *find_machine(struct machine *m, const char *name)
 		return &m->mch_ops;
 	if (strcmp(name, "lpc") == 0)
 		return &m->lpc_ops;
+	if (strcmp(name, "fwcfg") == 0)
+		return &m->fwcfg;
 	return NULL;
 }
 
@@ -354,13 +358,24 @@ void *q35_backend(void *ctx, struct dev *d, enum dev_backend kind, const char *n
 	return p;
 }
 
+static int fill_fwcfg(struct machine *m, struct err *e)
+{
+	const struct acpi_config c = { .n_cpus = m->vm.n_vcpus, .pm_port = MACHINE_PM_PORT };
+	struct e820_map ram;
+
+	e820_make_ram(&ram, m->map.low_bytes, m->map.high_bytes);
+	return fwcfg_fill(&m->fwcfg, &c, &ram, m->config.ram_bytes, e);
+}
+
 int q35_build(struct machine *m, struct err *e)
 {
 	int r;
 
 	m->mch_ops = (struct mch_machine){ .bus = &m->bus, .pam = show_pam, .ctx = m };
 	m->lpc_ops = (struct lpc_machine){ .pm_block = place_pm, .hpet = place_hpet, .ctx = m };
-	r = add_lapics(m, e);
+	r = fill_fwcfg(m, e);
+	if (r == 0)
+		r = add_lapics(m, e);
 	for (unsigned i = 0; i < HV_ARRAY_LEN(parts) && r == 0; i++)
 		r = add_part(m, &parts[i], e);
 	if (r == 0)
