@@ -294,8 +294,8 @@ static void add_brand(const struct build *b)
 #define AMD_CMP_LEGACY (1u << 1)
 /* IBPB, IBRS, STIBP, SSB_NO, BTC_NO */
 #define AMD_SPECULATION (1u << 12 | 1u << 14 | 1u << 15 | 1u << 26 | 1u << 29)
-/* LFENCE serializes; SRSO_NO, SRSO_USER_KERNEL_NO */
-#define AMD_X21_EAX (1u << 2 | 1u << 29 | 1u << 30)
+/* LFENCE serializes; null selectors clear the base; SRSO_NO, SRSO_USER_KERNEL_NO */
+#define AMD_X21_EAX (1u << 2 | 1u << 6 | 1u << 29 | 1u << 30)
 #define AMD_X21_ECX (1u << 1 | 1u << 2) /* TSA_SQ_NO, TSA_L1_NO */
 
 static void add_extended_amd(const struct build *b)
