@@ -162,6 +162,15 @@ static int load_by_elf(const struct boot_files *f, const struct boot_target *t, 
 
 /* ---- what the kernel is told ---- */
 
+/* The BIOS data area's word on low memory: kernels choose room for their real-mode code by it. */
+static int put_bda(const struct boot_target *t, struct err *e)
+{
+	static const uint16_t ebda_segment = 0x9fc0, base_kib = 639;
+	int r = boot_put(t, 0x40e, &ebda_segment, sizeof(ebda_segment), e);
+
+	return r == 0 ? boot_put(t, 0x413, &base_kib, sizeof(base_kib), e) : r;
+}
+
 static int put_mmap(const struct boot_target *t, struct mbi *mbi, struct err *e)
 {
 	uint8_t entry[MMAP_ENTRY_BYTES] = { MMAP_ENTRY_BYTES - 4 };
@@ -204,6 +213,8 @@ static int put_info(const struct boot_files *f, const struct boot_target *t, uin
 			   .boot_loader_name = NAME_GPA };
 	int r = put_mmap(t, &mbi, e);
 
+	if (r == 0)
+		r = put_bda(t, e);
 	if (r == 0)
 		r = put_module(f, t, end, &mbi, e);
 	if (r == 0)
