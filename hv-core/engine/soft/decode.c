@@ -196,6 +196,13 @@ static void fill_mem(const struct soft_vcpu *v, const struct decoded *d,
 			   ? 0
 			   : (uint8_t)__builtin_ctz(op->mem.scale);
 	i->disp = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
+	/* Zydis 4.0.0 takes REX.B for part of the SIB base that, with 32-bit addresses, means none.
+	 */
+	if ((d->z.attributes & ZYDIS_ATTRIB_HAS_SIB) && d->z.raw.sib.base == 5 &&
+	    d->z.raw.modrm.mod == 0) {
+		i->base = SOFT_ZERO;
+		i->disp = d->z.raw.disp.value;
+	}
 	if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
 		i->disp += (int64_t)(i->ip + i->len);
 	i->mem_size = op->size / 8 <= 255 ? (uint8_t)(op->size / 8) : 0;

@@ -62,6 +62,7 @@ struct fpu_image *soft_fpu_image(struct soft_vcpu *v)
 	struct fpu_image *m = (struct fpu_image *)(void *)v->s.xsave;
 
 	soft_fpu_park(v);
+	m->mxcsr_mask = FPU_MXCSR_MASK;
 	if (!(m->xstate_bv & FPU_X87)) {
 		memset(m, 0, 24);
 		memset(m->st, 0, sizeof(m->st));

@@ -97,6 +97,9 @@ static bool model_allows(const struct cpu_model *m, const ZydisDecodedInstructio
 	case ZYDIS_MNEMONIC_SAHF:
 		return z->machine_mode != ZYDIS_MACHINE_MODE_LONG_64 ||
 		       cpu_model_has(m, CPU_F_LAHF64);
+	case ZYDIS_MNEMONIC_NOP:
+		/* A prefetch of a register: AMD refuses what Intel takes for a hint. */
+		return !(m->amd && z->opcode_map == ZYDIS_OPCODE_MAP_0F && z->opcode == 0x0d);
 	case ZYDIS_MNEMONIC_CMPXCHG8B:
 		return cpu_model_has(m, CPU_F_CX8);
 	/* Shadow stacks are never on: these are hints. */

@@ -8,6 +8,8 @@
 #include "engine/soft/decode.h"
 #include "engine/soft/fpu.h"
 
+enum { CC_X87 = 1, CC_WAITS = 2 }; /* insn.cc */
+
 /* How the stub reaches memory. */
 enum kind { KIND_NONE, KIND_READ, KIND_WRITE };
 
@@ -61,12 +63,29 @@ static inline void run(struct soft_vcpu *v, const struct insn *i, void *mem, str
 		simd_run_stub(v, fn, mem, io);
 }
 
-/* Reads into the bounce buffer. What is called may call out, or copy by vector registers. */
-static __attribute__((noinline)) void *read_slow(struct soft_vcpu *v, uint64_t linear,
-						 unsigned size)
+/* What waits for the x87 raises its pending exception before any fault of the operand: FWAIT. */
+static void wait_first(struct soft_vcpu *v, const struct insn *i)
 {
+	if (!(i->cc & CC_WAITS))
+		return;
+	uint16_t sw;
+
+	soft_fpu_load(v);
+	__asm__ volatile("fnstsw %0" : "=a"(sw));
+	if (!(sw & 0x80))
+		return;
+	if (v->s.cr0 & X86_CR0_NE)
+		soft_raise(v, X86_EXC_MF);
+	__asm__ volatile("fnclex");
+}
+
+/* Reads into the bounce buffer. What is called may call out, or copy by vector registers. */
+static __attribute__((noinline)) void *read_slow(struct soft_vcpu *v, const struct insn *i,
+						 uint64_t linear)
+{
+	wait_first(v, i);
 	soft_fpu_park(v);
-	soft_read(v, linear, v->fpu->bounce, size);
+	soft_read(v, linear, v->fpu->bounce, i->mem_size);
 	return v->fpu->bounce;
 }
 
@@ -75,7 +94,7 @@ static inline void *read_operand(struct soft_vcpu *v, const struct insn *i)
 	uint64_t linear = soft_ea(v, i, i->mem_size, false);
 	void *p = soft_tlb_hit(v->tlb->read, linear, i->mem_size);
 
-	return HV_LIKELY(p != NULL) ? p : read_slow(v, linear, i->mem_size);
+	return HV_LIKELY(p != NULL) ? p : read_slow(v, i, linear);
 }
 
 static void fill(void *p, unsigned size, uint8_t x)
@@ -91,7 +110,7 @@ static bool stored(struct soft_vcpu *v, const struct insn *i)
 {
 	const uint8_t *b = v->fpu->bounce;
 
-	if (!(i->cc & 1) || !(soft_fpu_image(v)->fsw & 0x80))
+	if (!(i->cc & CC_X87) || !(soft_fpu_image(v)->fsw & 0x80))
 		return true;
 	for (unsigned k = 0; k < i->mem_size; k++)
 		if (b[k] != 0xa5)
@@ -102,6 +121,7 @@ static bool stored(struct soft_vcpu *v, const struct insn *i)
 static __attribute__((noinline)) void write_slow(struct soft_vcpu *v, const struct insn *i,
 						 uint64_t linear, struct stub_io *io)
 {
+	wait_first(v, i);
 	soft_fpu_park(v);
 	soft_probe(v, linear, i->mem_size, true);
 	fill(v->fpu->bounce, i->mem_size, 0xa5);
@@ -280,7 +300,9 @@ static bool wants_alignment(const struct decoded *d, unsigned size)
 	case ZYDIS_MNEMONIC_PCMPISTRM:
 		return false;
 	default:
-		return d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && size == 16;
+		/* SHA: the manuals say so, too; the CPUs at hand do not check. */
+		return d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && size == 16 &&
+		       d->z.meta.isa_ext != ZYDIS_ISA_EXT_SHA;
 	}
 }
 
@@ -297,6 +319,23 @@ static enum kind memory_kind(const struct decoded *d, struct insn *i)
 		return o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? KIND_WRITE : KIND_READ;
 	}
 	return KIND_NONE;
+}
+
+/* Does a pending x87 exception hold it up? MMX counts as x87. */
+static bool waits(const struct decoded *d)
+{
+	switch (d->z.mnemonic) {
+	case ZYDIS_MNEMONIC_FNSTCW:
+	case ZYDIS_MNEMONIC_FNSTSW:
+		return false;
+	default:
+		break;
+	}
+	for (unsigned k = 0; k < d->z.operand_count; k++)
+		if (d->op[k].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    ZydisRegisterGetClass(d->op[k].reg.value) == ZYDIS_REGCLASS_MMX)
+			return true;
+	return d->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT;
 }
 
 static void plan_registers(const struct decoded *d, struct insn *i, uint16_t attr)
@@ -321,7 +360,7 @@ bool simd_select(const struct decoded *d, struct insn *i)
 		return false;
 	kind = memory_kind(d, i);
 	plan_registers(d, i, n.attr);
-	i->cc = (n.attr & STUB_X87) != 0;
+	i->cc = (uint8_t)((n.attr & STUB_X87 ? CC_X87 : 0) | (waits(d) ? CC_WAITS : 0));
 	column = n.attr & STUB_NO_FPU ? 2 : (n.attr & STUB_IO) != 0;
 	i->fn = fns[kind][column];
 	i->priv = soft_stub_get(d->v->vm, &n);

@@ -63,7 +63,7 @@ uint64_t soft_ea_checked(struct soft_vcpu *v, const struct insn *i, unsigned siz
 		a = (uint32_t)a;
 	if ((i->flags & INSN_ALIGN) && i->mem_size != 0 && (a & (i->mem_size - 1u)))
 		soft_raise_err(v, X86_EXC_GP, 0);
-	if ((v->key & KEY_ALIGN) && (size & (size - 1)) == 0 && (a & (size - 1)))
+	if ((v->key & KEY_ALIGN) && (size & (size - 1)) == 0 && size <= 32 && (a & (size - 1)))
 		soft_raise_err(v, X86_EXC_AC, 0);
 	return a;
 }

@@ -119,9 +119,11 @@ static void sysexit_fn(struct soft_vcpu *v, const struct insn *i)
 	uint64_t rsp = v->s.gpr[X86_RCX], rip = v->s.gpr[X86_RDX];
 	bool to64 = i->op_size == 8 && v->code64;
 
+	if (!v->protected || v->s.cpl != 0)
+		soft_raise_err(v, X86_EXC_GP, 0);
 	if (sys_model(v)->amd && v->long_mode)
 		soft_raise(v, X86_EXC_UD);
-	if (!v->protected || sys_null(sel) || v->s.cpl != 0)
+	if (sys_null(sel))
 		soft_raise_err(v, X86_EXC_GP, 0);
 	if (to64 && (!soft_canonical(rsp) || !soft_canonical(rip)))
 		soft_raise_err(v, X86_EXC_GP, 0);

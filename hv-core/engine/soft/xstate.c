@@ -126,6 +126,14 @@ static void put_xmm(struct soft_vcpu *v, struct fpu_image *m, const struct fpu_i
 	m->xstate_bv |= FPU_SSE;
 }
 
+/* The host makes reserved bits and the summary of pending exceptions what they must be. */
+static void reload(struct soft_vcpu *v)
+{
+	soft_fpu_load(v);
+	if (SOFT_FPU_EAGER)
+		soft_fpu_park(v);
+}
+
 static void op_fxrstor(struct soft_vcpu *v, const struct insn *i)
 {
 	uint64_t linear = aligned_ea(v, i, LEGACY_BYTES, 16, false);
@@ -140,6 +148,7 @@ static void op_fxrstor(struct soft_vcpu *v, const struct insn *i)
 	put_x87(m, from);
 	put_xmm(v, m, from);
 	m->mxcsr = from->mxcsr;
+	reload(v);
 }
 
 bool simd_select_fxsave(const struct decoded *d, struct insn *i)
@@ -279,6 +288,7 @@ static void op_xrstor(struct soft_vcpu *v, const struct insn *i)
 		memcpy(m->ymmh, from->ymmh, (size_t)16 * vector_regs(v));
 		m->xstate_bv |= FPU_AVX;
 	}
+	reload(v);
 }
 
 bool simd_select_xrstor(const struct decoded *d, struct insn *i)

@@ -91,7 +91,6 @@ static void mask_pointers(const struct test_case *t)
 {
 	uint8_t *p = native_data() + (t->target - DATA_BASE);
 	bool small = t->z.operand_width == 16;
-	uint32_t mask = 0xffff;
 
 	switch (t->z.mnemonic) {
 	case ZYDIS_MNEMONIC_FNSTENV:
@@ -106,13 +105,12 @@ static void mask_pointers(const struct test_case *t)
 	case ZYDIS_MNEMONIC_XSAVEC64:
 		if (t->in.gpr[X86_RAX] & 1)
 			memset(p + 6, 0, 18);
-		if (t->in.gpr[X86_RAX] & 6)
-			memcpy(p + 28, &mask, 4);
+		p[30] &= (uint8_t)~2; /* the host's misaligned-SSE bit in MXCSR_MASK */
 		break;
 	case ZYDIS_MNEMONIC_FXSAVE:
 	case ZYDIS_MNEMONIC_FXSAVE64:
 		memset(p + 6, 0, 18);
-		memcpy(p + 28, &mask, 4);
+		p[30] &= (uint8_t)~2;
 		break;
 	default:
 		break;
@@ -133,6 +131,16 @@ static void diff_memory(struct diff *d)
 			break;
 		}
 	memcpy(guest_data(), n, DATA_BYTES);
+}
+
+/* Many accesses of one instruction: in which order the host makes them is its own affair. */
+static bool many_accesses(const struct test_case *t)
+{
+	for (unsigned k = 0; k < t->z.operand_count; k++)
+		if (t->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY && t->op[k].size > 80 &&
+		    (t->z.meta.isa_ext == ZYDIS_ISA_EXT_X87 || t->op[k].size > 256))
+			return true;
+	return false;
 }
 
 static bool is_end(unsigned vector)
@@ -156,7 +164,9 @@ int compare(const struct test_case *t, const struct outcome *n, const struct out
 	diff64(&d, "vector", n->vector, g->vector);
 	if (!is_end(n->vector) && n->vector == g->vector) {
 		diff64(&d, "error", n->error, g->error);
-		if (n->vector == X86_EXC_PF)
+		if (n->vector == X86_EXC_PF && many_accesses(t))
+			diff64(&d, "cr2's page", n->cr2 >> 12, g->cr2 >> 12);
+		else if (n->vector == X86_EXC_PF)
 			diff64(&d, "cr2", n->cr2, g->cr2);
 	}
 	for (unsigned k = 0; k < (t->mode == MODE_64 ? 16u : 8u); k++)

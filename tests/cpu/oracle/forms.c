@@ -127,6 +127,7 @@ static const struct {
 	{ ZYDIS_MNEMONIC_SLDT, "the host's kernel answers (UMIP)" },
 	{ ZYDIS_MNEMONIC_STR, "the host's kernel answers (UMIP)" },
 	{ ZYDIS_MNEMONIC_SMSW, "the host's kernel answers (UMIP)" },
+	{ ZYDIS_MNEMONIC_INT1, "hosts that are guests report another RIP: tests/cpu/bare" },
 	{ ZYDIS_MNEMONIC_LAR, "reads the host's descriptor tables: tests/cpu/bare" },
 	{ ZYDIS_MNEMONIC_LSL, "reads the host's descriptor tables: tests/cpu/bare" },
 	{ ZYDIS_MNEMONIC_VERR, "reads the host's descriptor tables: tests/cpu/bare" },
@@ -248,6 +249,7 @@ static int consider(struct form_table *t, struct form *f, const uint8_t b[15])
 	*new = *f;
 	*slot = t->n;
 	new->mnemonic = z.mnemonic;
+	new->a16 = f->mode == MODE_32 &&z.address_width == 16;
 	new->has_modrm = z.attributes &ZYDIS_ATTRIB_HAS_MODRM;
 	new->is_mem = new->has_modrm &&z.raw.modrm.mod != 3;
 	new->fixed_reg = !has_encoding(&z, op, ZYDIS_OPERAND_ENCODING_MODRM_REG);

@@ -23,6 +23,10 @@
 #define GPA_IDT 0x8000u
 #define GPA_HANDLERS 0x9000u
 #define GPA_STACK_TOP 0xb000u
+#define GPA_PDPT_HIGH 0xc000u
+#define GPA_PD_HIGH 0xd000u
+/* Where the kernel's part of the RAM lies: nothing that user code can reach is near. */
+#define KERNEL 0xffffffffc0000000ull
 #define GPA_DATA 0x20000u
 #define GPA_CODE 0x30000u
 #define SEL_KERNEL 0x10u
@@ -50,8 +54,10 @@ static void make_paging(void)
 	const uint64_t rw = 3, user = 4;
 
 	put64(GPA_PML4, GPA_PDPT | rw | user);
+	put64(GPA_PML4 + 511 * 8, GPA_PDPT_HIGH | rw);
 	put64(GPA_PDPT, GPA_PD | rw | user);
-	put64(GPA_PD, GPA_PT_LOW | rw);
+	put64(GPA_PDPT_HIGH + 511 * 8, GPA_PD_HIGH | rw);
+	put64(GPA_PD_HIGH, GPA_PT_LOW | rw);
 	put64(GPA_PD + (DATA_BASE >> 21) * 8, GPA_PT_USER | rw | user);
 	for (unsigned k = 0; k < 512; k++)
 		put64(GPA_PT_LOW + k * 8, k * 4096u | rw);
@@ -69,14 +75,17 @@ static void make_tables(void)
 	put64(GPA_GDT + 0x28, 0x00cff3000000ffff); /* SEL_DATA */
 	put64(GPA_GDT + 0x30, 0x00affb000000ffff); /* SEL_CODE64 */
 	put64(GPA_LDT, 0x1000fb100000ffff);
-	put64(GPA_LDT + 8, 0x1000f3000000ffff); /* SEL_DATA16: base DATA_BASE */
-	put64(GPA_TSS + 4, GPA_STACK_TOP);
+	put64(GPA_LDT + 8, 0x1000f3000000ffff);	 /* SEL_DATA16: base DATA_BASE */
+	put64(GPA_LDT + 16, 0x1040f3000000ffff); /* SEL_DATA32: the same with a 32-bit stack */
+	put64(GPA_TSS + 4, KERNEL + GPA_STACK_TOP);
+	ram[GPA_TSS + 102] = 0x68; /* no port is allowed */
 	for (unsigned v = 0; v < 256; v++) {
-		uint64_t at = GPA_HANDLERS + v * 16, dpl = v == 3 || v == 4 ? 3 : 0;
+		uint64_t at = KERNEL + GPA_HANDLERS + v * 16, dpl = v == 3 || v == 4 ? 3 : 0;
 
-		put64(GPA_IDT + v * 16,
-		      (at & 0xffff) | SEL_KERNEL << 16 | (0x8e00ull | dpl << 13) << 32);
-		ram[at] = 0xf4;
+		put64(GPA_IDT + v * 16, (at & 0xffff) | SEL_KERNEL << 16 | (at & 0xffff0000) << 32 |
+						(0x8e00ull | dpl << 13) << 32);
+		put64(GPA_IDT + v * 16 + 8, at >> 32);
+		ram[GPA_HANDLERS + v * 16] = 0xf4;
 	}
 }
 
@@ -97,18 +106,18 @@ static void make_state(void)
 		 X86_CR4_UMIP | X86_CR4_FSGSBASE;
 	s->efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
 	s->xcr0 = 7 & model.xcr0_mask;
-	s->gdt_base = GPA_GDT;
+	s->gdt_base = KERNEL + GPA_GDT;
 	s->gdt_limit = 0x5f;
-	s->idt_base = GPA_IDT;
+	s->idt_base = KERNEL + GPA_IDT;
 	s->idt_limit = 0xfff;
 	s->cpl = 3;
-	s->seg[X86_LDTR] = seg(SEL_LDT, GPA_LDT, 0xf, 0x82);
-	s->seg[X86_TR] = seg(SEL_TSS, GPA_TSS, 0x67, 0x8b);
+	s->seg[X86_LDTR] = seg(SEL_LDT, KERNEL + GPA_LDT, 0x17, 0x82);
+	s->seg[X86_TR] = seg(SEL_TSS, KERNEL + GPA_TSS, 0x67, 0x8b);
 	for (unsigned k = 0; k < X86_LDTR; k++)
 		s->seg[k] = seg(SEL_DATA, 0, 0xffffffff, 0xc0f3);
 }
 
-static void set_mode(struct x86_state *s, enum mode m)
+static void set_mode(struct x86_state *s, enum mode m, bool based)
 {
 	s->seg[X86_FS] = seg(0, 0, 0, 0);
 	s->seg[X86_GS] = seg(0, GS_BASE_64, 0, 0);
@@ -116,11 +125,14 @@ static void set_mode(struct x86_state *s, enum mode m)
 		s->seg[X86_CS] = seg(SEL_CODE64, 0, 0xffffffff, 0xa0fb);
 	else if (m == MODE_32)
 		s->seg[X86_CS] = seg(SEL_CODE32, 0, 0xffffffff, 0xc0fb);
-	if (m != MODE_16)
-		return;
-	s->seg[X86_CS] = seg(SEL_CODE16, CODE_BASE, 0xffff, 0x00fb);
-	s->seg[X86_SS] = s->seg[X86_DS] = s->seg[X86_ES] = seg(SEL_DATA16, DATA_BASE, 0xffff,
-							       0x00f3);
+	else
+		s->seg[X86_CS] = seg(SEL_CODE16, CODE_BASE, 0xffff, 0x00fb);
+	if (m == MODE_16)
+		s->seg[X86_SS] = seg(SEL_DATA16, DATA_BASE, 0xffff, 0x00f3);
+	else if (based)
+		s->seg[X86_SS] = seg(SEL_DATA32, DATA_BASE, 0xffff, 0x40f3);
+	if (based)
+		s->seg[X86_DS] = s->seg[X86_ES] = s->seg[X86_SS];
 }
 
 static int make_machine(struct err *e)
@@ -212,10 +224,12 @@ static bool read_outcome(const struct x86_state *s, struct outcome *out)
 {
 	const uint64_t *frame;
 
-	if (s->rip <= GPA_HANDLERS || s->rip > GPA_HANDLERS + 0x1000)
+	uint64_t off = s->rip - KERNEL - GPA_HANDLERS;
+
+	if (off > 0x1000)
 		return false;
-	out->vector = (unsigned)(s->rip - GPA_HANDLERS) / 16;
-	frame = (const uint64_t *)(const void *)(ram + s->gpr[X86_RSP] % RAM_BYTES);
+	out->vector = (unsigned)off / 16;
+	frame = (const uint64_t *)(const void *)(ram + (s->gpr[X86_RSP] - KERNEL) % RAM_BYTES);
 	if (has_error_code(out->vector))
 		out->error = (uint32_t)*frame++;
 	memcpy(out->cpu.gpr, s->gpr, sizeof(out->cpu.gpr));
@@ -231,7 +245,7 @@ static struct x86_state entry_state(const struct test_case *t)
 {
 	struct x86_state s = base_state;
 
-	set_mode(&s, t->mode);
+	set_mode(&s, t->mode, t->based);
 	memcpy(s.gpr, t->in.gpr, sizeof(s.gpr));
 	s.rip = t->in.rip;
 	s.rflags = t->in.rflags | (t->step ? X86_FL_TF : 0);

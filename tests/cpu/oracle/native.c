@@ -54,12 +54,18 @@ static void save_fpu(const uint8_t *area, struct fpu *f)
 	}
 }
 
-static unsigned long long selectors(enum mode m)
+static unsigned data_selector(const struct test_case *t)
+{
+	if (!t->based)
+		return SEL_DATA;
+	return t->mode == MODE_16 ? SEL_DATA16 : SEL_DATA32;
+}
+
+static unsigned long long selectors(const struct test_case *t)
 {
 	static const unsigned cs[] = { SEL_CODE64, SEL_CODE32, SEL_CODE16 };
-	static const unsigned ss[] = { SEL_DATA, SEL_DATA, SEL_DATA16 };
 
-	return cs[m] | (unsigned long long)ss[m] << 48;
+	return cs[t->mode] | (unsigned long long)data_selector(t) << 48;
 }
 
 static void begin(ucontext_t *uc)
@@ -74,7 +80,7 @@ static void begin(ucontext_t *uc)
 		r[greg_of[k]] = (greg_t)now->in.gpr[k];
 	r[REG_RIP] = (greg_t)now->in.rip;
 	r[REG_EFL] = (greg_t)(now->in.rflags | (now->step ? 0x100 : 0));
-	r[REG_CSGSFS] = (greg_t)selectors(now->mode);
+	r[REG_CSGSFS] = (greg_t)selectors(now);
 	load_fpu(fp, &now->in.fpu);
 }
 
@@ -125,7 +131,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 
 void native_run(const struct test_case *t, struct outcome *out)
 {
-	uint16_t ds = t->mode == MODE_16 ? SEL_DATA16 : SEL_DATA;
+	uint16_t ds = (uint16_t)data_selector(t);
 
 	result = out;
 	memset((void *)(uintptr_t)CODE_BASE, 0xcc, 4096);
@@ -160,12 +166,13 @@ static int map_at(uint32_t base, size_t bytes, int prot)
 	return -1;
 }
 
-static int add_ldt(unsigned entry, uint32_t base, unsigned contents)
+static int add_ldt(unsigned entry, uint32_t base, unsigned contents, unsigned wide)
 {
 	struct user_desc d = { .entry_number = entry,
 			       .base_addr = base,
 			       .limit = 0xffff,
 			       .contents = contents,
+			       .seg_32bit = wide,
 			       .useable = 1 };
 
 	if (syscall(SYS_modify_ldt, 1, &d, sizeof(d)) == 0)
@@ -190,7 +197,8 @@ int native_start(void)
 	if (map_at(CODE_BASE, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) < 0 ||
 	    map_at(DATA_BASE, DATA_BYTES + 4096, PROT_READ | PROT_WRITE) < 0)
 		return -1;
-	if (add_ldt(0, CODE_BASE, 2) < 0 || add_ldt(1, DATA_BASE, 0) < 0)
+	if (add_ldt(0, CODE_BASE, 2, 0) < 0 || add_ldt(1, DATA_BASE, 0, 0) < 0 ||
+	    add_ldt(2, DATA_BASE, 0, 1) < 0)
 		return -1;
 	return (int)syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)GS_BASE_64);
 }

@@ -21,12 +21,14 @@ struct cpu_model;
 #define RO_BASE (DATA_BASE + DATA_BYTES)
 #define GS_BASE_64 (DATA_BASE + 0x400u) /* of GS in 64-bit mode */
 
-/* Selectors, as Linux has them, and two of a local descriptor table for 16-bit code. */
+/* Selectors, as Linux has them, and three of a local descriptor table: 64 KiB at
+ * CODE_BASE, the same at DATA_BASE with a 16-bit and with a 32-bit stack. */
 #define SEL_CODE32 0x23u
 #define SEL_DATA 0x2bu
 #define SEL_CODE64 0x33u
 #define SEL_CODE16 0x07u
 #define SEL_DATA16 0x0fu
+#define SEL_DATA32 0x17u
 
 enum mode { MODE_64, MODE_32, MODE_16, N_MODES };
 
@@ -72,7 +74,8 @@ struct test_case {
 	uint8_t bytes[15];
 	uint8_t len;
 	uint16_t code_off;
-	bool step; /* ends by TF; else by the INT3 behind the instruction */
+	bool based; /* data segments begin at DATA_BASE: always in 16-bit mode, never in 64-bit */
+	bool step;  /* ends by TF; else by the INT3 behind the instruction */
 	struct cpu in;
 	uint32_t target; /* linear address of the memory operand */
 	struct patch mem, stack;
@@ -100,6 +103,7 @@ bool guest_allows(const uint8_t *bytes, unsigned len, enum mode m);
 struct form {
 	char key[128];
 	enum mode mode;
+	bool a16; /* reaches memory by 16-bit addresses only */
 	ZydisMnemonic mnemonic;
 	uint8_t prefix[3], n_prefix; /* legacy prefixes */
 	bool rex_w, vex;
