@@ -212,19 +212,15 @@ static void lar_lsl(struct soft_vcpu *v, const struct insn *i)
 
 static void arpl(struct soft_vcpu *v, const struct insn *i)
 {
-	uint64_t a = 0;
 	uint16_t x, rpl = SOFT_R16(v, i->src) & 3;
 	bool mem = i->mem_size != 0, low;
 
 	need_protected(v);
-	if (mem) {
-		a = soft_ea(v, i, 2, true);
-		soft_probe(v, a, 2, true);
-	}
-	x = mem ? soft_ld16(v, a) : SOFT_R16(v, i->dst);
+	x = mem ? soft_ld16(v, soft_ea(v, i, 2, false)) : SOFT_R16(v, i->dst);
 	low = (x & 3) < rpl;
+	/* Only what changes is written. */
 	if (low && mem)
-		soft_st16(v, a, (uint16_t)((x & ~3u) | rpl));
+		soft_st16(v, soft_ea(v, i, 2, true), (uint16_t)((x & ~3u) | rpl));
 	else if (low)
 		SOFT_R16(v, i->dst) = (uint16_t)((x & ~3u) | rpl);
 	set_zf(v, low);

@@ -91,6 +91,8 @@ static __attribute__((noinline)) void *read_slow(struct soft_vcpu *v, const stru
 
 static inline void *read_operand(struct soft_vcpu *v, const struct insn *i)
 {
+	if (HV_UNLIKELY(i->flags & (INSN_CHECK | INSN_ALIGN)))
+		wait_first(v, i);
 	uint64_t linear = soft_ea(v, i, i->mem_size, false);
 	void *p = soft_tlb_hit(v->tlb->read, linear, i->mem_size);
 
@@ -133,6 +135,8 @@ static __attribute__((noinline)) void write_slow(struct soft_vcpu *v, const stru
 
 static inline void run_writing(struct soft_vcpu *v, const struct insn *i, struct stub_io *io)
 {
+	if (HV_UNLIKELY(i->flags & (INSN_CHECK | INSN_ALIGN)))
+		wait_first(v, i);
 	uint64_t linear = soft_ea(v, i, i->mem_size, true);
 	void *p = soft_tlb_hit(v->tlb->write, linear, i->mem_size);
 

@@ -4,6 +4,7 @@
  */
 #include "engine/soft/decode.h"
 #include "engine/soft/fpu.h"
+#include "engine/soft/key.h"
 
 static uint8_t *lane(struct fpu_image *m, unsigned reg, unsigned byte)
 {
@@ -33,6 +34,17 @@ static stub_fn get_stub(struct soft_vcpu *v, const struct insn *i)
 	return (stub_fn)(uintptr_t)(i->priv != NULL ? i->priv : soft_stub_scratch(v, &n));
 }
 
+/* One element's address: limits are checked, alignment is not. */
+static uint64_t element_ea(struct soft_vcpu *v, const struct insn *i, unsigned at, bool write)
+{
+	struct insn one = *i;
+
+	one.disp = (int64_t)((uint64_t)i->disp + at);
+	if (!(i->flags & INSN_CHECK) || v->code64)
+		one.flags = 0;
+	return soft_ea(v, &one, 1, write);
+}
+
 /* ---- gathers: dst, cc: destination and index register; src: mask; imm: number of elements;
  *      mem_size, op_size: bytes of an element and of an index ---- */
 
@@ -54,7 +66,7 @@ static uint64_t gather_load(struct soft_vcpu *v, const struct insn *i, int64_t i
 	uint64_t linear;
 
 	one.disp = (int64_t)((uint64_t)i->disp + ((uint64_t)index << i->scale));
-	linear = soft_ea(v, &one, i->mem_size, false);
+	linear = element_ea(v, &one, 0, false);
 	return i->mem_size == 8 ? soft_ld64(v, linear) : soft_ld32(v, linear);
 }
 
@@ -69,7 +81,9 @@ static void gather_put(struct fpu_image *m, unsigned reg, unsigned byte, unsigne
 	}
 }
 
-/* Elements done when one faults stay done, and their mask elements are clear. */
+/* Elements done when one faults stay done, and their mask elements are clear. The other mask
+ * elements are as they were: the manuals would let them be all ones or zeros, too. No alignment
+ * checks. */
 static void op_gather(struct soft_vcpu *v, const struct insn *i)
 {
 	struct fpu_image *m = soft_fpu_image(v);
@@ -77,20 +91,13 @@ static void op_gather(struct soft_vcpu *v, const struct insn *i)
 
 	m->xstate_bv |= FPU_SSE | FPU_AVX;
 	for (unsigned e = 0; e < i->imm; e++) {
-		bool on = *lane(m, i->src, e * size + size - 1) & 0x80;
-
-		gather_put(m, i->src, e * size, size, on ? UINT64_MAX : 0);
-	}
-	for (unsigned b = used; b < 32; b++)
-		*lane(m, i->src, b) = 0;
-	for (unsigned e = 0; e < i->imm; e++) {
-		if (*lane(m, i->src, e * size) == 0)
-			continue;
-		gather_put(m, i->dst, e * size, size, gather_load(v, i, gather_index(m, i, e)));
+		if (*lane(m, i->src, e * size + size - 1) & 0x80)
+			gather_put(m, i->dst, e * size, size,
+				   gather_load(v, i, gather_index(m, i, e)));
 		gather_put(m, i->src, e * size, size, 0);
 	}
 	for (unsigned b = used; b < 32; b++)
-		*lane(m, i->dst, b) = 0;
+		*lane(m, i->src, b) = *lane(m, i->dst, b) = 0;
 }
 
 bool simd_select_gather(const struct decoded *d, struct insn *i)
@@ -122,18 +129,19 @@ static bool element_on(struct fpu_image *m, const struct insn *i, unsigned at)
 	return *lane(m, i->dst, at + i->op_size - 1u) & 0x80;
 }
 
-static uint64_t element_ea(struct soft_vcpu *v, const struct insn *i, unsigned at, bool write)
+/* The host's address of the whole operand; NULL: element by element. */
+static void *whole_operand(struct soft_vcpu *v, const struct insn *i, bool write)
 {
-	struct insn one = *i;
+	const struct soft_tlb_entry *tlb = write ? v->tlb->write : v->tlb->read;
 
-	one.disp += at;
-	return soft_ea(v, &one, i->op_size, write);
+	if ((i->flags & INSN_CHECK) && !v->code64)
+		return NULL;
+	return soft_tlb_hit(tlb, element_ea(v, i, 0, write), i->mem_size);
 }
 
 static void op_maskload(struct soft_vcpu *v, const struct insn *i)
 {
-	uint64_t linear = soft_ea(v, i, i->mem_size, false);
-	void *p = soft_tlb_hit(v->tlb->read, linear, i->mem_size);
+	void *p = whole_operand(v, i, false);
 	struct fpu_image *m;
 
 	if (HV_LIKELY(p != NULL)) {
@@ -150,8 +158,7 @@ static void op_maskload(struct soft_vcpu *v, const struct insn *i)
 
 static void op_maskstore(struct soft_vcpu *v, const struct insn *i)
 {
-	uint64_t linear = soft_ea(v, i, i->mem_size, true);
-	void *p = soft_tlb_hit(v->tlb->write, linear, i->mem_size);
+	void *p = whole_operand(v, i, true);
 	struct fpu_image *m;
 
 	if (HV_LIKELY(p != NULL)) {
@@ -211,22 +218,26 @@ static uint32_t written_bytes(struct soft_vcpu *v, const struct insn *i, uint8_t
 	return mask;
 }
 
+/* The whole operand must be writable, whatever the mask: a choice that the manuals leave, as is
+ * that MASKMOVQ makes the x87's registers MMX ones before it faults. */
 static void op_bytemask(struct soft_vcpu *v, const struct insn *i)
 {
-	uint64_t linear = soft_ea(v, i, i->mem_size, true);
-	void *p = soft_tlb_hit(v->tlb->write, linear, i->mem_size);
 	uint8_t data[16];
 	uint32_t mask;
+	uint64_t linear;
+	void *p;
 
+	if (i->flags & INSN_CHECK)
+		written_bytes(v, i, data);
+	linear = soft_ea(v, i, i->mem_size, true);
+	p = soft_tlb_hit(v->tlb->write, linear, i->mem_size);
 	if (HV_LIKELY(p != NULL)) {
 		simd_run_stub(v, get_stub(v, i), p, NULL);
 		return;
 	}
 	mask = written_bytes(v, i, data);
 	soft_fpu_park(v);
-	for (unsigned k = 0; k < i->mem_size; k++)
-		if (mask >> k & 1)
-			soft_probe(v, element_ea(v, i, k, true), 1, true);
+	soft_probe(v, linear, i->mem_size, true);
 	for (unsigned k = 0; k < i->mem_size; k++)
 		if (mask >> k & 1)
 			soft_st8(v, element_ea(v, i, k, true), data[k]);
@@ -243,7 +254,7 @@ bool simd_select_bytemask(const struct decoded *d, struct insn *i)
 		if (d->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
 			i->seg = decode_seg(d->op[k].mem.segment);
 	i->flags |= INSN_MEM;
-	if (!d->v->code64 && !(d->v->flat >> i->seg & 1))
+	if ((d->v->key & KEY_ALIGN) || (!d->v->code64 && !(d->v->flat >> i->seg & 1)))
 		i->flags |= INSN_CHECK;
 	i->base = SOFT_REG(X86_RDI);
 	i->index = SOFT_ZERO;

@@ -49,6 +49,16 @@ uint64_t soft_linear(struct soft_vcpu *v, enum x86_seg seg, uint64_t offset, uns
 	return (uint32_t)(s->base + offset);
 }
 
+/* Of alignment checks: vectors count as 16 bytes, m80 as 8; what is many fields is not checked. */
+static unsigned alignment_mask(unsigned size)
+{
+	if (size == 10)
+		return 7;
+	if (size == 32)
+		return 15;
+	return size <= 16 && (size & (size - 1)) == 0 ? size - 1 : 0;
+}
+
 uint64_t soft_ea_checked(struct soft_vcpu *v, const struct insn *i, unsigned size, bool write)
 {
 	uint64_t a = soft_offset(v, i);
@@ -63,7 +73,7 @@ uint64_t soft_ea_checked(struct soft_vcpu *v, const struct insn *i, unsigned siz
 		a = (uint32_t)a;
 	if ((i->flags & INSN_ALIGN) && i->mem_size != 0 && (a & (i->mem_size - 1u)))
 		soft_raise_err(v, X86_EXC_GP, 0);
-	if ((v->key & KEY_ALIGN) && (size & (size - 1)) == 0 && size <= 32 && (a & (size - 1)))
+	if ((v->key & KEY_ALIGN) && (a & alignment_mask(size)))
 		soft_raise_err(v, X86_EXC_AC, 0);
 	return a;
 }

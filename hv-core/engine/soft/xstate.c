@@ -7,6 +7,7 @@
  */
 #include "engine/soft/decode.h"
 #include "engine/soft/fpu.h"
+#include "engine/soft/key.h"
 
 #define LEGACY_BYTES 512u
 #define HEADER_AT 512u
@@ -50,9 +51,19 @@ static stub_fn env_stub(struct soft_vcpu *v, const struct insn *i)
 	return (stub_fn)(uintptr_t)(i->priv != NULL ? i->priv : soft_stub_scratch(v, &n));
 }
 
+/* Alignment checks see the fields. */
+static uint64_t env_ea(struct soft_vcpu *v, const struct insn *i, bool write)
+{
+	uint64_t linear = soft_ea(v, i, i->mem_size, write);
+
+	if (HV_UNLIKELY((v->key & KEY_ALIGN) && (linear & (i->op_size - 1u))))
+		soft_raise_err(v, X86_EXC_AC, 0);
+	return linear;
+}
+
 static void op_env_store(struct soft_vcpu *v, const struct insn *i)
 {
-	uint64_t linear = soft_ea(v, i, i->mem_size, true);
+	uint64_t linear = env_ea(v, i, true);
 
 	soft_fpu_park(v);
 	soft_probe(v, linear, i->mem_size, true);
@@ -64,7 +75,7 @@ static void op_env_store(struct soft_vcpu *v, const struct insn *i)
 
 static void op_env_load(struct soft_vcpu *v, const struct insn *i)
 {
-	uint64_t linear = soft_ea(v, i, i->mem_size, false);
+	uint64_t linear = env_ea(v, i, false);
 
 	soft_fpu_park(v);
 	read_bytes(v, linear, v->fpu->bounce, i->mem_size);
@@ -97,6 +108,9 @@ static uint64_t aligned_ea(struct soft_vcpu *v, const struct insn *i, unsigned s
 {
 	uint64_t linear = soft_ea(v, i, size, write);
 
+	/* Which of the two it is is the CPU's choice for FXSAVE. */
+	if (align == 16 && (linear & 3) && (v->key & KEY_ALIGN))
+		soft_raise_err(v, X86_EXC_AC, 0);
 	if (linear & (align - 1))
 		soft_raise_err(v, X86_EXC_GP, 0);
 	return linear;

@@ -32,7 +32,10 @@ static void print_case(const struct form *f, const struct test_case *t, const ch
 	printf("DIFF %s:", f->key);
 	for (unsigned k = 0; k < t->len; k++)
 		printf(" %02x", t->bytes[k]);
-	printf("%s:%s\n", t->step ? " (step)" : "", diff);
+	printf("%s%s rsp %#llx rbp %#llx operand %#x:%s\n", t->step ? " (step)" : "",
+	       t->based && t->mode == MODE_32 ? " (based)" : "",
+	       (unsigned long long)t->in.gpr[X86_RSP], (unsigned long long)t->in.gpr[X86_RBP],
+	       t->target, diff);
 }
 
 static bool run_case(struct form *f, const struct test_case *t, bool show)
