@@ -220,10 +220,19 @@ static void call_rel64(struct soft_vcpu *v, const struct insn *i)
 	v->s.rip = i->imm;
 }
 
+/* A target that is none: what the push would have raised goes first. */
+static _Noreturn void bad_call(struct soft_vcpu *v, const struct insn *i)
+{
+	uint64_t a = soft_stack_linear(v, soft_sp_at(v, -(int64_t)i->op_size), i->op_size, true);
+
+	soft_probe(v, a, i->op_size, true);
+	soft_raise_err(v, X86_EXC_GP, 0);
+}
+
 static void call_rel(struct soft_vcpu *v, const struct insn *i)
 {
 	if (!target_good(v, i->imm))
-		soft_raise_err(v, X86_EXC_GP, 0);
+		bad_call(v, i);
 	soft_push(v, i->op_size, soft_next_ip(v, i));
 	v->s.rip = i->imm;
 }
@@ -233,7 +242,7 @@ static void call_indirect(struct soft_vcpu *v, const struct insn *i)
 	uint64_t target = indirect_target(v, i);
 
 	if (HV_UNLIKELY(!target_good(v, target)))
-		soft_raise_err(v, X86_EXC_GP, 0);
+		bad_call(v, i);
 	soft_push(v, i->op_size, soft_next_ip(v, i));
 	v->s.rip = target;
 }

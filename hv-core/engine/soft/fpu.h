@@ -117,6 +117,9 @@ struct fpu_image *soft_fpu_image(struct soft_vcpu *v);
 /* The bounce buffer's way into a stub: loads the registers, runs, raises what it raised. */
 void simd_run_stub(struct soft_vcpu *v, stub_fn fn, void *mem, struct stub_io *io);
 
+/* FWAIT: raises the pending x87 exception, if there is one. */
+void soft_fpu_wait(struct soft_vcpu *v);
+
 /* simd_encode.c: false where the instruction is none for a stub. */
 bool simd_encode(const struct decoded *d, struct stub_insn *n);
 

@@ -90,11 +90,6 @@ static inline unsigned first_size(const struct decoded *d)
 	return size_index(d->op[0].size);
 }
 
-static inline bool has_rex_b(const struct decoded *d)
-{
-	return (d->z.attributes & ZYDIS_ATTRIB_HAS_REX) && d->z.raw.rex.B;
-}
-
 static inline bool choose_fn(struct insn *i, insn_fn fn)
 {
 	i->fn = fn;

@@ -406,7 +406,7 @@ static void cmpxchg8b(struct soft_vcpu *v, const struct insn *i)
 
 static void cmpxchg16b(struct soft_vcpu *v, const struct insn *i)
 {
-	uint64_t a = soft_ea(v, i, 16, true);
+	uint64_t a = soft_ea(v, i, 1, true); /* unaligned it is #GP, never #AC */
 	uint64_t lo = v->s.gpr[X86_RAX], hi = v->s.gpr[X86_RDX];
 	bool same;
 

@@ -108,6 +108,31 @@ static void clflush(struct soft_vcpu *v, const struct insn *i)
 	soft_probe(v, soft_ea(v, i, 1, false), 1, false);
 }
 
+/* bound: a register against two signed limits in memory. */
+static void bound(struct soft_vcpu *v, const struct insn *i)
+{
+	uint64_t a = soft_ea(v, i, i->op_size, false);
+	int64_t x, low, high;
+
+	if (i->op_size == 2) {
+		x = (int16_t)SOFT_R16(v, i->dst);
+		low = (int16_t)soft_ld16(v, a);
+		high = (int16_t)soft_ld16(v, (uint32_t)(a + 2));
+	} else {
+		x = (int32_t)SOFT_R32(v, i->dst);
+		low = (int32_t)soft_ld32(v, a);
+		high = (int32_t)soft_ld32(v, (uint32_t)(a + 4));
+	}
+	if (x < low || x > high)
+		soft_raise(v, X86_EXC_BR);
+}
+
+static bool sel_bound(const struct decoded *d, struct insn *i)
+{
+	i->op_size = (uint8_t)(d->op[0].size / 8);
+	return choose_fn(i, bound);
+}
+
 struct simple {
 	int mnemonic;
 	insn_fn fn;
@@ -128,8 +153,9 @@ static const struct simple simple[] = {
 
 static bool sel_simple(const struct decoded *d, struct insn *i)
 {
-	/* PAUSE is XCHG EAX, EAX; with REX.B it is XCHG EAX, R8D whatever the prefix says. */
-	if (d->z.mnemonic == ZYDIS_MNEMONIC_PAUSE && has_rex_b(d))
+	/* 0f 0d hints memory; of a register it is no instruction on AMD's. */
+	if (d->z.opcode_map == ZYDIS_OPCODE_MAP_0F && d->z.opcode == 0x0d &&
+	    !(i->flags & INSN_MEM) && d->v->hv->vm->model->amd)
 		return false;
 	for (unsigned k = 0; k < HV_ARRAY_LEN(simple); k++)
 		if (simple[k].mnemonic == (int)d->z.mnemonic)
@@ -195,6 +221,7 @@ const struct soft_op soft_ops_misc[] = {
 	SIMPLE(PREFETCHT2),
 	SIMPLE(ENDBR32),
 	SIMPLE(ENDBR64),
+	{ ZYDIS_MNEMONIC_BOUND, sel_bound },
 	{ ZYDIS_MNEMONIC_CRC32, sel_crc32 },
 	{ -1, NULL },
 };

@@ -97,6 +97,7 @@ MOVX(64, 8, movsx, int8_t)
 MOVX(16, 16, movsx, int16_t)
 MOVX(32, 16, movsx, int16_t)
 MOVX(64, 16, movsx, int16_t)
+MOVX(16, 32, movsx, int16_t) /* movsxd: 32 bits are read */
 MOVX(32, 32, movsx, int32_t)
 MOVX(64, 32, movsx, int32_t)
 
@@ -113,10 +114,10 @@ static bool sel_movx(const struct decoded *d, struct insn *i)
 	static const insn_fn sx_[2][3][4] = {
 		{ { NULL, movsx_rr16_8, movsx_rr32_8, movsx_rr64_8 },
 		  { NULL, movsx_rr16_16, movsx_rr32_16, movsx_rr64_16 },
-		  { NULL, movsx_rr16_16, movsx_rr32_32, movsx_rr64_32 } },
+		  { NULL, movsx_rr16_32, movsx_rr32_32, movsx_rr64_32 } },
 		{ { NULL, movsx_rm16_8, movsx_rm32_8, movsx_rm64_8 },
 		  { NULL, movsx_rm16_16, movsx_rm32_16, movsx_rm64_16 },
-		  { NULL, movsx_rm16_16, movsx_rm32_32, movsx_rm64_32 } },
+		  { NULL, movsx_rm16_32, movsx_rm32_32, movsx_rm64_32 } },
 	};
 
 	if (sx)
@@ -345,19 +346,19 @@ static void pusha(struct soft_vcpu *v, const struct insn *i)
 static void popa(struct soft_vcpu *v, const struct insn *i)
 {
 	unsigned n = i->op_size;
-	uint64_t x[8];
 
-	for (int r = 0; r < 8; r++)
-		x[r] = soft_stack_read(v, soft_sp_at(v, (int64_t)n * r), n);
-	soft_sp_set(v, soft_sp_at(v, (int64_t)n * 8));
-	for (unsigned r = 0; r < 8; r++) {
+	/* As on hardware, what was loaded before a fault stays: the restart loads it again. */
+	for (int r = 0; r < 8; r++) {
+		uint64_t x = soft_stack_read(v, soft_sp_at(v, (int64_t)n * r), n);
+
 		if (7 - r == X86_RSP)
 			continue;
 		if (n == 2)
-			SET16(v, SOFT_REG(7 - r), x[r]);
+			SET16(v, SOFT_REG(7 - r), x);
 		else
-			SET32(v, SOFT_REG(7 - r), x[r]);
+			SET32(v, SOFT_REG(7 - r), x);
 	}
+	soft_sp_set(v, soft_sp_at(v, (int64_t)n * 8));
 }
 
 static bool sel_pusha(const struct decoded *d, struct insn *i)

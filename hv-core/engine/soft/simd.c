@@ -64,10 +64,8 @@ static inline void run(struct soft_vcpu *v, const struct insn *i, void *mem, str
 }
 
 /* What waits for the x87 raises its pending exception before any fault of the operand: FWAIT. */
-static void wait_first(struct soft_vcpu *v, const struct insn *i)
+void soft_fpu_wait(struct soft_vcpu *v)
 {
-	if (!(i->cc & CC_WAITS))
-		return;
 	uint16_t sw;
 
 	soft_fpu_load(v);
@@ -77,6 +75,12 @@ static void wait_first(struct soft_vcpu *v, const struct insn *i)
 	if (v->s.cr0 & X86_CR0_NE)
 		soft_raise(v, X86_EXC_MF);
 	__asm__ volatile("fnclex");
+}
+
+static void wait_first(struct soft_vcpu *v, const struct insn *i)
+{
+	if (i->cc & CC_WAITS)
+		soft_fpu_wait(v);
 }
 
 /* Reads into the bounce buffer. What is called may call out, or copy by vector registers. */

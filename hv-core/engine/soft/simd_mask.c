@@ -229,7 +229,9 @@ static void op_bytemask(struct soft_vcpu *v, const struct insn *i)
 
 	if (i->flags & INSN_CHECK)
 		written_bytes(v, i, data);
-	linear = soft_ea(v, i, i->mem_size, true);
+	linear = soft_ea(v, i, 8, true); /* as two words of 8, for limits and alignment */
+	if ((i->flags & INSN_CHECK) && i->mem_size == 16)
+		(void)element_ea(v, i, 15, true);
 	p = soft_tlb_hit(v->tlb->write, linear, i->mem_size);
 	if (HV_LIKELY(p != NULL)) {
 		simd_run_stub(v, get_stub(v, i), p, NULL);

@@ -75,8 +75,10 @@ static void op_env_store(struct soft_vcpu *v, const struct insn *i)
 
 static void op_env_load(struct soft_vcpu *v, const struct insn *i)
 {
-	uint64_t linear = env_ea(v, i, false);
+	uint64_t linear;
 
+	soft_fpu_wait(v);
+	linear = env_ea(v, i, false);
 	soft_fpu_park(v);
 	read_bytes(v, linear, v->fpu->bounce, i->mem_size);
 	simd_run_stub(v, env_stub(v, i), v->fpu->bounce, NULL);
@@ -106,11 +108,12 @@ bool simd_select_env(const struct decoded *d, struct insn *i)
 static uint64_t aligned_ea(struct soft_vcpu *v, const struct insn *i, unsigned size, unsigned align,
 			   bool write)
 {
-	uint64_t linear = soft_ea(v, i, size, write);
+	uint64_t linear = soft_offset(v, i) + (v->code64 ? 0 : v->s.seg[i->seg].base);
 
 	/* Which of the two it is is the CPU's choice for FXSAVE. */
-	if (align == 16 && (linear & 3) && (v->key & KEY_ALIGN))
+	if (HV_UNLIKELY(v->key & KEY_ALIGN) && align == 16 && (linear & 3))
 		soft_raise_err(v, X86_EXC_AC, 0);
+	linear = soft_ea(v, i, size, write);
 	if (linear & (align - 1))
 		soft_raise_err(v, X86_EXC_GP, 0);
 	return linear;
