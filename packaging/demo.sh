@@ -1,0 +1,84 @@
+#!/bin/bash
+# demo.sh [--auto] [--cold]: Lodge from nothing, shown on a fresh clone: packages, build, Debian to
+# a shell in the terminal, a sum, a save, something broken, and everything whole again from the
+# saved state. One line a step with its measured time; between them what the guest prints.
+#
+# On a terminal it leaves you in the guest's shell at the end (Ctrl-] leaves); --auto does not.
+# The clone and the downloads are kept in ~/.cache and used again; --cold throws the clone away.
+# Status 0 only if every step was seen to work.
+set -euo pipefail
+
+auto=
+cold=
+for arg; do
+	case $arg in
+	--auto) auto=1 ;;
+	--cold) cold=1 ;;
+	*)
+		sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+		exit 2
+		;;
+	esac
+done
+[ -t 0 ] && [ -t 1 ] || auto=1
+
+origin=$(cd "$(dirname "$0")/.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lodge-demo
+clone=$cache/lodge
+log=$cache/log
+mkdir -p "$cache"
+n=0
+t0=0
+start=$(date +%s.%N)
+begin() { t0=$(date +%s.%N); }
+seen() { # seen TEXT: the step that began last is done
+	n=$((n + 1))
+	awk -v n=$n -v t="$1" -v a="$t0" -v b="$(date +%s.%N)" \
+		'BEGIN { printf "== %d. %-58s %6.1f s\n", n, t, b - a }'
+}
+quietly() {
+	"$@" >"$log" 2>&1 || {
+		tail -n 30 "$log" >&2
+		echo "demo: '$*' failed; see $log" >&2
+		exit 1
+	}
+}
+
+begin
+[ -z "$cold" ] || rm -rf "$clone"
+command -v git >/dev/null || quietly "$origin/packaging/deps.sh"
+if [ -d "$clone/.git" ] && git -C "$clone" remote get-url origin | grep -qxF "$origin"; then
+	quietly git -C "$clone" fetch -q origin HEAD
+	quietly git -C "$clone" reset -q --hard FETCH_HEAD
+	what="clone brought up to date"
+else
+	rm -rf "$clone"
+	quietly git clone -q "$origin" "$clone"
+	what="fresh clone"
+fi
+seen "$what: $(git -C "$clone" log -1 --format=%h)"
+cd "$clone"
+
+begin
+quietly packaging/deps.sh
+seen "packages installed"
+
+begin
+[ -f build/build.ninja ] || quietly meson setup build
+quietly ninja -C build
+seen "built"
+
+begin
+quietly tests/guest/mkguest.sh amd64
+guest=$(tests/guest/mkguest.sh amd64)
+seen "Debian's kernel $(cat "$guest/version") and a busybox initramfs ready"
+
+state=$cache/saved.state
+rm -f "$state"
+python3 packaging/demo_guest.py --first-step $((n + 1)) --started "$start" --state "$state" \
+	${auto:+--poweroff}
+if [ -z "$auto" ]; then
+	echo "== you are in the guest's shell now: Ctrl-] and q, or 'poweroff -f', to leave"
+	exec build/ui/cli/lodge run --state "$state" --headless
+fi
+rm -f "$state"

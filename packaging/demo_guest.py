@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""The part of the demo that talks to the guest; called by demo.sh."""
+import argparse
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "lib"))
+from lodgevm import VM, Failed, lodge  # noqa: E402
+
+p = argparse.ArgumentParser()
+p.add_argument("--first-step", type=int, required=True)
+p.add_argument("--started", type=float, required=True)
+p.add_argument("--state", required=True)
+p.add_argument("--poweroff", action="store_true")
+a = p.parse_args()
+step_number = a.first_step
+
+
+class Shown(VM):
+    """A VM whose console text is shown as it comes."""
+
+    shown = 0
+    prefix = "   | "
+    fresh = True
+
+    def poll(self, seconds):
+        alive = super().poll(seconds)
+        for c in self.out[self.shown:]:
+            if self.fresh:
+                sys.stdout.write(self.prefix)
+            sys.stdout.write(c)
+            self.fresh = c == "\n"
+        self.shown = len(self.out)
+        sys.stdout.flush()
+        return alive
+
+    def line_end(self):
+        if not self.fresh:
+            print()
+            self.fresh = True
+
+
+def step(vm, text, since):
+    global step_number
+    vm.line_end()
+    print(f"== {step_number}. {text:<58} {time.monotonic() - since:6.1f} s", flush=True)
+    step_number += 1
+
+
+def typed(vm, line, pattern, timeout=30):
+    """Types a line, as the guest does not echo it, and waits for the answer."""
+    vm.line_end()
+    print(f"   > {line}", flush=True)
+    vm.send(line + "\n")
+    return vm.expect(pattern, timeout)
+
+
+def main():
+    t = time.monotonic()
+    vm = Shown.debian("amd64", 1, "192M")
+    try:
+        vm.expect("LODGE-GUEST-UP", 240)
+        vm.expect("guest# ", 30)
+        step(vm, "Debian booted to a shell", t)
+
+        t = time.monotonic()
+        x, y = os.getpid(), int(time.time()) % 100000
+        typed(vm, f"echo the sum is $(({x} + {y}))", rf"the sum is {x + y}\n")
+        step(vm, f"a sum typed in and answered: {x} + {y} = {x + y}", t)
+
+        t = time.monotonic()
+        typed(vm, "echo my work > /root/work; cat /root/work", r"my work\n")
+        lodge("save", vm.name(), a.state, timeout=60)
+        step(vm, f"saved: {os.path.getsize(a.state) >> 20} MiB", t)
+
+        t = time.monotonic()
+        typed(vm, "rm -rf /root /bin; ls", r"(not found|No such file)")
+        vm.kill()
+        step(vm, "broken beyond repair, and its process killed", t)
+
+        t = time.monotonic()
+        vm = Shown("--state", a.state, "--headless", "--serial", "-")
+        typed(vm, "cat /root/work; ls /bin | wc -l", r"my work\n(\s*\d\d+)\n")
+        step(vm, "whole again from the saved state, in a new process", t)
+
+        t = time.monotonic()
+        typed(vm, f"echo the sum is $(({x} * {y}))", rf"the sum is {x * y}\n")
+        step(vm, f"and it still reckons: {x} * {y} = {x * y}", t)
+        if a.poweroff:
+            t = time.monotonic()
+            typed(vm, "poweroff -f", r"Power down|\n|$")
+            status = vm.wait(60)
+            if status != 0:
+                raise Failed(f"lodge run ended with status {status} after the guest's poweroff")
+            step(vm, "powered off by the guest, status 0", t)
+        else:
+            lodge("save", vm.name(), a.state, "--stop", timeout=60)
+    except Failed as e:
+        vm.line_end()
+        print(f"demo: {e}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        vm.kill()
+    print(f"== everything was seen to work in {time.time() - a.started:.1f} s", flush=True)
+
+
+main()
