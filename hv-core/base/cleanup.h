@@ -1,4 +1,4 @@
-/* Scope cleanup: released when the variable leaves its scope. Never mixed with goto in a function. */
+/* Scope cleanup: released when the variable leaves its scope. Not mixed with goto in a function. */
 #ifndef BASE_CLEANUP_H
 #define BASE_CLEANUP_H
 #include <errno.h>

@@ -29,8 +29,8 @@ void loop_quit(struct loop *l);
 
 struct loop_fd {
 	void (*fn)(void *ctx, uint32_t events); /* EPOLLIN, EPOLLOUT, EPOLLHUP, EPOLLERR */
-	void *ctx;                              /* borrowed */
-	int fd;                                 /* borrowed */
+	void *ctx;				/* borrowed */
+	int fd;					/* borrowed */
 	bool added;
 	uint64_t cookie; /* private to loop.c */
 };

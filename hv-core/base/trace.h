@@ -24,9 +24,9 @@ void trace_emit(const struct trace_point *p, const char *fmt, ...) HV_PRINTF(2, 
 /* trace(point, "format", ...) where point is declared by the folder's trace.h */
 #define TRACE_POINT_DECLARE(n) extern struct trace_point trace_##n
 #define TRACE_POINT_DEFINE(n) struct trace_point trace_##n = { #n, false }
-#define TRACE(n, ...)                                                  \
-	do {                                                           \
-		if (__builtin_expect(__atomic_load_n(&trace_##n.on, __ATOMIC_RELAXED), 0)) \
-			trace_emit(&trace_##n, __VA_ARGS__);           \
+#define TRACE(n, ...)                                                                              \
+	do {                                                                                       \
+		if (__builtin_expect(__atomic_load_n(&trace_##n.on, __ATOMIC_RELAXED), 0))         \
+			trace_emit(&trace_##n, __VA_ARGS__);                                       \
 	} while (0)
 #endif

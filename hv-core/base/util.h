@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define HV_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define HV_CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
+#define HV_CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 #define HV_LIKELY(x) __builtin_expect(!!(x), 1)
 #define HV_UNLIKELY(x) __builtin_expect(!!(x), 0)
 

@@ -11,7 +11,7 @@ struct hv_pio_range {
 	uint16_t port;
 	uint32_t count; /* port + count at most 65536; not 0 */
 	const struct hv_io_ops *io;
-	void *io_ctx;             /* borrowed */
+	void *io_ctx;		  /* borrowed */
 	struct hv_domain *domain; /* taken before each call */
 	/* private to bus/ */
 	bool mapped;

@@ -23,7 +23,7 @@ void hv_clock_stop(struct hv_clock *c);
 bool hv_clock_running(struct hv_clock *c);
 void hv_clock_set_ns(struct hv_clock *c, uint64_t now_ns); /* only while stopped: load */
 
-/* Guest TSC of this clock: now * hz / 10^9 + what the guest wrote into it is the vCPU's business. */
+/* Guest TSC of this clock: now * hz / 10^9; what the guest wrote into it is the vCPU's business. */
 void hv_clock_set_tsc_hz(struct hv_clock *c, uint64_t hz);
 uint64_t hv_clock_tsc_hz(struct hv_clock *c);
 uint64_t hv_clock_tsc(struct hv_clock *c);
@@ -40,7 +40,7 @@ uint64_t hv_clock_wall_ns(struct hv_clock *c);
 #define HV_TIMER_OFF UINT64_MAX
 struct hv_timer {
 	void (*fn)(void *ctx);
-	void *ctx;                /* borrowed */
+	void *ctx;		  /* borrowed */
 	struct hv_domain *domain; /* borrowed; O */
 	/* private to clock/ */
 	struct hv_clock *clock;
@@ -50,6 +50,7 @@ struct hv_timer {
 };
 void hv_timer_init(struct hv_timer *t, struct hv_clock *c, struct hv_domain *domain,
 		   void (*fn)(void *ctx), void *ctx);
-void hv_timer_finish(struct hv_timer *t);                 /* loop thread; twice is once */
-void hv_timer_arm(struct hv_timer *t, uint64_t when_ns);  /* any thread, its domain held; OFF disarms */
+void hv_timer_finish(struct hv_timer *t); /* loop thread; twice is once */
+/* Any thread, its domain held; OFF disarms. */
+void hv_timer_arm(struct hv_timer *t, uint64_t when_ns);
 #endif

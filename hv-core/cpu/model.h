@@ -10,6 +10,7 @@
 #include "base/err.h"
 
 /* Instruction-set features that the decoder must be able to refuse, and a few that MSRs need. */
+/* clang-format off */
 enum cpu_feature {
 	CPU_F_FPU, CPU_F_TSC, CPU_F_MSR, CPU_F_CX8, CPU_F_SEP, CPU_F_CMOV, CPU_F_CLFLUSH, CPU_F_MMX,
 	CPU_F_FXSR, CPU_F_SSE, CPU_F_SSE2, CPU_F_SSE3, CPU_F_SSSE3, CPU_F_SSE41, CPU_F_SSE42,
@@ -22,6 +23,7 @@ enum cpu_feature {
 	CPU_F_PREFETCHW, CPU_F_3DNOW, CPU_F_SSE4A, CPU_F_X2APIC, CPU_F_TSC_DEADLINE, CPU_F_VME,
 	CPU_F_MONITOR, CPU_F_COUNT
 };
+/* clang-format on */
 
 struct cpu_leaf {
 	uint32_t leaf, subleaf;
@@ -35,9 +37,9 @@ struct cpu_model {
 	char name[32]; /* "x86-64-v2", "x86-64-v3", "host" */
 	uint64_t features[(CPU_F_COUNT + 63) / 64];
 	uint64_t tsc_hz;
-	uint64_t xcr0_mask;      /* bits a guest may set in XCR0 */
+	uint64_t xcr0_mask; /* bits a guest may set in XCR0 */
 	uint32_t phys_bits, virt_bits;
-	bool amd;                /* vendor family of the host: decides vendor-dependent behaviour */
+	bool amd; /* vendor family of the host: decides vendor-dependent behaviour */
 	/* MSRs that go with the leaves: IA32_ARCH_CAPABILITIES, and what may be set in SPEC_CTRL */
 	uint64_t arch_capabilities, spec_ctrl_mask;
 	uint32_t n_leaves;
@@ -49,7 +51,7 @@ static inline bool cpu_model_has(const struct cpu_model *m, enum cpu_feature f)
 	return m->features[f / 64] >> (f % 64) & 1;
 }
 
-/* The local APIC's timer counts at this rate: leaf 0x15's crystal, the hypervisor's bus frequency. */
+/* What the local APIC's timer counts at: leaf 0x15's crystal, the hypervisor leaf's bus. */
 #define CPU_APIC_HZ 1000000000u
 
 /* Fills *ret_model. -EINVAL: no such name (the message lists them); -ENOTSUP: this host lacks a

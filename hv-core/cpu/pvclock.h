@@ -1,6 +1,6 @@
 /*
- * kvmclock: the guest reads the virtual clock by its own time-stamp counter and a page that says how
- * to convert it. Engines call these when the guest writes the MSRs (X86_MSR_KVM_SYSTEM_TIME,
+ * kvmclock: the guest reads the virtual clock by its own time-stamp counter and a page that says
+ * how to convert it. Engines call these when the guest writes the MSRs (X86_MSR_KVM_SYSTEM_TIME,
  * X86_MSR_KVM_WALL_CLOCK and the _OLD ones), keep the values in x86_state, and call the first one
  * again for each vCPU after a state was loaded (the host's frequency may differ).
  *

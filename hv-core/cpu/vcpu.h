@@ -43,18 +43,18 @@ struct hv_lapic_ops {
 
 /* What is asked of a vCPU; bits of hv_vcpu.requests. */
 enum hv_request {
-	HV_REQ_INTR = 1 << 0,  /* level: an interrupt waits to be acknowledged */
+	HV_REQ_INTR = 1 << 0, /* level: an interrupt waits to be acknowledged */
 	HV_REQ_NMI = 1 << 1,
 	HV_REQ_INIT = 1 << 2,
 	HV_REQ_SIPI = 1 << 3,
-	HV_REQ_STOP = 1 << 4,  /* leave vcpu_run: pause, reset, save, destroy, debugger */
-	HV_REQ_FLUSH = 1 << 5, /* engine's own: translations must go (see the engine) */
-	HV_REQ_ENGINE = 1 << 6,/* engine's own: anything else */
+	HV_REQ_STOP = 1 << 4,	/* leave vcpu_run: pause, reset, save, destroy, debugger */
+	HV_REQ_FLUSH = 1 << 5,	/* engine's own: translations must go (see the engine) */
+	HV_REQ_ENGINE = 1 << 6, /* engine's own: anything else */
 };
 
 struct hv_vcpu {
 	struct hv_vm *vm; /* borrowed */
-	unsigned index;   /* also the APIC id */
+	unsigned index;	  /* also the APIC id */
 	void *engine_priv;
 	const struct hv_lapic_ops *lapic; /* borrowed; NULL: none (tests) */
 	void *lapic_ctx;
@@ -74,7 +74,7 @@ enum hv_vm_event { HV_VM_SHUTDOWN, HV_VM_DEBUG, HV_VM_FAIL };
 struct hv_vm {
 	const struct hv_engine_ops *engine;
 	void *engine_priv;
-	struct hv_mem *mem;     /* borrowed, as all here */
+	struct hv_mem *mem; /* borrowed, as all here */
 	struct hv_pio *pio;
 	struct hv_clock *clock;
 	const struct cpu_model *model;
@@ -85,13 +85,13 @@ struct hv_vm {
 	unsigned n_vcpus;
 	struct hv_vcpu *vcpu[HV_MAX_VCPUS]; /* owned */
 	struct hv_engine_options {
-		bool trace;              /* engine writes the instruction and state trace */
-		int trace_fd;            /* borrowed */
-		uint32_t disable;        /* bits of optimisations switched off, the engine's own */
+		bool trace;	  /* engine writes the instruction and state trace */
+		int trace_fd;	  /* borrowed */
+		uint32_t disable; /* bits of optimisations switched off, the engine's own */
 	} opt;
 	/* private to cpu/vcpu.c */
 	_Atomic bool a20_masked; /* any thread */
-	bool running;            /* loop thread */
+	bool running;		 /* loop thread */
 };
 
 /* vm is filled up to ctx and opt by the caller; creates the engine's part and n vCPUs, stopped and

@@ -64,8 +64,8 @@
 /* Segment attributes, as in struct x86_seg_state */
 #define X86_SEG_TYPE 0xfu
 #define X86_SEG_ACCESSED 0x1u
-#define X86_SEG_RW 0x2u   /* data: writable; code: readable */
-#define X86_SEG_DC 0x4u   /* data: expand down; code: conforming */
+#define X86_SEG_RW 0x2u /* data: writable; code: readable */
+#define X86_SEG_DC 0x4u /* data: expand down; code: conforming */
 #define X86_SEG_CODE 0x8u
 #define X86_SEG_S 0x10u
 #define X86_SEG_DPL_SHIFT 5
@@ -76,12 +76,14 @@
 #define X86_SEG_G 0x8000u
 
 /* Exception vectors */
+/* clang-format off */
 enum x86_vector {
 	X86_EXC_DE = 0, X86_EXC_DB = 1, X86_EXC_NMI = 2, X86_EXC_BP = 3, X86_EXC_OF = 4,
 	X86_EXC_BR = 5, X86_EXC_UD = 6, X86_EXC_NM = 7, X86_EXC_DF = 8, X86_EXC_TS = 10,
 	X86_EXC_NP = 11, X86_EXC_SS = 12, X86_EXC_GP = 13, X86_EXC_PF = 14, X86_EXC_MF = 16,
 	X86_EXC_AC = 17, X86_EXC_MC = 18, X86_EXC_XM = 19,
 };
+/* clang-format on */
 
 /* #PF error code */
 #define X86_PF_P 0x1u

@@ -7,6 +7,7 @@
 #define CPU_X86_STATE_H
 #include "state/state.h"
 
+/* clang-format off */
 enum x86_gpr {
 	X86_RAX, X86_RCX, X86_RDX, X86_RBX, X86_RSP, X86_RBP, X86_RSI, X86_RDI,
 	X86_R8, X86_R9, X86_R10, X86_R11, X86_R12, X86_R13, X86_R14, X86_R15,
@@ -15,6 +16,7 @@ enum x86_gpr {
 enum x86_seg { X86_ES, X86_CS, X86_SS, X86_DS, X86_FS, X86_GS, X86_LDTR, X86_TR, X86_NSEGS };
 
 enum x86_mp_state { X86_MP_RUNNING, X86_MP_HALTED, X86_MP_WAIT_SIPI, X86_MP_SHUTDOWN };
+/* clang-format on */
 
 #define X86_MTRR_FIXED 11
 #define X86_MTRR_VAR 8
@@ -37,14 +39,14 @@ struct x86_state {
 	struct x86_seg_state seg[X86_NSEGS];
 	uint64_t gdt_base, idt_base;
 	uint16_t gdt_limit, idt_limit;
-	uint8_t cpl;           /* also SS.DPL; kept because real mode and V86 differ */
-	uint8_t mp_state;      /* enum x86_mp_state */
+	uint8_t cpl;	  /* also SS.DPL; kept because real mode and V86 differ */
+	uint8_t mp_state; /* enum x86_mp_state */
 	uint8_t nmi_pending, nmi_masked;
-	uint8_t sti_shadow, movss_shadow; /* interrupts held off until the next instruction is done */
-	uint8_t a20_masked;    /* 1: address bit 20 is forced to 0 */
-	uint8_t exc_pending;   /* an event to deliver before the next instruction */
+	uint8_t sti_shadow, movss_shadow; /* held off until the next instruction is done */
+	uint8_t a20_masked;		  /* 1: address bit 20 is forced to 0 */
+	uint8_t exc_pending;		  /* an event to deliver before the next instruction */
 	uint8_t exc_vector, exc_has_error;
-	uint8_t exc_kind;      /* 0 hardware exception, 1 software interrupt, 2 external interrupt, 3 NMI */
+	uint8_t exc_kind; /* 0 exception, 1 software interrupt, 2 external interrupt, 3 NMI */
 	uint8_t pad0_[1];
 	uint32_t exc_error;
 	uint32_t pad1_;
@@ -54,7 +56,7 @@ struct x86_state {
 	uint64_t xcr0, efer;
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
-	uint64_t tsc_offset;   /* added to the clock's TSC */
+	uint64_t tsc_offset; /* added to the clock's TSC */
 	uint64_t tsc_adjust, tsc_aux, tsc_deadline;
 	uint64_t apic_base, pat, misc_enable, debugctl, spec_ctrl;
 	uint64_t mtrr_def_type, mtrr_fixed[X86_MTRR_FIXED];

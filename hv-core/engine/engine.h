@@ -13,21 +13,35 @@ struct hv_vcpu;
 struct x86_state;
 
 enum hv_exit_reason {
-	HV_EXIT_KICKED,   /* vcpu_kick() or a pending request: look at what is asked */
-	HV_EXIT_PIO,      /* not finished: the loop fills pio.value (in) and runs again */
-	HV_EXIT_MMIO,     /* same */
-	HV_EXIT_HLT,      /* waits for an interrupt, NMI, INIT */
+	HV_EXIT_KICKED,	  /* vcpu_kick() or a pending request: look at what is asked */
+	HV_EXIT_PIO,	  /* not finished: the loop fills pio.value (in) and runs again */
+	HV_EXIT_MMIO,	  /* same */
+	HV_EXIT_HLT,	  /* waits for an interrupt, NMI, INIT */
 	HV_EXIT_SHUTDOWN, /* triple fault */
-	HV_EXIT_DEBUG,    /* a debugger's breakpoint, watchpoint or single step */
-	HV_EXIT_FAIL,     /* the engine cannot go on; fail has the reason */
+	HV_EXIT_DEBUG,	  /* a debugger's breakpoint, watchpoint or single step */
+	HV_EXIT_FAIL,	  /* the engine cannot go on; fail has the reason */
 };
 
 struct hv_exit {
 	enum hv_exit_reason reason;
 	union {
-		struct { uint16_t port; uint8_t size; bool is_write; uint32_t value; } pio;
-		struct { uint64_t gpa; uint8_t size; bool is_write; uint64_t value; } mmio;
-		struct { uint64_t rip; uint64_t addr; bool is_watch, is_step; } debug;
+		struct {
+			uint16_t port;
+			uint8_t size;
+			bool is_write;
+			uint32_t value;
+		} pio;
+		struct {
+			uint64_t gpa;
+			uint8_t size;
+			bool is_write;
+			uint64_t value;
+		} mmio;
+		struct {
+			uint64_t rip;
+			uint64_t addr;
+			bool is_watch, is_step;
+		} debug;
 		struct err fail;
 	};
 };
@@ -38,7 +52,11 @@ struct hv_debug {
 	bool single_step;
 	unsigned n_breaks, n_watches;
 	uint64_t breaks[HV_DEBUG_MAX]; /* linear addresses; the guest cannot see them */
-	struct { uint64_t addr; uint64_t len; bool on_read, on_write; } watches[HV_DEBUG_MAX];
+	struct {
+		uint64_t addr;
+		uint64_t len;
+		bool on_read, on_write;
+	} watches[HV_DEBUG_MAX];
 };
 
 /* Counters for Stats1 and --stats; read without a lock, so only roughly consistent. */
@@ -49,7 +67,8 @@ struct hv_engine_stats {
 
 struct hv_engine_ops {
 	const char *name; /* "soft", "kvm", "null": the setting's value */
-	/* Can this host run it? 0, or -errno with e saying why and what to do. May take a second. */
+	/* Can this host run it? 0, or -errno with e saying why and what to do. May take a
+	 * second. */
 	int (*probe)(struct err *e);
 	/* vm->mem, vm->pio, vm->model are there. *ret_priv goes to vm->engine_priv. */
 	int (*vm_create)(struct hv_vm *vm, void **ret_priv, struct err *e);

@@ -1,11 +1,12 @@
-/* All engines, in the order of preference under engine=auto. */
+/* All engines, in the order of preference under engine=auto; the null engine, which runs nothing,
+ * comes last. */
 #include "engine/engine.h"
 #include <string.h>
 #include "base/util.h"
 
 static const struct hv_engine_ops *const engines[] = {
 	&hv_engine_soft,
-	&hv_engine_null, /* last: it runs nothing */
+	&hv_engine_null,
 };
 
 const struct hv_engine_ops *hv_engine_at(unsigned i)

@@ -19,9 +19,9 @@ struct hv_ram; /* one block of host memory that backs part of it */
 /* ---- RAM blocks ---- */
 
 enum hv_ram_kind {
-	HV_RAM_ANON,         /* private anonymous memory, transparent huge pages */
+	HV_RAM_ANON,	     /* private anonymous memory, transparent huge pages */
 	HV_RAM_FILE_PRIVATE, /* private mapping of a state file: pages are copied when written */
-	HV_RAM_SHARED,       /* shared memfd: only where another process must see it */
+	HV_RAM_SHARED,	     /* shared memfd: only where another process must see it */
 };
 
 /*
@@ -55,7 +55,7 @@ struct hv_io_ops {
 
 enum hv_map_kind {
 	HV_MAP_RAM,  /* reads, writes, fetches go to the block */
-	HV_MAP_ROM,  /* reads and fetches go to the block; writes go to io if it has one, else nowhere */
+	HV_MAP_ROM,  /* reads and fetches go to the block; writes to io if it has one */
 	HV_MAP_IO,   /* everything goes to io */
 	HV_MAP_HOLE, /* hides what lies below: reads give ones, writes vanish */
 };
@@ -69,11 +69,11 @@ struct hv_map_range {
 	const char *name; /* borrowed */
 	enum hv_map_kind kind;
 	int prio;
-	uint64_t gpa, bytes;        /* page-aligned unless HV_MAP_IO or HV_MAP_HOLE; bytes not 0 */
-	struct hv_ram *ram;         /* HV_MAP_RAM, HV_MAP_ROM */
-	uint64_t ram_off;           /* page-aligned */
+	uint64_t gpa, bytes;	    /* page-aligned unless HV_MAP_IO or HV_MAP_HOLE; bytes not 0 */
+	struct hv_ram *ram;	    /* HV_MAP_RAM, HV_MAP_ROM */
+	uint64_t ram_off;	    /* page-aligned */
 	const struct hv_io_ops *io; /* HV_MAP_IO; O for HV_MAP_ROM (flash commands) */
-	void *io_ctx;               /* borrowed */
+	void *io_ctx;		    /* borrowed */
 	struct hv_domain *domain;   /* of io */
 	/* private to mem/ */
 	bool mapped;
@@ -102,12 +102,12 @@ void hv_mem_batch_end(struct hv_mem *m);
 /* What lies at gpa: a copy, valid as long as the map's ranges are. */
 struct hv_mem_slice {
 	enum hv_map_kind kind;
-	uint64_t gpa, bytes;          /* the visible piece around gpa */
-	uint8_t *host;                /* of slice.gpa; RAM and ROM, else NULL */
-	struct hv_ram *ram;           /* and its block and offset there */
+	uint64_t gpa, bytes; /* the visible piece around gpa */
+	uint8_t *host;	     /* of slice.gpa; RAM and ROM, else NULL */
+	struct hv_ram *ram;  /* and its block and offset there */
 	uint64_t ram_off;
 	const struct hv_map_range *r; /* NULL: nothing is mapped there (kind is HV_MAP_HOLE) */
-	uint64_t r_off;               /* of slice.gpa from the range's base */
+	uint64_t r_off;		      /* of slice.gpa from the range's base */
 };
 void hv_mem_find(struct hv_mem *m, uint64_t gpa, struct hv_mem_slice *ret_slice);
 
@@ -145,7 +145,7 @@ struct hv_mem_listener {
 	struct hv_mem_listener *next; /* private */
 };
 /* The listener's calls hold no lock of the map's; map_changed of two threads may come together. */
-void hv_mem_listen(struct hv_mem *m, struct hv_mem_listener *l); /* before vCPUs run */
+void hv_mem_listen(struct hv_mem *m, struct hv_mem_listener *l);   /* before vCPUs run */
 void hv_mem_unlisten(struct hv_mem *m, struct hv_mem_listener *l); /* after; twice is once */
 
 /* ---- dirty log ---- */

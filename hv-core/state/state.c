@@ -127,8 +127,10 @@ static bool get_name(struct state_in *in, char name[static STATE_NAME_MAX + 1])
 	if (!get(in, &n, sizeof(n)) || n > STATE_NAME_MAX || !get(in, name, n))
 		return false;
 	name[n] = '\0';
-	return strspn(name, "abcdefghijklmnopqrstuvwxyz" "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			    "0123456789" "_.-") == n;
+	return strspn(name, "abcdefghijklmnopqrstuvwxyz"
+			    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			    "0123456789"
+			    "_.-") == n;
 }
 
 static int malformed(const struct state_desc *d, struct err *e)

@@ -13,15 +13,17 @@
 #define STATE_HEAD_BYTES 8 /* a section's magic and length ... */
 #define STATE_TAIL_BYTES 4 /* ... and its checksum */
 
+/* clang-format off */
 enum state_type { /* on the wire: append only */
 	STATE_T_U8 = 1, STATE_T_U16, STATE_T_U32, STATE_T_U64, STATE_T_I32, STATE_T_I64,
 	STATE_T_BOOL, STATE_T_STRUCT, STATE_T_PAD /* never on the wire */
 };
+/* clang-format on */
 
 struct state_field {
 	const char *name;
-	uint8_t type;                 /* enum state_type */
-	uint8_t since;                /* table version that introduced the field */
+	uint8_t type;		      /* enum state_type */
+	uint8_t since;		      /* table version that introduced the field */
 	uint32_t off, size, count;    /* where; bytes of one element in memory; elements */
 	const struct state_desc *sub; /* of STATE_T_STRUCT, else NULL */
 };
@@ -29,7 +31,7 @@ struct state_field {
 struct state_desc {
 	const char *name;
 	uint8_t version, min_version; /* written; oldest that still loads */
-	size_t size;                  /* of the struct; the table covers every byte of it */
+	size_t size;		      /* of the struct; the table covers every byte of it */
 	const struct state_field *fields;
 	/* O: power-on values, for fields younger than the stream (NULL: zeroes). Pure; called on
 	 * scratch memory by state_load() for the outermost table, and by the device's reset. */
@@ -39,6 +41,7 @@ struct state_desc {
 	int (*post_load)(void *obj, struct err *e);
 };
 
+/* clang-format off */
 /* _Generic without a default: a pointer, enum or float member does not compile, by design. */
 #define STATE_TYPE_(x) _Generic((x), uint8_t: STATE_T_U8, uint16_t: STATE_T_U16, \
 	uint32_t: STATE_T_U32, uint64_t: STATE_T_U64, int32_t: STATE_T_I32, \
@@ -62,10 +65,21 @@ struct state_desc {
 #define STATE_LAYOUT_BEGIN _Pragma("GCC diagnostic push") \
 	_Pragma("GCC diagnostic error \"-Wpadded\"")
 #define STATE_LAYOUT_END _Pragma("GCC diagnostic pop")
+/* clang-format on */
 
-struct state_out { uint8_t *p; /* owned */ size_t len, cap; int err; }; /* starts as { 0 } */
-struct state_in { const uint8_t *p; /* borrowed */ size_t left; };
-static inline void state_out_finish(struct state_out *o) { free(o->p); }
+struct state_out {
+	uint8_t *p; /* owned */
+	size_t len, cap;
+	int err;
+}; /* starts as { 0 } */
+struct state_in {
+	const uint8_t *p; /* borrowed */
+	size_t left;
+};
+static inline void state_out_finish(struct state_out *o)
+{
+	free(o->p);
+}
 #define auto_state_out __attribute__((cleanup(state_out_finish)))
 
 /* Appends one section. On failure the buffer is as it was. */
