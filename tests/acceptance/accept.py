@@ -16,7 +16,7 @@ for log in sorted(os.listdir(results)):
         continue
     with open(os.path.join(results, log), errors="replace") as f:
         for line in f:
-            m = re.match(r"(PASS|FAIL|SKIP) ([^ :]+)(?:: (.*))?$", line.rstrip())
+            m = re.match(r"(PASS|FAIL|SKIP) ([^ :]+):? ?(.*)$", line.rstrip())
             if m:
                 verdicts.append((m[1], f"{log[:-4]}:{m[2]}", m[3] or ""))
 
