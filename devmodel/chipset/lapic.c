@@ -137,16 +137,6 @@ static void arm_deadline(struct lapic *l)
 	expire(l);
 }
 
-void dm_lapic_tsc_changed(struct dev *d)
-{
-	struct lapic *l = lapic_from_dev(d);
-
-	hv_domain_lock(l->bus->domain);
-	if (timer_mode(l) == TIMER_DEADLINE && l->s.deadline_tsc != 0)
-		arm_deadline(l);
-	hv_domain_unlock(l->bus->domain);
-}
-
 /* ---- registers ---- */
 
 static void write_lvt(struct lapic *l, unsigned i, uint32_t v)
@@ -521,6 +511,15 @@ static void op_init(void *ctx)
 	leave(l);
 }
 
+static void op_tsc_changed(void *ctx)
+{
+	struct lapic *l = enter(ctx);
+
+	if (timer_mode(l) == TIMER_DEADLINE && l->s.deadline_tsc != 0)
+		arm_deadline(l);
+	leave(l);
+}
+
 const struct hv_lapic_ops dm_lapic_ops = {
 	.intr_ack = op_intr_ack,
 	.tpr_get = op_tpr_get,
@@ -531,6 +530,7 @@ const struct hv_lapic_ops dm_lapic_ops = {
 	.mmio_write = op_mmio_write,
 	.apic_base = op_apic_base,
 	.init = op_init,
+	.tsc_changed = op_tsc_changed,
 };
 
 void dm_lapic_virtual_wire(struct dev *d)

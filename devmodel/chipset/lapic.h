@@ -80,6 +80,4 @@ extern const struct hv_lapic_ops dm_lapic_ops;
 /* What firmware does before it starts a kernel that still uses the PIC: LINT0 is ExtINT, LINT1 NMI,
  * the APIC on. For direct boot; domain held. */
 void dm_lapic_virtual_wire(struct dev *d);
-/* The CPU's TSC jumped (the guest wrote it): a deadline moves with it. Domain not held. */
-void dm_lapic_tsc_changed(struct dev *d);
 #endif

@@ -109,7 +109,15 @@ static void set_state(struct hv_vcpu *v, const struct x86_state *s)
 	int r = v->vm->engine->state_set(v, s, &e);
 	assert(r == 0);
 	(void)r;
+	atomic_store(&v->tsc_offset, s->tsc_offset);
 	v->thread->wait_sipi = s->mp_state == X86_MP_WAIT_SIPI;
+}
+
+void hv_vcpu_tsc_moved(struct hv_vcpu *v, uint64_t tsc_offset)
+{
+	atomic_store(&v->tsc_offset, tsc_offset);
+	if (v->lapic != NULL && v->lapic->tsc_changed != NULL)
+		v->lapic->tsc_changed(v->lapic_ctx);
 }
 
 static void take_init_sipi(struct hv_vcpu *v)
@@ -434,6 +442,7 @@ int hv_vcpu_state_set(struct hv_vcpu *v, const struct x86_state *s, struct err *
 
 	if (r < 0)
 		return r;
+	atomic_store(&v->tsc_offset, s->tsc_offset);
 	v->thread->wait_sipi = s->mp_state == X86_MP_WAIT_SIPI;
 	atomic_store(&v->vm->a20_masked, s->a20_masked != 0);
 	atomic_fetch_and(&v->requests, ~(uint32_t)(HV_REQ_NMI | HV_REQ_INIT | HV_REQ_SIPI));

@@ -39,6 +39,8 @@ struct hv_lapic_ops {
 	uint64_t (*apic_base)(void *ctx);
 	/* The CPU got INIT; the LAPIC follows. */
 	void (*init)(void *ctx);
+	/* hv_vcpu.tsc_offset changed under a deadline that may be armed. O */
+	void (*tsc_changed)(void *ctx);
 };
 
 /* What is asked of a vCPU; bits of hv_vcpu.requests. */
@@ -61,8 +63,8 @@ struct hv_vcpu {
 	/* any thread */
 	_Atomic uint32_t requests; /* enum hv_request */
 	_Atomic uint8_t sipi_vector;
-	/* x86_state.tsc_offset as it is now: set by the engine whenever the guest writes its TSC or
-	 * the state is set; the local APIC's TSC deadline is computed with it. */
+	/* x86_state.tsc_offset as it is now; the local APIC's TSC deadline is computed with it. Set
+	 * with the state, and by hv_vcpu_tsc_moved(). */
 	_Atomic uint64_t tsc_offset;
 	/* private to cpu/vcpu.c */
 	struct hv_vcpu_thread *thread;
@@ -115,6 +117,8 @@ void hv_vcpu_set_intr(struct hv_vcpu *v, bool level);
 void hv_vcpu_post_nmi(struct hv_vcpu *v);
 void hv_vcpu_post_init(struct hv_vcpu *v);
 void hv_vcpu_post_sipi(struct hv_vcpu *v, uint8_t vector);
+/* By the engine, in the vCPU's thread, when the guest moved its TSC. Takes the LAPIC's domain. */
+void hv_vcpu_tsc_moved(struct hv_vcpu *v, uint64_t tsc_offset);
 /* Sets request bits and makes the vCPU look at them, wherever it is. */
 void hv_vcpu_request(struct hv_vcpu *v, uint32_t bits);
 /* The A20 gate (port 0x92, keyboard controller): all vCPUs, before the next instruction. */

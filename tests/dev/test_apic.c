@@ -307,6 +307,46 @@ static void test_deadline(void **state)
 	destroy(d, 1);
 }
 
+/* As hv_vcpu_set_intr() without a thread to kick. */
+static void set_intr(void *cpu, bool level)
+{
+	atomic_store(&((struct hv_vcpu *)cpu)->requests, level ? HV_REQ_INTR : 0);
+}
+
+/* A real vCPU's deadline: the guest's TSC is the clock's plus an offset that may change. */
+static void test_deadline_of_vcpu(void **state)
+{
+	struct fake_machine *m = *state;
+	struct dev *d[1];
+	struct hv_vm vm = { 0 };
+	struct hv_vcpu v = { .vm = &vm, .lapic = &dm_lapic_ops };
+	struct loop *loop = NULL;
+	struct err e = { 0 };
+
+	assert_ok(loop_create(&loop, &e), &e);
+	assert_ok(hv_clock_create(loop, &vm.clock, &e), &e);
+	hv_clock_set_tsc_hz(vm.clock, 2000000000);
+	const struct lapic_cpu_ops ops = { .set_intr = set_intr,
+					   .tsc_to_ns = lapic_vcpu_ops.tsc_to_ns };
+	m->bus.cpu[0].ops = &ops;
+	m->bus.cpu[0].cpu = &v;
+	assert_ok(dev_create(&dm_lapic, "l", &m->f.env, NULL, NULL, &d[0], &e), &e);
+	v.lapic_ctx = d[0];
+	put(d[0], SVR, 0x1ff);
+	put(d[0], LVT_TIMER, 0x40050);
+	assert_int_equal(op->msr_write(d[0], X86_MSR_TSC_DEADLINE, 20000000), 0);
+	assert_int_equal(m->f.timer_ns[0], 10000000);
+	hv_vcpu_tsc_moved(&v, -6000000ull); /* set back by 3 ms */
+	assert_int_equal(m->f.timer_ns[0], 13000000);
+	assert_int_equal(atomic_load(&v.requests), 0);
+	hv_vcpu_tsc_moved(&v, 20000001); /* past it */
+	assert_true(m->f.timer_ns[0] == DEV_TIMER_OFF);
+	assert_int_equal(atomic_load(&v.requests) & HV_REQ_INTR, HV_REQ_INTR);
+	dev_destroy(d[0]);
+	hv_clock_destroy(vm.clock);
+	loop_destroy(loop);
+}
+
 static void test_lint(void **state)
 {
 	struct fake_machine *m = *state;
@@ -432,11 +472,12 @@ static void test_ioapic_edge(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		DEVICE_TEST(test_priorities),	DEVICE_TEST(test_vectors_and_errors),
-		DEVICE_TEST(test_ipis),		DEVICE_TEST(test_logical),
-		DEVICE_TEST(test_x2apic),	DEVICE_TEST(test_timer),
-		DEVICE_TEST(test_deadline),	DEVICE_TEST(test_lint),
-		DEVICE_TEST(test_ioapic_level), DEVICE_TEST(test_ioapic_edge),
+		DEVICE_TEST(test_priorities),  DEVICE_TEST(test_vectors_and_errors),
+		DEVICE_TEST(test_ipis),	       DEVICE_TEST(test_logical),
+		DEVICE_TEST(test_x2apic),      DEVICE_TEST(test_timer),
+		DEVICE_TEST(test_deadline),    DEVICE_TEST(test_deadline_of_vcpu),
+		DEVICE_TEST(test_lint),	       DEVICE_TEST(test_ioapic_level),
+		DEVICE_TEST(test_ioapic_edge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,10 +74,10 @@ static bool read_tsc(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t *re
 static void set_tsc_offset(struct soft_vcpu *v, uint64_t offset)
 {
 	v->s.tsc_offset = offset;
-	if (!(v->s.kvmclock_system_time & 1))
-		return;
 	soft_outside_begin(v);
-	hv_pvclock_set_system_time(v->hv, v->s.kvmclock_system_time, offset);
+	hv_vcpu_tsc_moved(v->hv, offset);
+	if (v->s.kvmclock_system_time & 1)
+		hv_pvclock_set_system_time(v->hv, v->s.kvmclock_system_time, offset);
 	soft_outside_end(v);
 }
 
