@@ -11,6 +11,7 @@
 /* The setup header, offsets from the start of the file and of the zero page alike. */
 enum {
 	H_SETUP_SECTS = 0x1f1,
+	H_SYSSIZE = 0x1f4,
 	H_BOOT_FLAG = 0x1fe,
 	H_JUMP_LEN = 0x201,
 	H_MAGIC = 0x202,
@@ -82,7 +83,7 @@ static int parse(const struct boot_bytes *k, struct header *h, struct err *e)
 			       h->version >> 8, h->version & 0xff);
 	if (h->bytes > H_END_MAX - H_SETUP_SECTS)
 		h->bytes = H_END_MAX - H_SETUP_SECTS;
-	if (h->pm_off >= k->n)
+	if (h->pm_off >= k->n || k->n - h->pm_off < get(p, H_SYSSIZE, 4) * 16)
 		return err_set(e, -EINVAL, "the kernel is cut off");
 	h->room = k->n - h->pm_off;
 	h->initrd_max = get(p, H_INITRD_MAX, 4);
