@@ -38,7 +38,7 @@ failed = False
 with open(log) as f:
     for line in f:
         t = json.loads(line)
-        name = t["name"].replace(" ", "-")
+        name = t["name"].split(" / ")[-1].replace(" ", "-")
         out = [x for x in (t.get("stdout", "") + t.get("stderr", "")).splitlines() if x.strip()]
         if t["result"] in ("OK", "EXPECTEDFAIL"):
             print(f"PASS {name}")
