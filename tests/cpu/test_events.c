@@ -217,6 +217,20 @@ static void test_gate_checks(void **state)
 	}
 }
 
+/* Conforming code is entered at the caller's level, on the caller's stack. */
+static void test_gate_to_conforming(void **state)
+{
+	(void)state;
+	bench_reset(BENCH_PM32, 3);
+	bench_desc(SEL_FREE, 0, 0xfffff, 0x9e, 0xc);
+	bench_gate(SEL_GATE, SEL_FREE, BENCH_HANDLERS, 0xec, 2);
+	bench_run(call_gate);
+	assert_int_equal(bench_vector(), X86_EXC_GP); /* HLT there, at CPL 3 */
+	assert_int_equal(bench_slot(1), BENCH_HANDLERS);
+	assert_int_equal(bench_slot(2), SEL_FREE | 3);
+	assert_int_equal(bench_slot(4), BENCH_STACK3 - 16);
+}
+
 CODE(retf_user, 32, "push $0x2b; push $0x30000; push $0x77; push $0x23; push $0x10400; lret $4");
 static void test_far_return_outer(void **state)
 {
@@ -476,6 +490,7 @@ int main(void)
 		cmocka_unit_test(test_call_gate),
 		cmocka_unit_test(test_call_gate64),
 		cmocka_unit_test(test_gate_checks),
+		cmocka_unit_test(test_gate_to_conforming),
 		cmocka_unit_test(test_far_return_outer),
 		cmocka_unit_test(test_iretq_user),
 		cmocka_unit_test(test_iret_user_flags),
