@@ -445,6 +445,16 @@ static void machine_destroyp(struct machine **m)
 	machine_destroy(*m);
 }
 
+/* A kernel that cannot be started shows here: it was only stored so far. */
+static int first_power_on(struct machine *m, struct err *e)
+{
+	const int r = machine_power_on(m, e);
+
+	return r < 0 && m->config.kernel != NULL
+		       ? err_prefix(e, "cannot start '%.100s'", m->config.kernel)
+		       : r;
+}
+
 static int create(struct machine *m, const struct state_file *f, struct err *e)
 {
 	int r = f != NULL ? saved_config(f, m, e) : 0;
@@ -458,7 +468,7 @@ static int create(struct machine *m, const struct state_file *f, struct err *e)
 	if (r == 0)
 		r = make_devices(m, e);
 	if (r == 0)
-		r = f != NULL ? saved_load(m, f, e) : machine_power_on(m, e);
+		r = f != NULL ? saved_load(m, f, e) : first_power_on(m, e);
 	return r;
 }
 

@@ -27,17 +27,20 @@ static int open_in(const char *key, const char *path, int *ret_fd, struct err *e
 }
 
 /* What is often given in a kernel's place, by its first bytes. */
+#define NO_FIRMWARE                                                                                \
+	"and this version has no firmware to boot it yet: give a kernel, and the disk by --disk"
 static const struct magic {
 	off_t off;
-	const char *bytes, *what;
+	const char *bytes, *what, *hint;
 } magics[] = {
-	{ 0x8001, "CD001", "a CD or DVD image" },
-	{ 0, "QFI\xfb", "a qcow2 disk image" },
-	{ 0, "KDMV", "a VMDK disk image" },
-	{ 0x40, "\x7f\x10\xda\xbe", "a VDI disk image" },
-	{ 0, "vhdxfile", "a VHDX disk image" },
-	{ 0, "conectix", "a VHD disk image" },
-	{ 510, "\x55\xaa", "a disk or floppy image" },
+	{ 0, "LodgeVM", "a saved state", "not a kernel: use --state" },
+	{ 0x8001, "CD001", "a CD or DVD image", NO_FIRMWARE },
+	{ 0, "QFI\xfb", "a qcow2 disk image", NO_FIRMWARE },
+	{ 0, "KDMV", "a VMDK disk image", NO_FIRMWARE },
+	{ 0x40, "\x7f\x10\xda\xbe", "a VDI disk image", NO_FIRMWARE },
+	{ 0, "vhdxfile", "a VHDX disk image", NO_FIRMWARE },
+	{ 0, "conectix", "a VHD disk image", NO_FIRMWARE },
+	{ 510, "\x55\xaa", "a disk or floppy image", NO_FIRMWARE },
 };
 
 /* Refuses what has another kind's mark and not a kernel's; the loader judges the rest. */
@@ -49,13 +52,10 @@ static int check_kernel(int fd, const char *path, struct err *e)
 		return 0;
 	for (size_t i = 0; i < HV_ARRAY_LEN(magics); i++) {
 		const size_t n = strlen(magics[i].bytes);
-		if (pread(fd, mark, n, magics[i].off) != (ssize_t)n ||
-		    memcmp(mark, magics[i].bytes, n) != 0)
-			continue;
-		return err_set(e, -EINVAL,
-			       "'%.128s' is %s, and this version has no firmware to boot it yet: "
-			       "give a kernel, and the disk by --disk",
-			       path, magics[i].what);
+		if (pread(fd, mark, n, magics[i].off) == (ssize_t)n &&
+		    memcmp(mark, magics[i].bytes, n) == 0)
+			return err_set(e, -EINVAL, "'%.100s' is %s, %s", path, magics[i].what,
+				       magics[i].hint);
 	}
 	return 0;
 }

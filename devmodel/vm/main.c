@@ -54,13 +54,16 @@ static bool only_tell(int argc, char **argv, int *ret_status)
 	return true;
 }
 
+/* `lodge run` ends its VM by a signal and knows why better. */
+static const char *signal_text = "it was ended by a signal";
+
 static gboolean on_signal(gint fd, GIOCondition cond, gpointer data)
 {
 	struct signalfd_siginfo info;
 
 	(void)cond;
 	if (read(fd, &info, sizeof(info)) == sizeof(info))
-		vm_quit(data, VM_STOPPED, "user", LODGE_EXIT_FAILED, "it was ended by a signal");
+		vm_quit(data, VM_STOPPED, "user", LODGE_EXIT_FAILED, signal_text);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -138,6 +141,8 @@ static int run(struct vm *vm, int ready_fd, struct err *e)
 {
 	int r;
 
+	if (ready_fd >= 0)
+		signal_text = "";
 	vm_files_announce(&vm->cfg, ready_fd);
 	r = start_log(&vm->cfg, e);
 	if (r == 0)

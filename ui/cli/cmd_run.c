@@ -113,9 +113,23 @@ static void on_exit_status(GPid pid, gint status, gpointer data)
 	g_main_loop_quit(r->loop);
 }
 
+/* With --gdb the VM waits: say for what. */
+static void tell_gdb(struct run *r)
+{
+	const char *where = NULL;
+
+	for (guint i = 0; i < r->cli->settings->len; i++)
+		if (g_str_has_prefix(r->cli->settings->pdata[i], "debug.gdb="))
+			where = strchr(r->cli->settings->pdata[i], '=') + 1;
+	if (where)
+		cli_say(r->cli, "gdb connects by: target remote %s%s",
+			where[strspn(where, "0123456789")] == '\0' ? "localhost:" : "", where);
+}
+
 static void started(struct run *r, const char *name)
 {
 	r->name = g_strdup(name);
+	tell_gdb(r);
 	if (term_is_raw(r->term) && !r->cli->quiet) {
 		g_autofree char *line = g_strdup_printf(
 			"VM \"%s\" runs; Ctrl-] q ends it, Ctrl-] ? shows more keys", name);
