@@ -104,7 +104,11 @@ static inline void soft_fpu_load(struct soft_vcpu *v)
 }
 
 /* The instrumentation of sanitizers may call out anywhere: nothing stays live. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define SOFT_FPU_EAGER 1
 #else
 #define SOFT_FPU_EAGER 0

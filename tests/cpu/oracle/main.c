@@ -121,12 +121,10 @@ static bool parse(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .cases = 4, .seed = 0x10d6e, .show = 2 };
+	struct options o = { .cases = 8, .seed = 0x10d6e, .show = 2 };
 	struct form_table forms = { 0 };
 	struct totals s = { 0 };
 
-	if (getenv("LODGE_TEST_FULL") != NULL && *getenv("LODGE_TEST_FULL") != '\0')
-		o.cases = 100;
 	if (!parse(argc, argv, &o)) {
 		fprintf(stderr, "usage: oracle [--cases N] [--seed S] [--match TEXT] [--list] "
 				"[--show N]\n");
@@ -143,6 +141,8 @@ int main(int argc, char **argv)
 	       s.forms[MODE_64], s.forms[MODE_32], s.forms[MODE_16], o.cases, s.cases, s.faults);
 	printf("%u cases of %u forms differ; %u forms have too few cases\n", s.different,
 	       s.bad_forms, s.few);
+	if (o.list)
+		forms_left_out();
 	free(forms.f);
 	guest_stop();
 	return s.different != 0 || s.few != 0 || s.cases == 0;

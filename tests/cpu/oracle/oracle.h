@@ -125,6 +125,8 @@ const ZydisDecoder *decoder_of(enum mode m);
 /* NULL, or why an instruction is left out. */
 const char *form_excluded(ZydisMnemonic m, const ZydisDecodedOperand *op);
 
+void forms_left_out(void); /* prints them all */
+
 /* gen.c */
 struct rng {
 	uint64_t s;
