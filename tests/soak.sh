@@ -1,0 +1,69 @@
+#!/bin/bash
+# soak.sh NAME [SECONDS]: a long check, run before an issue is closed; notes what it did, on which
+# commit, how long and with what result in docs/measurements.md.
+#
+#   fuzz-TARGET   libFuzzer on one target of tests/fuzz (20 minutes; fuzz-dev, all devices: an hour)
+#   save-restore  50 rounds of tests/state/run
+#   oracle        the CPU oracle over every form with 1000 cases each, another seed each time
+#   bare          the bare-metal programs, 50 times
+#   guests        every Debian kernel with every number of CPUs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+name=${1:-}
+seconds=${2:-}
+seed=$(date +%s)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+start=$(date +%s)
+result=
+
+fuzz_build() {
+	[ -f build-fuzz/build.ninja ] ||
+		CC=clang meson setup build-fuzz -Dfuzz=true -Db_sanitize=address,undefined \
+			-Db_lundef=false
+	ninja -C build-fuzz "tests/fuzz/$1"
+}
+case $name in
+fuzz-*)
+	target=${name#fuzz-}
+	: "${seconds:=$([ "$target" = dev ] && echo 3600 || echo 1200)}"
+	fuzz_build "$name" >"$log" 2>&1 || {
+		tail "$log"
+		exit 1
+	}
+	grown=$(mktemp -d)
+	build-fuzz/tests/fuzz/"$name" -max_total_time="$seconds" -seed="$seed" -rss_limit_mb=4096 \
+		"$grown" "tests/fuzz/corpus/$target" 2>&1 | tee "$log" | grep -E '#[0-9]+.*(NEW|pulse)|ERROR' || true
+	result=$(grep -aE '^(Done|#[0-9]+.*DONE)' "$log" | tr '\n' ' ')
+	# the corpus that is replayed in each run stays small: only what adds coverage
+	build-fuzz/tests/fuzz/"$name" -merge=1 "tests/fuzz/corpus/$target" "$grown" >>"$log" 2>&1
+	rm -rf "$grown"
+	grep -aq 'ERROR: ' "$log" && result="FAILED: $(grep -a 'ERROR: ' "$log" | head -n 1)"
+	;;
+save-restore)
+	ROUNDS=${seconds:-50} tests/state/run | tee "$log" || true
+	result="$(grep -c ^PASS "$log") passed, $(grep -c ^FAIL "$log" || true) failed"
+	;;
+oracle)
+	build/tests/cpu/oracle --cases 1000 --seed "$seed" | tee "$log" || true
+	result=$(tail -n 1 "$log")
+	;;
+bare)
+	for _ in $(seq "${seconds:-50}"); do tests/cpu/bare/run; done | tee "$log" | grep ^FAIL || true
+	result="$(grep -c ^PASS "$log") passed, $(grep -c ^FAIL "$log" || true) failed"
+	;;
+guests)
+	LODGE_TEST_FULL=1 tests/guest/run | tee "$log" || true
+	result="$(grep -c ^PASS "$log") passed, $(grep -c ^FAIL "$log" || true) failed"
+	;;
+*)
+	sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+	exit 2
+	;;
+esac
+printf '| %s | %s | tests/soak.sh %s (seed %s) | %s s | %s |\n' "$(date +%F)" \
+	"$(git log -1 --format=%h)" "$name" "$seed" "$(($(date +%s) - start))" "$result" |
+	tee -a docs/measurements.md
+case $result in
+*FAILED* | *[1-9]\ failed*) exit 1 ;;
+esac
