@@ -168,33 +168,39 @@ static struct block *decode(struct soft_vcpu *v, uint64_t lin, const struct soft
 	return b;
 }
 
+static struct block *find_hashed(struct soft_vcpu *v, uint64_t lin, const uint8_t *host)
+{
+	if (host == NULL)
+		return NULL;
+	for (struct block *b = *hash_slot(v->blocks, host, lin); b != NULL; b = b->hash_next)
+		if (matches(v, b, lin, host))
+			return b;
+	return NULL;
+}
+
 struct block *block_find(struct soft_vcpu *v)
 {
 	uint64_t lin = linear_ip(v);
-	const struct soft_fetch *f = soft_fetch(v, lin);
 	struct block **j = jump_slot(v->blocks, lin);
-	struct block *b = *j;
 
-	if (HV_LIKELY(b != NULL && matches(v, b, lin, f->host)))
-		return b;
-	if (f->host != NULL) {
-		const uint8_t *host = f->host;
+	for (;;) {
+		const struct soft_fetch f = *soft_fetch(v, lin);
+		struct block *b = *j;
 
-		for (b = *hash_slot(v->blocks, host, lin); b != NULL; b = b->hash_next)
-			if (matches(v, b, lin, host))
-				break;
-	} else {
-		b = NULL;
-	}
-	if (b == NULL) {
-		const struct soft_fetch copy = *soft_fetch(v, lin);
-
-		b = decode(v, lin, &copy);
-		if (copy.host == NULL || (b->crosses && b->host[1] == NULL))
+		if (HV_LIKELY(b != NULL && matches(v, b, lin, f.host)))
 			return b;
+		uint64_t flushes = atomic_load_explicit(&v->flush_done, memory_order_relaxed);
+
+		b = find_hashed(v, lin, f.host);
+		if (b == NULL)
+			b = decode(v, lin, &f);
+		/* Decoding may have waited for others, while the page went somewhere else. */
+		if (atomic_load_explicit(&v->flush_done, memory_order_relaxed) != flushes)
+			continue;
+		if (f.host != NULL && !(b->crosses && b->host[1] == NULL))
+			*j = b;
+		return b;
 	}
-	*j = b;
-	return b;
 }
 
 static void kill_block(struct block_cache *c, struct block *b)
