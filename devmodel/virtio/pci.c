@@ -234,7 +234,7 @@ static void queue_enable(struct vio_dev *v, struct vio_queue_state *q)
 		return;
 	}
 	q->enabled = 1;
-	q->next_avail = q->used_idx = q->signalled = q->signalled_valid = 0;
+	q->next_avail = q->used_idx = q->signalled = 0;
 }
 
 static void put_half(uint64_t *field, unsigned off, uint32_t v)
@@ -410,7 +410,7 @@ int vio_post_load(const struct vio_class *c, const struct vio_state *s, struct e
 				      (q->size & (q->size - 1)) != 0 ||
 				      (q->enabled && !vio_queue_valid(q)))
 			return err_set(e, -EINVAL, "%s: queue %u cannot be so", name, i);
-		if (q->signalled_valid > 1 || !vector_ok(c, q->vector))
+		if (!vector_ok(c, q->vector))
 			return err_set(e, -EINVAL, "%s: queue %u cannot be so", name, i);
 	}
 	return pci_post_load(&c->pci, &s->pci, e);
@@ -430,7 +430,6 @@ static const struct state_desc queue_state_desc = {
 			STATE(struct vio_queue_state, next_avail),
 			STATE(struct vio_queue_state, used_idx),
 			STATE(struct vio_queue_state, signalled),
-			STATE(struct vio_queue_state, signalled_valid),
 			STATE_PAD(struct vio_queue_state, pad_), STATE_END },
 };
 

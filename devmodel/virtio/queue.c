@@ -163,10 +163,9 @@ void vio_interrupt_if_wanted(struct vio_dev *v, unsigned queue)
 {
 	struct vio_queue_state *q = &v->s->queue[queue];
 	const uint16_t was = q->signalled, now = q->used_idx;
-	const bool valid = q->signalled_valid;
 	uint16_t word;
 
-	if (!vio_running(v) || !q->enabled || (valid && was == now))
+	if (!vio_running(v) || !q->enabled || was == now)
 		return;
 	/* The index is visible before the wish is read: pairs with the driver's full barrier
 	 * between writing its wish and looking at the index again. */
@@ -176,10 +175,9 @@ void vio_interrupt_if_wanted(struct vio_dev *v, unsigned queue)
 		return;
 	}
 	q->signalled = now;
-	q->signalled_valid = 1;
 	if (event_idx(v)) {
 		/* Did the index pass the event since it was last told? */
-		if (!valid || (uint16_t)(now - word - 1) < (uint16_t)(now - was))
+		if ((uint16_t)(now - word - 1) < (uint16_t)(now - was))
 			vio_interrupt(v, queue);
 	} else if (!(word & AVAIL_NO_INTERRUPT)) {
 		vio_interrupt(v, queue);

@@ -35,8 +35,7 @@ struct vio_queue_state {
 	uint16_t next_avail; /* next entry to take */
 	uint16_t used_idx;   /* next entry to give back */
 	uint16_t signalled;  /* used_idx when the guest was last told */
-	uint16_t signalled_valid;
-	uint16_t pad_;
+	uint16_t pad_[2];
 };
 
 struct vio_state {
