@@ -449,7 +449,9 @@ static void test_ioapic_edge(void **state)
 	wr(io, 0, 0, 4, 1);
 	assert_int_equal(rd(io, 0, 0x10, 4), 0x170020);
 	assert_int_equal(rte_low(io, 4), 0x10000);
+	rte(io, 4, 0x10031);
 	io->cls->irq_in(io, 4, true); /* masked: lost */
+	assert_false(m->cpu[0].intr);
 	rte(io, 4, 0x31);
 	assert_false(m->cpu[0].intr);
 	io->cls->irq_in(io, 4, false);

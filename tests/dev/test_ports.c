@@ -153,7 +153,7 @@ static void test_dma_words(void **state)
 	wr(d, 1, 4, 1, 0x18); /* words */
 	wr(d, 1, 6, 1, 2);
 	wr(d, 1, 6, 1, 0);
-	wr(d, 2, 10, 1, 0); /* port 0x8B */
+	wr(d, 2, 10, 1, 1); /* port 0x8B; its lowest bit means nothing to words */
 	wr(d, 1, 0x16, 1, 0x49);
 	wr(d, 1, 0x14, 1, 1);
 	assert_int_equal(dm_dma_read(d, 5, buf, 7, &tc), 6);
