@@ -83,7 +83,8 @@ static int parse(const struct boot_bytes *k, struct header *h, struct err *e)
 			       h->version >> 8, h->version & 0xff);
 	if (h->bytes > H_END_MAX - H_SETUP_SECTS)
 		h->bytes = H_END_MAX - H_SETUP_SECTS;
-	if (h->pm_off >= k->n || k->n - h->pm_off < get(p, H_SYSSIZE, 4) * 16)
+	/* The size is in paragraphs, rounded up; some files end within the last one. */
+	if (h->pm_off >= k->n || k->n - h->pm_off + 15 < get(p, H_SYSSIZE, 4) * 16)
 		return err_set(e, -EINVAL, "the kernel is cut off");
 	h->room = k->n - h->pm_off;
 	h->initrd_max = get(p, H_INITRD_MAX, 4);
