@@ -131,6 +131,8 @@ go:
 	EQ [x_cr2], rsi, "CR2 is the missing page's first byte"
 	mov qword PTE(1), frame_b + 7
 	; invlpg
+	mov eax, [rbx + 0x80]
+	mov [rbx + 0x84], eax
 	mov qword PTE(0), frame_b + 7
 	invlpg [rbx + 0x10]
 	mov dword [frame_b + 0x80], 0xb0b0
