@@ -99,6 +99,11 @@ bool machine_running(const struct machine *m)
 	return m->running;
 }
 
+bool machine_asleep(const struct machine *m)
+{
+	return m->asleep;
+}
+
 struct hv_vm *machine_vm(struct machine *m)
 {
 	return &m->vm;

@@ -75,6 +75,8 @@ void machine_destroy(struct machine *m); /* NULL is fine */
 int machine_run(struct machine *m, struct err *e) HV_MUST_CHECK;   /* start or continue */
 int machine_pause(struct machine *m, struct err *e) HV_MUST_CHECK; /* vCPUs stop, devices quiesce */
 bool machine_running(const struct machine *m);
+/* In S3, also when a machine that slept was loaded; running then means that machine_wake() does. */
+bool machine_asleep(const struct machine *m);
 void machine_reset(struct machine *m);	      /* power-on state; keeps running or paused */
 void machine_power_button(struct machine *m); /* ACPI press */
 void machine_wake(struct machine *m);	      /* from S3 */

@@ -98,9 +98,6 @@ static const int allowed[] = {
 	SCMP_SYS(pwritev2),
 	SCMP_SYS(lseek),
 	SCMP_SYS(close),
-	SCMP_SYS(dup),
-	SCMP_SYS(dup2),
-	SCMP_SYS(dup3),
 	SCMP_SYS(fcntl),
 	SCMP_SYS(fstat),
 	SCMP_SYS(newfstatat),
@@ -108,14 +105,10 @@ static const int allowed[] = {
 	SCMP_SYS(fstatfs),
 	SCMP_SYS(fsync),
 	SCMP_SYS(fdatasync),
-	SCMP_SYS(sync_file_range),
 	SCMP_SYS(ftruncate),
 	SCMP_SYS(fallocate),
 	SCMP_SYS(fadvise64),
 	SCMP_SYS(flock),
-	SCMP_SYS(copy_file_range),
-	SCMP_SYS(sendfile),
-	SCMP_SYS(splice),
 	/* its own runtime folder, at the end */
 	SCMP_SYS(unlink),
 	SCMP_SYS(unlinkat),
@@ -128,10 +121,6 @@ static const int allowed[] = {
 	SCMP_SYS(madvise),
 	SCMP_SYS(brk),
 	SCMP_SYS(memfd_create),
-	SCMP_SYS(mincore),
-	SCMP_SYS(msync),
-	SCMP_SYS(mlock),
-	SCMP_SYS(munlock),
 	SCMP_SYS(membarrier),
 	/* threads, signals, time */
 	SCMP_SYS(futex),
@@ -142,10 +131,8 @@ static const int allowed[] = {
 	SCMP_SYS(gettid),
 	SCMP_SYS(getpid),
 	SCMP_SYS(getppid),
-	SCMP_SYS(tgkill),
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(sched_getaffinity),
-	SCMP_SYS(sched_setaffinity),
 	SCMP_SYS(sched_getparam),
 	SCMP_SYS(sched_getscheduler),
 	SCMP_SYS(sched_getattr),
@@ -165,7 +152,6 @@ static const int allowed[] = {
 	SCMP_SYS(clock_gettime),
 	SCMP_SYS(clock_getres),
 	SCMP_SYS(gettimeofday),
-	SCMP_SYS(time),
 	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
 	/* waiting */
@@ -204,13 +190,6 @@ static const int allowed[] = {
 	SCMP_SYS(getrandom),
 	SCMP_SYS(uname),
 	SCMP_SYS(sysinfo),
-	SCMP_SYS(prlimit64),
-	SCMP_SYS(getrlimit),
-	SCMP_SYS(times),
-	/* queues of disk I/O that were set up before */
-	SCMP_SYS(io_uring_enter),
-	SCMP_SYS(io_submit),
-	SCMP_SYS(io_getevents),
 };
 
 /* Nothing in lodge-vm ever makes these. */
@@ -259,20 +238,19 @@ static int add_filtered(scmp_filter_ctx f)
 			      SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM,
 				      CLONE_THREAD | CLONE_VM));
 	r |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	/* On this process alone. */
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+			      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_EQ, 0));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
 			      SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
 			      SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-			      SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA));
 	/* Not TIOCSTI and its like: a terminal must not be typed into. */
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 			      SCMP_A1(SCMP_CMP_EQ, FIONREAD));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONBIO));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, TCGETS));
-	/* KVM's vCPU and VM files: all its calls have this type byte. */
-	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-			      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, 0xae00));
 	return r;
 }
 

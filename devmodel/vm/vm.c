@@ -296,6 +296,23 @@ static int start_sandboxed(struct vm *vm, struct err *e)
 	return r;
 }
 
+/* Runs it, or leaves it as it was saved: asleep. */
+static int first_run(struct vm *vm, struct err *e)
+{
+	int r = 0;
+
+	vm->sleeping = machine_asleep(vm->machine);
+	if (vm->gdb && vm->cfg.gdb_wait) {
+		set_state(vm, VM_PAUSED, "debugger");
+	} else if (vm->sleeping) {
+		r = machine_run(vm->machine, e);
+		set_state(vm, VM_PAUSED, "guest-sleep");
+	} else {
+		r = vm_resume(vm, "", e);
+	}
+	return r;
+}
+
 int vm_start(struct vm *vm, struct err *e)
 {
 	int r;
@@ -321,11 +338,7 @@ int vm_start(struct vm *vm, struct err *e)
 	if (r < 0)
 		return r;
 	vm->started_ns = loop_now_ns();
-	if (vm->gdb && vm->cfg.gdb_wait)
-		set_state(vm, VM_PAUSED, "debugger");
-	else
-		r = vm_resume(vm, "", e);
-	return r;
+	return first_run(vm, e);
 }
 
 void vm_finish(struct vm *vm)

@@ -128,6 +128,8 @@ static int calls_child(void)
 	WANT(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM);
 	WANT(socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EPERM);
 	WANT(kill(getppid(), 0) < 0 && errno == EPERM);
+	WANT(tgkill(getppid(), getppid(), 0) < 0 && errno == EPERM);
+	WANT(tgkill(getpid(), gettid(), 0) == 0);
 	WANT(mkdir("/tmp/lodge-sandbox-dir", 0700) < 0 && errno == EPERM);
 	WANT(chmod("/tmp", 0700) < 0 && errno == EPERM);
 	WANT(rename(secret, "/tmp/lodge-sandbox-new") < 0 && errno == EPERM);
