@@ -126,7 +126,7 @@ def test_bad_input_states(env):
     ran = 0
     for i, data in enumerate(cases):
         env.write("bent", data)
-        r = env.lodge("run", "--engine", "null", "--state", "bent", "--timeout", "150ms", rc=None)
+        r = env.lodge("run", "--engine", "null", "--state", "bent", "--timeout", "10s", rc=None)
         ran += r.rc == 124
         check(r.rc == 124 or (r.rc == 2 and r.err.count("\n") == 1), f"case {i}: {r}")
         check("bent" in r.err or r.rc == 124, f"case {i}: the file is not named: {r}")
