@@ -1,7 +1,8 @@
 /*
  * lodge-vm: the process of one running VM.
  *
- *   lodge-vm [--ready-fd N] KEY=VALUE...   runs it; ends with the guest's status (protocol.h)
+ *   lodge-vm [--json] [--ready-fd N] KEY=VALUE...
+ *                                          runs it; ends with the guest's status (protocol.h)
  *   lodge-vm --describe                    prints all settings and devices as JSON
  *   lodge-vm --settings [KEY]              prints the settings as text
  *   lodge-vm --probe, --probe-json         prints what this host can run
@@ -25,11 +26,14 @@
 #include "vm/probe.h"
 #include "vm/vm.h"
 
+static bool json_errors;
+
 static int complain(const struct err *e)
 {
 	const int code = (int)lodge_error_of_errno(e->code);
+	g_autofree char *json = lodge_json_error(code, e->msg);
 
-	fprintf(stderr, "lodge: %s\n", e->msg);
+	fprintf(stderr, "%s%s\n", json_errors ? "" : "lodge: ", json_errors ? json : e->msg);
 	return code == LODGE_ERROR_FAILED ? LODGE_EXIT_FAILED : code;
 }
 
@@ -119,6 +123,8 @@ static int parse_args(int argc, char **argv, struct vm *vm, int *ret_ready_fd, s
 			*ret_ready_fd = (int)fd;
 			i++;
 			fcntl(*ret_ready_fd, F_SETFD, FD_CLOEXEC);
+		} else if (strcmp(argv[i], "--json") == 0) {
+			json_errors = true;
 		} else if (argv[i][0] == '-') {
 			r = err_set(e, -EINVAL, "lodge-vm: no option '%.64s'", argv[i]);
 		} else {

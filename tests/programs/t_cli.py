@@ -96,3 +96,35 @@ def test_cli_without_lodge_vm(env):
     env.env["LODGE_VM"] = "/nonexistent/lodge-vm"
     r = env.lodge("run", "--engine", "null", rc=5)
     check("/nonexistent/lodge-vm" in r.err and r.err.count("\n") == 1, r)
+
+
+def test_cli_json_errors(env):
+    """One form of error, whoever finds it: the parser, lodge-vm, a running VM."""
+    env.vm()
+    for args, code, name in [(["run", "--cpus", "0"], 2, "BadArgument"),
+                             (["run", "--nonsense"], 2, "BadArgument"),
+                             (["run", "missing"], 3, "NotFound"),
+                             (["run", "--engine", "driver", "--kernel", "x"], 5, "HostLimit"),
+                             (["show", "test", "nothing"], 3, "NotFound"),
+                             (["list", "x"], 2, "BadArgument")]:
+        e = json.loads(env.lodge(*args[:1], "--json", *args[1:], rc=code).err)["error"]
+        check(e["code"] == name and e["message"], (args, e))
+
+
+def test_cli_json_keys(env):
+    """The keys are an interface: they may grow, and never change."""
+    env.write("disk", bytes(1 << 20))
+    env.vm("--disk", "disk")
+    s = env.lodge_json("show", "test", "--devices")
+    check(sorted(s) == ["activity", "cpu-count", "cpu-model", "devices", "disks", "engine",
+                        "engine-reason", "exit-info", "machine", "memory-bytes", "name", "pid",
+                        "reason", "serial-ports", "state", "uptime-ns"], sorted(s))
+    check(sorted(s["disks"][0]) == ["changes", "file", "name"], s["disks"])
+    check(sorted(s["serial-ports"][0]) == ["output", "port"], s["serial-ports"])
+    check(sorted(s["devices"][0]) == ["class", "id", "summary"], s["devices"])
+    check(sorted(s["exit-info"]) == ["status", "text"], s["exit-info"])
+    want = {"blocks-decoded", "code-invalidations", "elapsed-ns", "engine", "exceptions",
+            "fallbacks", "hlt", "instructions", "interrupts", "mmio", "pio", "process-resident-bytes",
+            "process-resident-max-bytes", "process-system-ns", "process-user-ns", "tlb-misses",
+            "uptime-ns", "vcpus"}
+    check(set(env.lodge_json("stats", "test")) == want, "stats")

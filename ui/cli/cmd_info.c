@@ -20,19 +20,25 @@ static char *json_key(const char *property)
 	return g_string_free(s, FALSE);
 }
 
-/* An array of tuples as an array of objects with these keys. */
+/* A tuple as an object with these keys. */
+static void json_record(GString *out, GVariant *row, const char *const *keys)
+{
+	g_string_append_c(out, '{');
+	for (gsize k = 0; keys[k] && k < g_variant_n_children(row); k++) {
+		g_autoptr(GVariant) cell = g_variant_get_child_value(row, k);
+		g_string_append_printf(out, "%s\"%s\":", k > 0 ? "," : "", keys[k]);
+		lodge_json_variant(out, cell);
+	}
+	g_string_append_c(out, '}');
+}
+
 static void json_records(GString *out, GVariant *rows, const char *const *keys)
 {
 	g_string_append_c(out, '[');
 	for (gsize i = 0; i < g_variant_n_children(rows); i++) {
 		g_autoptr(GVariant) row = g_variant_get_child_value(rows, i);
-		g_string_append(out, i > 0 ? ",{" : "{");
-		for (gsize k = 0; keys[k] && k < g_variant_n_children(row); k++) {
-			g_autoptr(GVariant) cell = g_variant_get_child_value(row, k);
-			g_string_append_printf(out, "%s\"%s\":", k > 0 ? "," : "", keys[k]);
-			lodge_json_variant(out, cell);
-		}
-		g_string_append_c(out, '}');
+		g_string_append(out, i > 0 ? "," : "");
+		json_record(out, row, keys);
 	}
 	g_string_append_c(out, ']');
 }
@@ -57,9 +63,7 @@ static void json_properties(GString *out, GVariant *props)
 		} else if (strcmp(name, "SerialPorts") == 0) {
 			json_records(out, v, port_keys);
 		} else if (strcmp(name, "ExitInfo") == 0) {
-			g_autoptr(GVariant) one = g_variant_ref_sink(g_variant_new_array(
-				g_variant_get_type(v), (GVariant *const *)&v, 1));
-			json_records(out, one, exit_keys);
+			json_record(out, v, exit_keys);
 		} else {
 			lodge_json_variant(out, v);
 		}

@@ -205,6 +205,8 @@ static GPtrArray *vm_argv(struct cli *c, const char *program)
 	g_ptr_array_add(argv, g_strdup(program));
 	g_ptr_array_add(argv, g_strdup("--ready-fd"));
 	g_ptr_array_add(argv, g_strdup("3"));
+	if (c->json)
+		g_ptr_array_add(argv, g_strdup("--json"));
 	g_ptr_array_add(argv, g_strdup("serial.0.output=-"));
 	if (c->verbose)
 		g_ptr_array_add(argv, g_strdup("log.level=info"));

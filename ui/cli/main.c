@@ -7,27 +7,6 @@
 #include "client/client.h"
 #include "protocol/protocol.h"
 
-/* A message's last words in brackets are what to do about it. */
-static void print_json_error(const GError *e, int code)
-{
-	g_autoptr(GString) out = g_string_new("{\"error\":{\"code\":");
-	const char *hint = strrchr(e->message, '(');
-	const size_t len = strlen(e->message);
-	g_autofree char *text = NULL;
-
-	lodge_json_string(out, lodge_error_name(code));
-	g_string_append(out, ",\"message\":");
-	lodge_json_string(out, e->message);
-	g_string_append(out, ",\"hint\":");
-	if (hint && e->message[len - 1] == ')') {
-		text = g_strndup(hint + 1, (size_t)(e->message + len - hint) - 2);
-		lodge_json_string(out, text);
-	} else {
-		g_string_append(out, "null");
-	}
-	g_printerr("%s}}\n", out->str);
-}
-
 static const struct cli_command *find_command(const char *name, GError **error)
 {
 	g_autofree const char **names = cli_command_names();
@@ -95,10 +74,8 @@ int main(int argc, char **argv)
 		return bare();
 	code = run_command(&c, argc, argv, &error);
 	if (error) {
-		if (c.json)
-			print_json_error(error, code);
-		else
-			g_printerr("lodge: %s\n", error->message);
+		g_autofree char *json = lodge_json_error(code, error->message);
+		g_printerr("%s%s\n", c.json ? "" : "lodge: ", c.json ? json : error->message);
 	}
 	cli_finish(&c);
 	/* A result that did not arrive is no result. */

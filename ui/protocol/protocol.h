@@ -67,4 +67,6 @@ const char *lodge_nearest(const char *s, const char *const *words);
 void lodge_json_string(GString *out, const char *s);
 /* Dictionaries become objects, tuples and arrays arrays. */
 void lodge_json_variant(GString *out, GVariant *v);
+/* {"error":{"code","message","hint"}}; the hint is what stands in brackets at the message's end. */
+char *lodge_json_error(int code, const char *message);
 #endif

@@ -173,3 +173,23 @@ void lodge_json_variant(GString *out, GVariant *v)
 			g_string_append(out, text);
 	}
 }
+
+char *lodge_json_error(int code, const char *message)
+{
+	GString *out = g_string_new("{\"error\":{\"code\":");
+	const char *hint = strrchr(message, '(');
+	const size_t len = strlen(message);
+
+	lodge_json_string(out, lodge_error_name(code));
+	g_string_append(out, ",\"message\":");
+	lodge_json_string(out, message);
+	g_string_append(out, ",\"hint\":");
+	if (hint && message[len - 1] == ')') {
+		g_autofree char *text = g_strndup(hint + 1, (size_t)(message + len - hint) - 2);
+		lodge_json_string(out, text);
+	} else {
+		g_string_append(out, "null");
+	}
+	g_string_append(out, "}}");
+	return g_string_free(out, FALSE);
+}
