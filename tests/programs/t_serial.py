@@ -7,7 +7,7 @@ import subprocess
 import termios
 import time
 
-from lib import LODGE, check
+from lib import LODGE, build, check
 
 
 class Terminal:
@@ -133,3 +133,71 @@ def test_serial_viewer_limit(env):
             p.kill()
             p.wait()
             p.stdin.close()
+
+
+def test_serial_pipe_both_ways(env):
+    """Through pipes nothing is lost or changed in either direction, and the guest's status comes."""
+    data = bytes(i * 37 % 255 for i in range(6000))
+    r = subprocess.run([LODGE, "run", build(env, "echo"), "--memory", "16M", "--debug-exit", "0xf4"],
+                       input=data + b"\xff", capture_output=True, env=env.env, timeout=60,
+                       check=False)
+    check(r.returncode == 7, (r.returncode, r.stderr))
+    check(r.stdout == b"ready\n" + data, f"{len(r.stdout)} bytes came back of {len(data)}")
+
+
+def test_serial_typing(env):
+    """On a terminal: every key but the escape reaches the guest as it is, Ctrl-C and Ctrl-] too."""
+    t = Terminal(env, "run", build(env, "echo"), "--memory", "16M", "--debug-exit", "0xf4")
+    try:
+        t.expect(rb"ready")
+        t.type(b"a\x03\x1d]b\x1a")
+        t.expect(rb"a\x03\x1db\x1a")
+        t.type(b"\x1dr")  # reset: it says ready again
+        t.expect(rb"ready[^$]*ready")
+        t.type(b"\xff")
+        check(t.p.wait(20) == 7, "the guest's status")
+    finally:
+        t.close()
+
+
+def test_serial_slow_reader(env):
+    """A reader that pauses holds the guest back and loses nothing."""
+    p = subprocess.Popen([LODGE, "run", build(env, "count"), "--memory", "16M"],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=env.env)
+    try:
+        time.sleep(1.5)
+        text = b""
+        while text.count(b"\n") < 100:
+            text += p.stdout.read1(1000)
+        n = [int(x, 16) for x in text.split(b"\n")[:-1]]
+        check(n == list(range(1, len(n) + 1)), n)
+    finally:
+        p.terminate()
+        p.wait()
+        p.stdout.close()
+
+
+def test_serial_two_viewers(env):
+    """What viewers type reaches the guest; all of them and the file see its answer."""
+    vm = env.vm(build(env, "echo"), "--memory", "16M", "--serial", "out")
+    a, b = [subprocess.Popen([LODGE, "serial", "test"], env=env.env, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE) for _ in range(2)]
+    try:
+        env.lodge("wait", "test", "serial=ready", "--timeout", "20s")
+        a.stdin.write(b"from a\n")
+        a.stdin.flush()
+        env.lodge("wait", "test", "serial=from a", "--timeout", "20s")
+        b.stdin.write(b"from b\n")
+        b.stdin.flush()
+        env.lodge("wait", "test", "serial=from b", "--timeout", "20s")
+        env.lodge("kill", "test")
+        for p in (a, b):
+            text = p.communicate(timeout=20)[0]
+            check(text == b"ready\nfrom a\nfrom b\n", text)
+        vm.wait()
+        with open(env.path("out"), "rb") as f:
+            check(f.read() == b"ready\nfrom a\nfrom b\n", "the file")
+    finally:
+        for p in (a, b):
+            p.kill()
+            p.wait()

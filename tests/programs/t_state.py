@@ -1,21 +1,8 @@
 """save and run --state: the guest goes on where it was, in a new process; bad states are refused."""
 import os
-import shutil
-import subprocess
 import time
 
-from lib import HERE, Skip, check
-
-
-def build(env, name):
-    for tool in ("nasm", "ld"):
-        if not shutil.which(tool):
-            raise Skip(f"{tool} is not installed")
-    obj, elf = env.path(f"{name}.o"), env.path(f"{name}.elf")
-    subprocess.run(["nasm", "-f", "elf32", "-o", obj, os.path.join(HERE, f"{name}.asm")], check=True)
-    subprocess.run(["ld", "-m", "elf_i386", "-N", "--no-warn-rwx-segments", "-Ttext=0x100000",
-                    "-o", elf, obj], check=True)
-    return elf
+from lib import build, check
 
 
 def numbers(text):

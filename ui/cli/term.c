@@ -29,7 +29,7 @@ bool term_is_raw(const struct term *t)
 
 void term_say(struct term *t, const char *line)
 {
-	fprintf(stderr, "%slodge: %s%s\n", t->raw ? "\r\n" : "", line, t->raw ? "\r" : "");
+	fprintf(stderr, "%slodge: %s\n", t->raw ? "\n" : "", line);
 }
 
 /* ---- stream to standard output ---- */
@@ -119,8 +119,8 @@ static void escape_key(struct term *t, char c)
 	} else if (c == '?' || c == 'h') {
 		g_auto(GStrv) lines = g_strsplit(t->ops->help, "\n", -1);
 		for (guint i = 0; lines[i]; i++)
-			fprintf(stderr, "\r\n  %s", lines[i]);
-		fprintf(stderr, "\r\n");
+			fprintf(stderr, "\n  %s", lines[i]);
+		fprintf(stderr, "\n");
 	} else if (!t->ops->key(t->ops->ctx, c)) {
 		text = g_strdup_printf("Ctrl-] and this key do nothing; Ctrl-] ? shows the keys");
 		term_say(t, text);
