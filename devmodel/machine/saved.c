@@ -127,6 +127,57 @@ static int put_devices(struct machine *m, struct state_writer *w, struct err *e)
 	return r;
 }
 
+/* A disk whose writes are forgotten: the state keeps them, as a map and a block like memory. */
+static bool has_changes(const struct blk *b)
+{
+	return b != NULL && b->ops->changes_begin != NULL;
+}
+
+static void disk_key(char *key, size_t n, unsigned disk)
+{
+	snprintf(key, n, "disk%u", disk);
+}
+
+static int put_maps(struct machine *m, struct state_writer *w, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < MACHINE_MAX_DISKS && r == 0; i++) {
+		struct blk *b = m->back.disk[i].blk;
+		struct blk_changes c;
+		char key[16];
+		if (!has_changes(b))
+			continue;
+		disk_key(key, sizeof(key), i);
+		r = b->ops->changes_begin(b, &c, e);
+		if (r < 0)
+			break;
+		r = state_writer_section(w, key, c.map, c.map_bytes, e);
+		b->ops->changes_end(b, &c);
+	}
+	return r;
+}
+
+static int put_changes(struct machine *m, struct state_writer *w, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < MACHINE_MAX_DISKS && r == 0; i++) {
+		struct blk *b = m->back.disk[i].blk;
+		struct blk_changes c;
+		char key[16];
+		if (!has_changes(b))
+			continue;
+		disk_key(key, sizeof(key), i);
+		r = b->ops->changes_begin(b, &c, e);
+		if (r < 0)
+			break;
+		r = state_writer_ram(w, key, c.data, c.data_bytes, e);
+		b->ops->changes_end(b, &c);
+	}
+	return r;
+}
+
 static int put_memory(struct machine *m, struct state_writer *w, struct err *e)
 {
 	struct hv_ram *ram;
@@ -160,7 +211,11 @@ int machine_save(struct machine *m, int fd, struct err *e)
 	if (r == 0)
 		r = put_devices(m, w, e);
 	if (r == 0)
+		r = put_maps(m, w, e);
+	if (r == 0)
 		r = put_memory(m, w, e);
+	if (r == 0)
+		r = put_changes(m, w, e);
 	if (r == 0)
 		r = state_writer_finish(w, e);
 	state_writer_destroy(w);
@@ -253,9 +308,37 @@ static int get_cpus(struct machine *m, const struct state_file *f, struct err *e
 	return r;
 }
 
+static int get_changes(struct machine *m, const struct state_file *f, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < MACHINE_MAX_DISKS && r == 0; i++) {
+		struct blk *b = m->back.disk[i].blk;
+		char key[16];
+		disk_key(key, sizeof(key), i);
+		const struct state_section *map = state_file_section(f, key);
+		const struct state_ram *data = state_file_ram(f, key);
+		if (map == NULL && data == NULL)
+			continue;
+		if (map == NULL || data == NULL)
+			return err_set(e, -EBADMSG, "'%s' in it is not whole", key);
+		if (!has_changes(b))
+			return err_set(e, -EINVAL,
+				       "the saved machine did not keep its changes to disk %u: "
+				       "do not open it for writing",
+				       i);
+		r = b->ops->changes_load(b, map->p, map->len, m->config.state_fd, data->file_off,
+					 data->bytes, e);
+	}
+	return r;
+}
+
 int saved_load(struct machine *m, const struct state_file *f, struct err *e)
 {
-	int r = get_cpus(m, f, e);
+	int r = get_changes(m, f, e);
+
+	if (r == 0)
+		r = get_cpus(m, f, e);
 
 	for (struct env_dev *ed = m->env.first; ed != NULL && r == 0; ed = ed->next) {
 		char key[STATE_KEY_MAX + 1];

@@ -30,12 +30,27 @@ struct blk_req {
 	struct blk_req *next;
 };
 
+/* What an overlay holds, for a saved state. */
+struct blk_changes {
+	const uint8_t *map;  /* bits; what they stand for is the back-end's business */
+	size_t map_bytes;
+	const uint8_t *data; /* as long as the disk, in whole pages; holes are zeroes */
+	uint64_t data_bytes;
+};
+
 struct blk_ops {
 	/* Any thread. Takes the request in every case; done tells how it went. */
 	void (*submit)(struct blk *b, struct blk_req *r);
 	/* Returns when nothing is under way any more. Loop thread. */
 	void (*drain)(struct blk *b);
 	void (*close)(struct blk *b);
+	/* O: writes are forgotten on close, unless a saved state keeps them. Drained, loop thread.
+	 * begin: 0 and changes that are valid until end, or -errno. load: map is hostile, data lies in
+	 * fd at off (page-aligned, that many bytes); before the first request. */
+	int (*changes_begin)(struct blk *b, struct blk_changes *ret_changes, struct err *e);
+	void (*changes_end)(struct blk *b, struct blk_changes *c);
+	int (*changes_load)(struct blk *b, const uint8_t *map, size_t map_bytes, int fd,
+			    uint64_t off, uint64_t data_bytes, struct err *e);
 };
 
 struct blk {

@@ -373,6 +373,63 @@ static void test_saved(void **state)
 	assert_int_equal(hv_mem_io_read(mem(w), 0x100000, 4), 0x1badb002);
 }
 
+static void ignore_done(struct blk_req *r, int result)
+{
+	(void)r;
+	assert_int_equal(result, 0);
+}
+
+static void run_blk(struct blk *b, enum blk_op op, uint64_t off, void *buf, size_t n)
+{
+	struct blk_req r = { .op = op,
+			     .offset = off,
+			     .bytes = n,
+			     .iov = { { buf, n } },
+			     .n_iov = 1,
+			     .done = ignore_done };
+
+	b->ops->submit(b, &r);
+	b->ops->drain(b);
+}
+
+/* What was written to a disk that forgets is in the state. */
+static void test_saved_overlay(void **state)
+{
+	struct world *w = *state;
+	auto_close int a = memfd_create("a", MFD_CLOEXEC);
+	char path[] = "/tmp/lodge-test-machine-XXXXXX";
+	auto_close int disk = mkstemp(path);
+	uint8_t buf[512];
+
+	assert_true(disk >= 0);
+	assert_int_equal(ftruncate(disk, 200 * 512), 0);
+	assert_ok(blk_raw_open(path, false, true, &w->back.disk[0].blk, &w->e), &w->e);
+	memset(buf, 0x3c, sizeof(buf));
+	run_blk(w->back.disk[0].blk, BLK_WRITE, 150 * 512, buf, sizeof(buf));
+	create(w);
+	assert_ok(machine_save(w->m, a, &w->e), &w->e);
+	machine_destroy(w->m);
+	w->m = NULL;
+	blk_close(w->back.disk[0].blk);
+	assert_ok(blk_raw_open(path, false, true, &w->back.disk[0].blk, &w->e), &w->e);
+	run_blk(w->back.disk[0].blk, BLK_READ, 150 * 512, buf, sizeof(buf));
+	assert_int_equal(buf[0], 0);
+	w->config.state_fd = a;
+	create(w);
+	run_blk(w->back.disk[0].blk, BLK_READ, 150 * 512, buf, sizeof(buf));
+	assert_int_equal(buf[0], 0x3c);
+	assert_int_equal(buf[511], 0x3c);
+	run_blk(w->back.disk[0].blk, BLK_READ, 149 * 512, buf, sizeof(buf));
+	assert_int_equal(buf[0], 0);
+	machine_destroy(w->m);
+	w->m = NULL;
+	blk_close(w->back.disk[0].blk);
+	/* Opened for keeps, the same changes would be mixed into the file: refused. */
+	assert_ok(blk_raw_open(path, false, false, &w->back.disk[0].blk, &w->e), &w->e);
+	assert_int_equal(machine_create(&w->config, &w->back, on_event, w, &w->m, &w->e), -EINVAL);
+	unlink(path);
+}
+
 static void test_saved_misfits(void **state)
 {
 	struct world *w = *state;
@@ -400,9 +457,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_config),	      T(test_pci),	T(test_pam),
-		T(test_pam_segments), T(test_requests), T(test_bad_wake),
-		T(test_fwcfg),	      T(test_saved),	T(test_saved_misfits),
+		T(test_config),	       T(test_pci),	      T(test_pam),   T(test_pam_segments),
+		T(test_requests),      T(test_bad_wake),      T(test_fwcfg), T(test_saved),
+		T(test_saved_misfits), T(test_saved_overlay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

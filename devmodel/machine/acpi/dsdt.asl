@@ -157,26 +157,6 @@ DefinitionBlock ("", "DSDT", 2, "LODGE ", "PC-1    ", 0x00000001)
 						IRQNoFlags () { 13 }
 					})
 				}
-				Device (KBD)
-				{
-					Name (_HID, EisaId ("PNP0303"))
-					Name (_STA, 0x0F)
-					Name (_CRS, ResourceTemplate ()
-					{
-						IO (Decode16, 0x0060, 0x0060, 0x01, 0x01)
-						IO (Decode16, 0x0064, 0x0064, 0x01, 0x01)
-						IRQNoFlags () { 1 }
-					})
-				}
-				Device (MOU)
-				{
-					Name (_HID, EisaId ("PNP0F13"))
-					Name (_STA, 0x0F)
-					Name (_CRS, ResourceTemplate ()
-					{
-						IRQNoFlags () { 12 }
-					})
-				}
 				Device (COM1)
 				{
 					Name (_HID, EisaId ("PNP0501"))

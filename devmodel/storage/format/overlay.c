@@ -5,6 +5,7 @@
 #include "devmodel/storage/format/overlay.h"
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include "base/cleanup.h"
 #include "base/thread.h"
 #include "base/util.h"
@@ -110,6 +111,50 @@ int overlay_run(struct overlay *o, struct blk_req *q)
 	}
 }
 
+/* ---- saved states ---- */
+
+static size_t map_bytes(uint64_t bytes)
+{
+	return (bytes + CLUSTER - 1) / CLUSTER / 8 + 1;
+}
+
+int overlay_changes_begin(struct overlay *o, struct blk_changes *c, struct err *e)
+{
+	const uint64_t n = hv_align_up(o->bytes, HV_PAGE_SIZE);
+	void *p = mmap(NULL, n, PROT_READ, MAP_SHARED, o->fd, 0);
+
+	if (p == MAP_FAILED)
+		return err_set(e, -errno, "cannot read a disk's changes: %s", strerror(errno));
+	*c = (struct blk_changes){ o->map, map_bytes(o->bytes), p, n };
+	return 0;
+}
+
+void overlay_changes_end(struct overlay *o, struct blk_changes *c)
+{
+	(void)o;
+	munmap((void *)(uintptr_t)c->data, c->data_bytes);
+}
+
+int overlay_changes_load(struct overlay *o, const uint8_t *map, size_t n_map, int fd, uint64_t off,
+			 uint64_t data_bytes, struct err *e)
+{
+	uint8_t buf[CLUSTER];
+	int r = 0;
+
+	if (n_map != map_bytes(o->bytes) || data_bytes != hv_align_up(o->bytes, HV_PAGE_SIZE))
+		return err_set(e, -EBADMSG, "the changes of a disk do not fit the disk");
+	for (uint64_t at = 0; at < o->bytes && r == 0; at += CLUSTER) {
+		const size_t n = hv_min_u64(CLUSTER, o->bytes - at);
+		if (!(map[at / CLUSTER / 8] >> (at / CLUSTER % 8) & 1))
+			continue;
+		r = io_file_read(fd, &(struct iovec){ buf, n }, 1, off + at);
+		if (r == 0)
+			r = io_file_write(o->fd, &(struct iovec){ buf, n }, 1, at);
+		set_present(o, at / CLUSTER);
+	}
+	return r < 0 ? err_set(e, r, "cannot copy a disk's changes: %s", strerror(-r)) : 0;
+}
+
 void overlay_destroy(struct overlay *o)
 {
 	if (o == NULL)
@@ -144,7 +189,6 @@ static void overlay_destroyp(struct overlay **o)
 
 int overlay_create(int base_fd, uint64_t bytes, struct overlay **ret_overlay, struct err *e)
 {
-	const uint64_t clusters = (bytes + CLUSTER - 1) / CLUSTER;
 	struct overlay *o __attribute__((cleanup(overlay_destroyp))) = calloc(1, sizeof(*o));
 
 	if (o == NULL)
@@ -155,10 +199,10 @@ int overlay_create(int base_fd, uint64_t bytes, struct overlay **ret_overlay, st
 	o->fd = open_unlinked(e);
 	if (o->fd < 0)
 		return o->fd;
-	o->map = calloc(1, clusters / 8 + 1);
+	o->map = calloc(1, map_bytes(bytes));
 	if (o->map == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
-	if (ftruncate(o->fd, (off_t)bytes) < 0)
+	if (ftruncate(o->fd, (off_t)hv_align_up(bytes, HV_PAGE_SIZE)) < 0)
 		return err_set(e, -errno, "cannot make a temporary file: %s", strerror(errno));
 	*ret_overlay = TAKE_PTR(o);
 	return 0;

@@ -68,6 +68,36 @@ static const struct blk_ops raw_ops = {
 	.close = raw_close,
 };
 
+static struct overlay *overlay_of(struct blk *b)
+{
+	return HV_CONTAINER_OF(b, struct raw, blk)->overlay;
+}
+
+static int raw_changes_begin(struct blk *b, struct blk_changes *c, struct err *e)
+{
+	return overlay_changes_begin(overlay_of(b), c, e);
+}
+
+static void raw_changes_end(struct blk *b, struct blk_changes *c)
+{
+	overlay_changes_end(overlay_of(b), c);
+}
+
+static int raw_changes_load(struct blk *b, const uint8_t *map, size_t map_bytes, int fd,
+			    uint64_t off, uint64_t data_bytes, struct err *e)
+{
+	return overlay_changes_load(overlay_of(b), map, map_bytes, fd, off, data_bytes, e);
+}
+
+static const struct blk_ops overlay_ops = {
+	.submit = raw_submit,
+	.drain = raw_drain,
+	.close = raw_close,
+	.changes_begin = raw_changes_begin,
+	.changes_end = raw_changes_end,
+	.changes_load = raw_changes_load,
+};
+
 static void raw_closep(struct raw **w)
 {
 	if (*w != NULL)
@@ -83,7 +113,9 @@ int blk_raw_open_fd(int fd, const char *name, bool read_only, bool overlay, stru
 	if (w == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	w->fd = -1;
-	w->blk = (struct blk){ .ops = &raw_ops, .block_size = 512, .read_only = read_only };
+	w->blk = (struct blk){ .ops = overlay ? &overlay_ops : &raw_ops,
+			       .block_size = 512,
+			       .read_only = read_only };
 	snprintf(w->blk.serial, sizeof(w->blk.serial), "lodge-disk");
 	r = io_file_size(fd, name, &w->blk.bytes, e);
 	if (r == 0)
