@@ -21,21 +21,21 @@ enum dev_log_level { DEV_LOG_ERROR, DEV_LOG_WARN, DEV_LOG_INFO, DEV_LOG_DEBUG, D
 
 /* What a device may ask of the whole machine. Done later, in the loop thread. */
 enum dev_request {
-	DEV_REQ_RESET,      /* power-on state for all: 0xCF9, keyboard controller, ACPI reset */
+	DEV_REQ_RESET,	    /* power-on state for all: 0xCF9, keyboard controller, ACPI reset */
 	DEV_REQ_POWER_OFF,  /* ACPI S5 */
-	DEV_REQ_SLEEP,      /* ACPI S3, S4; arg: the number */
+	DEV_REQ_SLEEP,	    /* ACPI S3, S4; arg: the number */
 	DEV_REQ_DEBUG_EXIT, /* the debug-exit port; arg: the byte */
 	DEV_REQ_INIT_CPUS,  /* port 0x92 bit 0: INIT to all CPUs */
-	DEV_REQ_NMI,        /* to the boot CPU */
+	DEV_REQ_NMI,	    /* to the boot CPU */
 	DEV_REQ_A20_ON,
-	DEV_REQ_A20_OFF,    /* these two take effect before the vCPU's next instruction */
+	DEV_REQ_A20_OFF, /* these two take effect before the vCPU's next instruction */
 };
 
 /* Kinds of back-end; the structs are the consumers' headers. */
 enum dev_backend {
-	DEV_BACKEND_BLK, /* struct blk, devmodel/storage/blk.h */
-	DEV_BACKEND_CHR, /* struct chr, devmodel/chipset/chr.h: serial ports, debug consoles */
-	DEV_BACKEND_RNG, /* struct rng, devmodel/virtio/rng_backend.h */
+	DEV_BACKEND_BLK,     /* struct blk, devmodel/storage/blk.h */
+	DEV_BACKEND_CHR,     /* struct chr, devmodel/chipset/chr.h: serial ports, debug consoles */
+	DEV_BACKEND_RNG,     /* struct rng, devmodel/virtio/rng_backend.h */
 	DEV_BACKEND_MACHINE, /* what only the machine can provide: each device's header says */
 };
 
@@ -66,8 +66,8 @@ struct dev_env {
 	/* Copy from and to guest RAM. 0, or -EFAULT where there is none: a guest error. */
 	int (*dma_read)(void *ctx, uint64_t gpa, void *buf, size_t len);
 	int (*dma_write)(void *ctx, uint64_t gpa, const void *buf, size_t len);
-	/* The host address of len bytes of guest RAM in one piece, or NULL; for the I/O vectors of a
-	 * request under way, which the device must have drained before its quiesce returns. */
+	/* The host address of len bytes of guest RAM in one piece, or NULL; for the I/O vectors of
+	 * a request under way, which the device must have drained before its quiesce returns. */
 	void *(*dma_host)(void *ctx, uint64_t gpa, size_t len, bool write);
 	/* Data landed through dma_host: before the completion interrupt. Any thread. */
 	void (*dma_written)(void *ctx, uint64_t gpa, uint64_t len);
@@ -100,16 +100,16 @@ struct dev_region {
  * member is called under the device's lock domain, must not block, and may not be NULL; "O" = may.
  */
 struct dev_class {
-	const char *name;               /* configuration key and log channel */
-	const char *summary;            /* one line for --help and the manager */
-	size_t size;                    /* zeroed by dev_create(); first member is struct dev */
-	const struct opt *opts;         /* O */
+	const char *name;		/* configuration key and log channel */
+	const char *summary;		/* one line for --help and the manager */
+	size_t size;			/* zeroed by dev_create(); first member is struct dev */
+	const struct opt *opts;		/* O */
 	const struct state_desc *state; /* O: only with cannot_save, the reason shown instead */
-	size_t state_off;               /* where the struct it describes lies */
+	size_t state_off;		/* where the struct it describes lies */
 	const char *cannot_save;
 	struct dev_region regions[DEV_MAX_REGIONS];
 	const char *irqs[DEV_MAX_IRQS]; /* names of the output lines */
-	unsigned n_irq_in;              /* input pins (interrupt controllers), see irq_in */
+	unsigned n_irq_in;		/* input pins (interrupt controllers), see irq_in */
 	unsigned n_timers;
 
 	/* O. dev_create(), loop thread, no lock, may block: claim host resources and back-ends,
@@ -127,8 +127,8 @@ struct dev_class {
 	void (*timer)(struct dev *d, unsigned timer);
 	/* O without inputs. A wire changed. Any thread. */
 	void (*irq_in)(struct dev *d, unsigned input, bool level);
-	/* O. Pause, loop thread, domain not held, may block: stop workers, drain I/O. Twice is once.
-	 * 0 or -errno with e set: the VM keeps running. */
+	/* O. Pause, loop thread, domain not held, may block: stop workers, drain I/O. Twice is
+	 * once. 0 or -errno with e set: the VM keeps running. */
 	int (*quiesce)(struct dev *d, struct err *e);
 	/* O. Undoes quiesce. Also after a load, when all devices are loaded: timers, lines and
 	 * mappings follow the state. Twice is once. */
@@ -138,9 +138,9 @@ struct dev_class {
 struct dev {
 	const struct dev_class *cls;
 	const struct dev_env *env; /* borrowed */
-	const char *id;            /* borrowed: path in the machine, "pci0.3" */
-	uint32_t guest_errors;     /* under the domain; wraps */
-	void *env_priv;            /* the env's record of the device; not the device's business */
+	const char *id;		   /* borrowed: path in the machine, "pci0.3" */
+	uint32_t guest_errors;	   /* under the domain; wraps */
+	void *env_priv;		   /* the env's record of the device; not the device's business */
 };
 
 extern const struct dev_class *const dm_classes[]; /* registry.c; ends with NULL */

@@ -1,20 +1,18 @@
 /*
- * Local APIC of one CPU, first half: registers in xAPIC (MMIO) and x2APIC (MSR) form, APIC_BASE,
- * the timer. Messages, priorities and acknowledge are in lapic_bus.c.
+ * Local APIC of one CPU: registers in xAPIC (MMIO) and x2APIC (MSR) form, APIC_BASE. The timer is
+ * in lapic_timer.c; messages, priorities and acknowledge are in lapic_bus.c.
  *
  * Specification: Intel SDM volume 3, chapter 11 (advanced programmable interrupt controller).
  *
  * Not modelled: SMI; remote read; the arbitration priority (lowest priority goes to the lowest
  * processor priority, the first of equals); level-triggered fixed interrupts on the LINT pins;
- * performance and thermal interrupts (registers only); APIC ids that software changes. The timer
- * ticks at LAPIC_TIMER_HZ; periods below MIN_PERIOD_NS are stretched to it.
+ * performance and thermal interrupts (registers only); APIC ids that software changes.
  */
 #include "devmodel/chipset/lapic.h"
 #include "cpu/x86_defs.h"
 #include "devmodel/chipset/lapic_int.h"
 
 #define VERSION 0x01050014u /* version 14h, 6 LVT entries, EOI broadcast can be switched off */
-#define MIN_PERIOD_NS 20000u
 #define PAGE_REG_BYTES 0x400u
 
 /* Writable bits of the LVT entries. */
@@ -24,117 +22,6 @@ struct lapic *lapic_from_dev(struct dev *d)
 {
 	assert(d->cls == &dm_lapic);
 	return (struct lapic *)d;
-}
-
-/* ---- timer ---- */
-
-static uint32_t timer_mode(const struct lapic *l)
-{
-	return l->s.lvt[LVT_TIMER] & LVT_TIMER_MODE;
-}
-
-static uint64_t ns_per_count(const struct lapic *l)
-{
-	const unsigned v = (l->s.divide & 3) | (l->s.divide >> 1 & 4);
-
-	return v == 7 ? 1 : 2u << v; /* LAPIC_TIMER_HZ is one count a nanosecond */
-}
-
-static void arm(struct lapic *l, uint64_t expiry_ns)
-{
-	l->s.expiry_ns = expiry_ns;
-	dev_timer_arm(&l->dev, 0, expiry_ns);
-}
-
-static uint64_t period_ns(const struct lapic *l)
-{
-	const uint64_t ns = l->s.init_count * ns_per_count(l);
-
-	return ns > MIN_PERIOD_NS ? ns : MIN_PERIOD_NS;
-}
-
-/* A one-shot count that is over stays at zero; the timer call for it may still be on its way. */
-static uint32_t current_count(const struct lapic *l)
-{
-	const uint64_t now = dev_now_ns(&l->dev), per = ns_per_count(l);
-	uint64_t left;
-
-	if (l->s.expiry_ns == DEV_TIMER_OFF || timer_mode(l) == TIMER_DEADLINE)
-		return 0;
-	if (l->s.expiry_ns > now)
-		left = (l->s.expiry_ns - now + per - 1) / per;
-	else if (timer_mode(l) == TIMER_PERIODIC)
-		left = (period_ns(l) - (now - l->s.expiry_ns) % period_ns(l)) / per;
-	else
-		left = 0;
-	return left < l->s.init_count ? (uint32_t)left : l->s.init_count;
-}
-
-static void expire(struct lapic *l)
-{
-	const uint32_t lvt = l->s.lvt[LVT_TIMER];
-	const uint64_t now = dev_now_ns(&l->dev);
-
-	if (timer_mode(l) == TIMER_PERIODIC && l->s.init_count != 0) {
-		/* in phase; periods that a busy host missed are one */
-		const uint64_t p = period_ns(l);
-		arm(l, now + p - (now - l->s.expiry_ns) % p);
-	} else {
-		l->s.deadline_tsc = 0;
-		arm(l, DEV_TIMER_OFF);
-	}
-	if (!(lvt & LVT_MASKED))
-		lapic_accept(l, (uint8_t)lvt, false);
-}
-
-static void lapic_timer(struct dev *d, unsigned timer)
-{
-	struct lapic *l = lapic_from_dev(d);
-
-	(void)timer; /* there is one */
-	if (l->s.expiry_ns <= dev_now_ns(d))
-		expire(l);
-}
-
-static void write_init_count(struct lapic *l, uint32_t v)
-{
-	if (timer_mode(l) == TIMER_DEADLINE)
-		return;
-	l->s.init_count = v;
-	if (v == 0)
-		arm(l, DEV_TIMER_OFF);
-	else if (timer_mode(l) == TIMER_PERIODIC)
-		arm(l, dev_now_ns(&l->dev) + period_ns(l));
-	else
-		arm(l, dev_now_ns(&l->dev) + v * ns_per_count(l));
-}
-
-static void write_divide(struct lapic *l, uint32_t v)
-{
-	const uint32_t left = current_count(l);
-
-	l->s.divide = v & 0xb;
-	if (l->s.expiry_ns != DEV_TIMER_OFF && timer_mode(l) != TIMER_DEADLINE)
-		arm(l, dev_now_ns(&l->dev) + left * ns_per_count(l));
-}
-
-/* A deadline that is past counts at once, without the way through the loop. */
-static void arm_deadline(struct lapic *l)
-{
-	const struct lapic_bus *b = l->bus;
-	uint64_t when;
-
-	if (l->s.deadline_tsc == 0) {
-		arm(l, DEV_TIMER_OFF);
-		return;
-	}
-	when = b->cpu[l->id].ops->tsc_to_ns(b->cpu[l->id].cpu, l->s.deadline_tsc);
-	if (when > dev_now_ns(&l->dev)) {
-		arm(l, when < INT64_MAX ? when : INT64_MAX);
-		return;
-	}
-	l->s.expiry_ns = when;
-	expire(l);
 }
 
 /* ---- registers ---- */
@@ -154,7 +41,7 @@ static void write_lvt(struct lapic *l, unsigned i, uint32_t v)
 	if ((v & LVT_TIMER_MODE) == TIMER_DEADLINE || (was & LVT_TIMER_MODE) == TIMER_DEADLINE) {
 		l->s.deadline_tsc = 0;
 		l->s.init_count = 0;
-		arm(l, DEV_TIMER_OFF);
+		lapic_arm(l, DEV_TIMER_OFF);
 	}
 }
 
@@ -207,7 +94,7 @@ static uint32_t read_reg(struct lapic *l, uint32_t off)
 	case APIC_INIT_COUNT:
 		return l->s.init_count;
 	case APIC_CUR_COUNT:
-		return current_count(l);
+		return lapic_current_count(l);
 	case APIC_DIVIDE:
 		return l->s.divide;
 	default: /* APR, RRD, EOI, reserved */
@@ -252,10 +139,10 @@ static void write_reg(struct lapic *l, uint32_t off, uint32_t v)
 		l->s.icr2 = v & 0xff000000;
 		break;
 	case APIC_INIT_COUNT:
-		write_init_count(l, v);
+		lapic_write_init_count(l, v);
 		break;
 	case APIC_DIVIDE:
-		write_divide(l, v);
+		lapic_write_divide(l, v);
 		break;
 	default: /* read only or reserved */
 		break;
@@ -379,7 +266,7 @@ static int write_apic_base(struct lapic *l, uint64_t v)
 		return -EINVAL;
 	if (from != to && to == 0) {
 		reset_regs(&l->s);
-		arm(l, DEV_TIMER_OFF);
+		lapic_arm(l, DEV_TIMER_OFF);
 	}
 	if (from != to && to == 3)
 		l->s.icr2 = 0;
@@ -411,9 +298,9 @@ static int write_msr(struct lapic *l, uint32_t msr, uint64_t v)
 	case X86_MSR_APIC_BASE:
 		return write_apic_base(l, v);
 	case X86_MSR_TSC_DEADLINE:
-		if (timer_mode(l) == TIMER_DEADLINE) {
+		if (lapic_timer_mode(l) == TIMER_DEADLINE) {
 			l->s.deadline_tsc = v;
-			arm_deadline(l);
+			lapic_arm_deadline(l);
 		}
 		return 0;
 	default:
@@ -506,7 +393,7 @@ static void op_init(void *ctx)
 	struct lapic *l = enter(ctx);
 
 	reset_regs(&l->s);
-	arm(l, DEV_TIMER_OFF);
+	lapic_arm(l, DEV_TIMER_OFF);
 	lapic_follow(l);
 	leave(l);
 }
@@ -515,8 +402,8 @@ static void op_tsc_changed(void *ctx)
 {
 	struct lapic *l = enter(ctx);
 
-	if (timer_mode(l) == TIMER_DEADLINE && l->s.deadline_tsc != 0)
-		arm_deadline(l);
+	if (lapic_timer_mode(l) == TIMER_DEADLINE && l->s.deadline_tsc != 0)
+		lapic_arm_deadline(l);
 	leave(l);
 }
 
@@ -603,7 +490,7 @@ static void lapic_reset(struct dev *d)
 	lapic_state_init(&l->s);
 	l->s.lint = lint;
 	l->s.apic_base |= l->id == 0 ? BASE_BSP : 0;
-	arm(l, DEV_TIMER_OFF);
+	lapic_arm(l, DEV_TIMER_OFF);
 	lapic_follow(l);
 }
 
@@ -685,7 +572,7 @@ const struct dev_class dm_lapic = {
 	.reset = lapic_reset,
 	.read = lapic_read,
 	.write = lapic_write,
-	.timer = lapic_timer,
+	.timer = lapic_timer_due,
 	.irq_in = lapic_irq_in,
 	.resume = lapic_resume,
 };

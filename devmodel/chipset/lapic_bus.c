@@ -1,6 +1,6 @@
 /*
- * Local APICs, second half: interrupt messages and who takes them, priorities, acknowledge and EOI.
- * The first half and what is not modelled: lapic.c.
+ * Local APICs: interrupt messages and who takes them, priorities, acknowledge and EOI.
+ * What is not modelled: lapic.c.
  */
 #include "devmodel/chipset/lapic.h"
 #include "devmodel/chipset/i8259.h"

@@ -1,4 +1,4 @@
-/* Shared by lapic.c (registers, timer) and lapic_bus.c (messages, arbitration). */
+/* Shared by lapic.c (registers), lapic_timer.c and lapic_bus.c (messages, arbitration). */
 #ifndef DEVMODEL_CHIPSET_LAPIC_INT_H
 #define DEVMODEL_CHIPSET_LAPIC_INT_H
 #include "devmodel/chipset/lapic.h"
@@ -83,4 +83,16 @@ void lapic_tell(struct lapic *l);
 int lapic_ack(struct lapic *l);
 void lapic_eoi(struct lapic *l);
 void lapic_set_lint(struct lapic *l, unsigned pin, bool level);
+
+/* ---- lapic_timer.c ---- */
+
+uint32_t lapic_timer_mode(const struct lapic *l); /* TIMER_ONE_SHOT and so on */
+void lapic_arm(struct lapic *l, uint64_t expiry_ns);
+uint32_t lapic_current_count(const struct lapic *l);
+void lapic_write_init_count(struct lapic *l, uint32_t v);
+void lapic_write_divide(struct lapic *l, uint32_t v);
+/* By deadline_tsc. */
+void lapic_arm_deadline(struct lapic *l);
+/* dev_class.timer. */
+void lapic_timer_due(struct dev *d, unsigned timer);
 #endif
