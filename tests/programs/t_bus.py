@@ -5,7 +5,7 @@ import socket
 import subprocess
 import time
 
-from lib import BUILD, check
+from lib import BUILD, build, check
 
 STORM = os.path.join(BUILD, "tests/programs/bus_storm")
 
@@ -17,12 +17,27 @@ def control(env):
 def test_bus_storm(env):
     vm = env.vm()
     rounds = "2000" if os.environ.get("LODGE_TEST_FULL") else "150"
-    r = subprocess.run([STORM, "test", rounds, "12345"], env=env.env, capture_output=True,
+    r = subprocess.run([STORM, "test", rounds, "12345", "nmi"], env=env.env, capture_output=True,
                        text=True, timeout=300, check=False)
     check(r.returncode == 0, r.stdout + r.stderr)
     print(r.stdout, end="")
     env.lodge("resume", "test")
     check(vm.show()["state"] == "running", "runs on")
+
+
+def test_bus_storm_on_a_guest(env):
+    """Pauses, resets and looks into devices come over a guest on two CPUs that prints."""
+    vm = env.vm(build(env, "count"), "--memory", "16M", "--serial", "out", "--cpus", "2")
+    r = subprocess.run([STORM, "test", "40", "777"], env=env.env, capture_output=True, text=True,
+                       timeout=300, check=False)
+    check(r.returncode == 0, r.stdout + r.stderr + vm.err())
+    env.lodge("resume", "test")
+    env.lodge("reset", "test")
+    size = os.path.getsize(env.path("out"))
+    end = time.monotonic() + 30
+    while os.path.getsize(env.path("out")) < size + 50:
+        check(time.monotonic() < end, "the guest is silent")
+        time.sleep(0.05)
 
 
 def test_bus_garbage(env):
