@@ -335,7 +335,8 @@ static void tame_branch(struct rng *r, struct test_case *t)
 		return;
 	memcpy(t->mem.bytes, &to, 8);
 	memcpy(t->stack.bytes, &to, 8);
-	if (t->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
+	if (t->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	    t->op[0].visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
 		t->in.gpr[ZydisRegisterGetId(t->op[0].reg.value)] = to;
 }
 

@@ -9,7 +9,6 @@
 #include <asm/prctl.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -185,11 +184,11 @@ int native_start(void)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
 	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-	stack_t ss = { .ss_size = 256 << 10 };
+	static uint8_t stack[256 << 10];
+	stack_t ss = { .ss_sp = stack, .ss_size = sizeof(stack) };
 
-	ss.ss_sp = malloc(ss.ss_size);
 	sigfillset(&sa.sa_mask);
-	if (ss.ss_sp == NULL || sigaltstack(&ss, NULL) < 0)
+	if (sigaltstack(&ss, NULL) < 0)
 		return -1;
 	for (unsigned k = 0; k < sizeof(signals) / sizeof(signals[0]); k++)
 		if (sigaction(signals[k], &sa, signals[k] == SIGFPE ? &engine_fpe : NULL) < 0)
