@@ -1,8 +1,9 @@
 /*
  * What lodge-vm gives up once everything it needs is open. Two layers, each enough on its own to
  * keep a hostile guest that took the process over from other files and programs:
- * - Landlock: no file by path beside the VM's own runtime folder. Set before any thread starts,
- *   as it holds for the calling thread and those that it starts.
+ * - Landlock: no file by path beside the VM's own runtime folder. Holds for the calling thread and
+ *   those that it starts later, so it is set before the machine is made; the threads of the disks,
+ *   which are open by then, are held by the second layer alone.
  * - seccomp: only the system calls that a running VM makes, in all threads. Others fail with EPERM;
  *   those that only an attacker would try kill the process.
  */

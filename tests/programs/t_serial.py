@@ -100,6 +100,18 @@ def test_serial_leave(env):
         t.close()
 
 
+def test_serial_not_on_the_terminal(env):
+    """A port that goes elsewhere leaves the terminal alone: Ctrl-C ends the VM."""
+    t = Terminal(env, "run", "--engine", "null", "--serial", "none", "-v")
+    try:
+        t.expect(rb"runs, process")
+        check(not t.is_raw(), "raw")
+        t.type(b"\x03")
+        check(t.p.wait(20) == 125, "status 125")
+    finally:
+        t.close()
+
+
 def test_serial_ends_with_vm(env):
     env.vm("--serial", "none")
     p = subprocess.Popen([LODGE, "serial", "test", "2"], env=env.env, stdin=subprocess.DEVNULL)

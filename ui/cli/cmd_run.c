@@ -113,17 +113,37 @@ static void on_exit_status(GPid pid, gint status, gpointer data)
 	g_main_loop_quit(r->loop);
 }
 
+/* The last value given to a setting, NULL if none was. */
+static const char *setting(const struct cli *c, const char *key)
+{
+	const size_t n = strlen(key);
+	const char *value = NULL;
+
+	for (guint i = 0; i < c->settings->len; i++) {
+		const char *s = c->settings->pdata[i];
+		if (strncmp(s, key, n) == 0 && s[n] == '=')
+			value = s + n + 1;
+	}
+	return value;
+}
+
 /* With --gdb the VM waits: say for what. */
 static void tell_gdb(struct run *r)
 {
-	const char *where = NULL;
+	const char *where = setting(r->cli, "debug.gdb");
 
-	for (guint i = 0; i < r->cli->settings->len; i++)
-		if (g_str_has_prefix(r->cli->settings->pdata[i], "debug.gdb="))
-			where = strchr(r->cli->settings->pdata[i], '=') + 1;
 	if (where)
 		cli_say(r->cli, "gdb connects by: target remote %s%s",
 			where[strspn(where, "0123456789")] == '\0' ? "localhost:" : "", where);
+}
+
+/* Does the first serial port go to this program's standard input and output? Without it the
+ * terminal stays as it is, and Ctrl-C ends the VM. */
+static bool wants_terminal(const struct cli *c)
+{
+	const char *output = setting(c, "serial.0.output");
+
+	return !output || strcmp(output, "-") == 0;
 }
 
 static void started(struct run *r, const char *name)
@@ -307,7 +327,7 @@ int cmd_run(struct cli *c, GError **error)
 	r.ready = g_string_new(NULL);
 	r.made = g_ptr_array_new_with_free_func(g_free);
 	r.temp = g_ptr_array_new_with_free_func(g_free);
-	r.term = term_start(stream, &ops);
+	r.term = term_start(stream, wants_terminal(c), &ops);
 	watch(&r);
 	g_main_loop_run(r.loop);
 	while (read_ready(&r) && !r.name && r.ready_fd >= 0)

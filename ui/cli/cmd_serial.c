@@ -83,7 +83,7 @@ int cmd_serial(struct cli *c, GError **error)
 		return cli_code(error);
 	s.vm = vm;
 	s.loop = g_main_loop_new(NULL, FALSE);
-	s.term = term_start(fd, &ops);
+	s.term = term_start(fd, true, &ops);
 	if (term_is_raw(s.term) && !c->quiet)
 		term_say(s.term, "Ctrl-] q leaves, Ctrl-] ? shows more keys");
 	if (c->timeout_ms > 0)

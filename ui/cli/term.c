@@ -172,16 +172,18 @@ static void make_raw(struct term *t)
 	t->raw = tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
 }
 
-struct term *term_start(int stream, const struct term_ops *ops)
+struct term *term_start(int stream, bool input, const struct term_ops *ops)
 {
 	struct term *t = g_new0(struct term, 1);
 
 	t->ops = ops;
 	t->stream = stream;
 	t->out = g_byte_array_new();
-	make_raw(t);
+	if (input)
+		make_raw(t);
 	t->stream_source = g_unix_fd_add(stream, G_IO_IN | G_IO_HUP, on_stream, t);
-	watch_input(t);
+	if (input)
+		watch_input(t);
 	return t;
 }
 

@@ -19,9 +19,10 @@ struct term_ops {
 	void *ctx;
 };
 
-/* Takes over stream (closed by term_finish). Raw mode where standard input is a terminal and this
- * process is in its foreground. The pump runs in the main context until term_finish(). */
-struct term *term_start(int stream, const struct term_ops *ops);
+/* Takes over stream (closed by term_finish). input: standard input goes into it, in raw mode if
+ * that is a terminal and this process is in its foreground. The pump runs in the main context until
+ * term_finish(). */
+struct term *term_start(int stream, bool input, const struct term_ops *ops);
 bool term_is_raw(const struct term *t);
 /* A line on standard error that looks right in raw mode, too. */
 void term_say(struct term *t, const char *line);
