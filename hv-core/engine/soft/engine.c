@@ -201,6 +201,7 @@ static int soft_debug_set(struct hv_vcpu *hv, const struct hv_debug *d, struct e
 
 	(void)e;
 	v->debug = *d;
+	soft_tlb_flush_all(v);
 	soft_mode_changed(v);
 	return 0;
 }

@@ -87,8 +87,8 @@ void soft_mode_changed(struct soft_vcpu *v)
 	uint32_t slow = soft_slow_reasons(v) | (v->slow & SOFT_SLOW_TRACE);
 	uint32_t watch = SOFT_SLOW_BREAK | SOFT_SLOW_GDB;
 
-	/* Pages with watchpoints must not have entries. */
-	if (HV_UNLIKELY((slow & watch) || ((v->slow ^ slow) & watch)))
+	/* Pages with watchpoints must not have entries (MOV DR and the debugger flush, too). */
+	if (HV_UNLIKELY((v->slow ^ slow) & watch))
 		soft_tlb_flush_all(v);
 	v->slow = slow;
 }
