@@ -11,6 +11,7 @@
 struct soft_code {
 	pthread_mutex_t lock; /* of adding */
 	_Atomic unsigned n;
+	_Atomic unsigned marking; /* vCPUs in soft_code_mark() */
 	struct code_ram ram[CODE_MAX_RAMS];
 };
 
@@ -87,25 +88,28 @@ struct code_ram *soft_code_ram(struct soft_vm *vm, struct hv_ram *ram)
 
 void soft_code_mark(struct soft_vcpu *v, struct code_page *p, const uint8_t *host, uint64_t mask)
 {
+	struct soft_code *c = v->vm->code;
 	uint64_t me = 1ull << v->hv->index;
 
-	if ((atomic_load_explicit(&p->map, memory_order_relaxed) & mask) == mask)
+	if ((atomic_load(&p->map) & mask) == mask && atomic_load(&c->marking) == 0)
 		return;
+	atomic_fetch_add(&c->marking, 1);
 	/* Before writers is read: a vCPU that is not seen there sees the bits and makes no entry.
 	 */
 	atomic_fetch_or(&p->map, mask);
 	/* Cleared before they are asked: a vCPU that clears the bits by a write of its own while
-	 * it is asked announces itself anew, and that must not be lost.
-	 */
+	 * it is asked announces itself anew, and that must not be lost. */
 	uint64_t writers = atomic_exchange(&p->writers, 0);
 
 	if (writers & me)
 		soft_tlb_drop_host(v, host);
-	if (writers & ~me) {
+	/* Another vCPU that is at this, too, may have found the writers and be waiting for them. */
+	if ((writers & ~me) || atomic_load(&c->marking) > 1) {
 		soft_outside_begin(v);
 		soft_sync_flush(v->vm);
 		soft_outside_end(v);
 	}
+	atomic_fetch_sub(&c->marking, 1);
 }
 
 bool soft_code_may_write(struct soft_vcpu *v, struct code_page *p)

@@ -7,7 +7,7 @@
 struct decoded {
 	const struct soft_vcpu *v; /* for the CPU model and mode; state other than v->key's must not
 				      be looked at */
-	uint8_t bytes[15];         /* the instruction as it stands in memory */
+	uint8_t bytes[15];	   /* the instruction as it stands in memory */
 	ZydisDecodedInstruction z;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 };

@@ -26,7 +26,7 @@
 
 struct soft_vcpu;
 struct insn;
-struct block;     /* block.c */
+struct block;	  /* block.c */
 struct code_page; /* code.c */
 
 /* ---- decoded instructions ---- */
@@ -34,8 +34,8 @@ struct code_page; /* code.c */
 typedef void (*insn_fn)(struct soft_vcpu *v, const struct insn *i);
 
 enum insn_flag {
-	INSN_END = 1 << 0,    /* the block ends here: may set RIP, mode or privilege, or open a window
-				 for interrupts; the run loop looks at everything again */
+	INSN_END = 1 << 0, /* the block ends here: may set RIP, mode or privilege, or open a window
+			      for interrupts; the run loop looks at everything again */
 	INSN_LOCK = 1 << 1,
 	INSN_REP = 1 << 2,
 	INSN_REPNE = 1 << 3,
@@ -51,21 +51,21 @@ enum insn_flag {
  */
 struct insn {
 	insn_fn fn;
-	uint64_t ip;      /* RIP (EIP, IP) of the instruction */
-	uint64_t imm;     /* sign-extended as the instruction wants it; or the branch target */
-	int64_t disp;     /* displacement; of RIP-relative operands: the address */
+	uint64_t ip;	      /* RIP (EIP, IP) of the instruction */
+	uint64_t imm;	      /* sign-extended as the instruction wants it; or the branch target */
+	int64_t disp;	      /* displacement; of RIP-relative operands: the address */
 	uint16_t base, index; /* offsets of the registers */
 	uint16_t dst, src;    /* offsets of register operands */
-	uint8_t scale;        /* shift: 0 to 3 */
-	uint8_t seg;          /* enum x86_seg of the memory operand */
-	uint8_t len;          /* bytes */
-	uint8_t flags;        /* enum insn_flag */
+	uint8_t scale;	      /* shift: 0 to 3 */
+	uint8_t seg;	      /* enum x86_seg of the memory operand */
+	uint8_t len;	      /* bytes */
+	uint8_t flags;	      /* enum insn_flag */
 	uint8_t op_size;      /* bytes: 1, 2, 4, 8 */
 	uint8_t addr_size;    /* bytes: 2, 4, 8 */
 	uint8_t mem_size;     /* bytes of the memory operand (0: none or variable) */
-	uint8_t cc;           /* condition code, shift count, or other small constant of the group */
-	const void *priv;     /* of the group: a native stub (fpu.c), else NULL */
-	uint64_t aux;         /* of the group, too */
+	uint8_t cc;	  /* condition code, shift count, or other small constant of the group */
+	const void *priv; /* of the group: a native stub (fpu.c), else NULL */
+	uint64_t aux;	  /* of the group, too */
 };
 _Static_assert(sizeof(struct insn) == 64, "one cache line");
 
@@ -78,16 +78,17 @@ struct soft_op {
 	int mnemonic; /* ZydisMnemonic */
 	bool (*select)(const struct decoded *d, struct insn *i);
 };
-/* Each ends with mnemonic -1. Of the rows with the instruction's mnemonic, in the order of the tables
- * below, the first whose select returns true is taken (mov, push, pop, jmp, call, ret stand in two
- * tables: the general one refuses segment, control and debug registers and far transfers); none:
- * #UD. */
+/* Each ends with mnemonic -1. Of the rows with the instruction's mnemonic, in the order of the
+ * tables below, the first whose select returns true is taken (mov, push, pop, jmp, call, ret stand
+ * in two tables: the general one refuses segment, control and debug registers and far transfers);
+ * none: #UD. */
 /* mov, arithmetic, logic, bits, mul/div: several tables, NULL-ended */
 extern const struct soft_op *const soft_ops_int[];
 extern const struct soft_op soft_ops_flow[];   /* jumps, near calls, loops, setcc/cmov */
 extern const struct soft_op soft_ops_string[]; /* movs, stos, lods, scas, cmps, ins, outs */
-extern const struct soft_op soft_ops_system[]; /* segments, far transfers, CR/DR/MSR, in/out, hlt … */
-extern const struct soft_op soft_ops_simd[];   /* x87, MMX, SSE, AVX, BMI, XSAVE, … */
+extern const struct soft_op
+	soft_ops_system[]; /* segments, far transfers, CR/DR/MSR, in/out, hlt … */
+extern const struct soft_op soft_ops_simd[]; /* x87, MMX, SSE, AVX, BMI, XSAVE, … */
 
 /* ---- TLB ---- */
 
@@ -96,15 +97,16 @@ extern const struct soft_op soft_ops_simd[];   /* x87, MMX, SSE, AVX, BMI, XSAVE
 #define SOFT_TLB_EMPTY 1ull /* no page address has bit 0 set */
 
 struct soft_tlb_entry {
-	uint64_t tag;    /* linear page address, or SOFT_TLB_EMPTY */
+	uint64_t tag;	 /* linear page address, or SOFT_TLB_EMPTY */
 	uint64_t addend; /* host address = linear + addend */
 };
 
 /* Which rules an access is checked by. Entries are made separately for each. */
 enum soft_access_mode {
 	SOFT_MODE_SUPER,      /* CPL 0-2, user pages allowed: SMAP off or AC set */
-	SOFT_MODE_USER,       /* CPL 3 */
-	SOFT_MODE_SUPER_SMAP, /* CPL 0-2, user pages refused; implicit accesses to GDT, IDT, TSS, too */
+	SOFT_MODE_USER,	      /* CPL 3 */
+	SOFT_MODE_SUPER_SMAP, /* CPL 0-2, user pages refused; implicit accesses to GDT, IDT, TSS,
+				 too */
 	SOFT_MODES
 };
 
@@ -117,34 +119,35 @@ struct soft_tlb {
 /* ---- the vCPU ---- */
 
 enum soft_slow { /* reasons why the run loop goes instruction by instruction */
-	SOFT_SLOW_TF = 1 << 0,
-	SOFT_SLOW_BREAK = 1 << 1,  /* guest debug registers */
-	SOFT_SLOW_SHADOW = 1 << 2, /* after sti, mov ss, pop ss */
-	SOFT_SLOW_GDB = 1 << 3,
-	SOFT_SLOW_TRACE = 1 << 4,
-	SOFT_SLOW_RF = 1 << 5,
+		 SOFT_SLOW_TF = 1 << 0,
+		 SOFT_SLOW_BREAK = 1 << 1,  /* guest debug registers */
+		 SOFT_SLOW_SHADOW = 1 << 2, /* after sti, mov ss, pop ss */
+		 SOFT_SLOW_GDB = 1 << 3,
+		 SOFT_SLOW_TRACE = 1 << 4,
+		 SOFT_SLOW_RF = 1 << 5,
 };
 
 /* An exception or interrupt on its way to delivery. */
 struct soft_event {
 	uint8_t vector;
 	bool has_error;
-	uint8_t kind;   /* as x86_state.exc_kind: 0 exception, 1 software interrupt, 2 external, 3 NMI */
-	bool is_int1;   /* ICEBP */
+	uint8_t kind; /* as x86_state.exc_kind: 0 exception, 1 software interrupt, 2 external, 3 NMI
+		       */
+	bool is_int1; /* ICEBP */
 	uint32_t error;
-	uint64_t cr2;      /* #PF */
-	uint64_t dr6;      /* #DB: bits to set */
+	uint64_t cr2; /* #PF */
+	uint64_t dr6; /* #DB: bits to set */
 };
 
 /* Of event.c and debug.c alone: what lives between two instructions and is in no register. */
 struct soft_sys {
-	uint64_t dr6_pending; /* bits of a #DB trap that is due before the next instruction */
-	uint64_t watch_addr;  /* the debugger's watchpoint that was hit */
+	uint64_t dr6_pending;	  /* bits of a #DB trap that is due before the next instruction */
+	uint64_t watch_addr;	  /* the debugger's watchpoint that was hit */
 	uint32_t msrs_logged[16]; /* unknown ones that have had their line in the log */
 	unsigned n_msrs_logged;
 	bool watch_hit;
-	bool tf_start;        /* TF when the current instruction began */
-	bool shadow_start;    /* the same for the interrupt shadows */
+	bool tf_start;	   /* TF when the current instruction began */
+	bool shadow_start; /* the same for the interrupt shadows */
 };
 
 struct soft_vcpu {
@@ -153,63 +156,64 @@ struct soft_vcpu {
 	struct x86_state s;
 	/* OF in bit 0, and as LAHF stores them in bits 8-15: SF 15, ZF 14, AF 12, PF 10, CF 8 */
 	uint16_t fl;
-	uint64_t zero;          /* SOFT_ZERO: always 0 */
+	uint64_t zero; /* SOFT_ZERO: always 0 */
 	/* The memory fast path */
-	struct soft_tlb *tlb;   /* that of the current mode */
-	const struct insn *cur; /* being executed */
-	const struct insn *end; /* the block's end; moved to cur + 1 to stop after cur */
+	struct soft_tlb *tlb;	  /* that of the current mode */
+	const struct insn *cur;	  /* being executed */
+	const struct insn *end;	  /* the block's end; moved to cur + 1 to stop after cur */
 	const struct insn *first; /* the block's start: what is done of it is counted at its end */
 	/* Caches over s, kept by soft_mode_changed() */
-	bool code64;            /* CS.L and long mode */
-	bool code32;            /* CS.D */
+	bool code64; /* CS.L and long mode */
+	bool code32; /* CS.D */
 	bool long_mode, paging, protected, v86;
-	bool stack32;           /* SS.B (stack pointer is 32-bit); in code64 it is 64-bit */
-	uint8_t flat;           /* bit n: segment n has base 0, limit 4 GiB - 1 and is usable for
-				   reading and writing (always set in code64, but FS and GS) */
-	uint32_t key;           /* block key: everything decoding depends on */
-	uint32_t slow;          /* enum soft_slow */
+	bool stack32;  /* SS.B (stack pointer is 32-bit); in code64 it is 64-bit */
+	uint8_t flat;  /* bit n: segment n has base 0, limit 4 GiB - 1 and is usable for
+			  reading and writing (always set in code64, but FS and GS) */
+	uint32_t key;  /* block key: everything decoding depends on */
+	uint32_t slow; /* enum soft_slow */
 	/* FPU: whether the guest's registers are in the host's (fpu.c) */
 	bool fpu_live;
 
-	struct hv_vcpu *hv;     /* borrowed */
-	struct soft_vm *vm;     /* borrowed */
-	struct soft_event event;      /* raised, not yet delivered */
+	struct hv_vcpu *hv;	 /* borrowed */
+	struct soft_vm *vm;	 /* borrowed */
+	struct soft_event event; /* raised, not yet delivered */
 	bool event_valid;
 	struct soft_event delivering; /* for double faults */
 	bool is_delivering;
-	bool want_exit;         /* leave run loop with exit */
-	struct code_page *written_page; /* by soft_atomic(): stored to when the instruction is done */
+	bool want_exit; /* leave run loop with exit */
+	struct code_page
+		*written_page; /* by soft_atomic(): stored to when the instruction is done */
 	uint64_t written_mask;
-	bool bus_locked;        /* between soft_lock_begin and _end */
+	bool bus_locked; /* between soft_lock_begin and _end */
 	struct hv_exit exit;
-	struct hv_debug debug;  /* the debugger's */
+	struct hv_debug debug; /* the debugger's */
 	struct soft_sys sys;
 	sigjmp_buf raise_to;
 	struct hv_engine_stats stats;
 
 	/* Between this thread and those that want its translations dropped (sync.c) */
-	_Atomic bool inside;          /* may be using translations: in the engine, not called out */
-	_Atomic uint64_t flush_want;  /* counts demands */
-	_Atomic uint64_t flush_done;  /* the last demand that was met */
+	_Atomic bool inside;	     /* may be using translations: in the engine, not called out */
+	_Atomic uint64_t flush_want; /* counts demands */
+	_Atomic uint64_t flush_done; /* the last demand that was met */
 
-	struct soft_mmu *mmu;      /* owned; mmu.c: page-walk caches, fetch TLB, victims */
+	struct soft_mmu *mmu;	    /* owned; mmu.c: page-walk caches, fetch TLB, victims */
 	struct block_cache *blocks; /* owned; block.c */
-	struct soft_fpu *fpu;       /* owned; fpu.c */
+	struct soft_fpu *fpu;	    /* owned; fpu.c */
 	struct soft_tlb tlbs[SOFT_MODES];
 };
 
 /* One per VM. */
 struct soft_vm {
-	struct hv_vm *hv; /* borrowed */
+	struct hv_vm *hv;	   /* borrowed */
 	struct decoders *decoders; /* owned; decode.c: Zydis, set up for each mode */
 	struct hv_mem_listener listener;
 	struct soft_code *code; /* code.c: which physical pages hold decoded code, all vCPUs */
 	struct soft_vcpu *vcpu[HV_MAX_VCPUS]; /* borrowed; NULL: none */
-	struct soft_stubs *stubs; /* fpu.c: executable stubs, shared */
+	struct soft_stubs *stubs;	      /* fpu.c: executable stubs, shared */
 };
 
-#define SOFT_REG(n) ((uint16_t)((n) * 8))
-#define SOFT_REG8H(n) ((uint16_t)((n) * 8 + 1)) /* n: 0 AH, 1 CH, 2 DH, 3 BH */
+#define SOFT_REG(n) ((uint16_t)((n)*8))
+#define SOFT_REG8H(n) ((uint16_t)((n)*8 + 1)) /* n: 0 AH, 1 CH, 2 DH, 3 BH */
 #define SOFT_ZERO ((uint16_t)offsetof(struct soft_vcpu, zero))
 
 static inline void *soft_reg(struct soft_vcpu *v, uint16_t off)
@@ -219,7 +223,8 @@ static inline void *soft_reg(struct soft_vcpu *v, uint16_t off)
 
 #define SOFT_R8(v, off) (*(uint8_t *)soft_reg(v, off))
 #define SOFT_R16(v, off) (*(uint16_t *)soft_reg(v, off))
-#define SOFT_R32(v, off) (*(uint32_t *)soft_reg(v, off)) /* to read; a write must zero bits 32-63 */
+#define SOFT_R32(v, off) (*(uint32_t *)soft_reg(v, off)) /* to read; a write must zero bits 32-63  \
+							  */
 #define SOFT_R64(v, off) (*(uint64_t *)soft_reg(v, off))
 
 /* ---- flags ---- */
@@ -236,9 +241,10 @@ static inline void soft_set_rflags(struct soft_vcpu *v, uint64_t rflags)
 	v->fl = (uint16_t)((rflags & 0xd5) << 8 | (rflags >> 11 & 1));
 }
 
-/* ---- leaving an instruction: none of these returns; nothing of the instruction has happened ---- */
+/* ---- leaving an instruction: none of these returns; nothing of the instruction has happened ----
+ */
 
-_Noreturn void soft_raise(struct soft_vcpu *v, uint8_t vector);                   /* no error code */
+_Noreturn void soft_raise(struct soft_vcpu *v, uint8_t vector); /* no error code */
 _Noreturn void soft_raise_err(struct soft_vcpu *v, uint8_t vector, uint32_t error);
 _Noreturn void soft_raise_pf(struct soft_vcpu *v, uint64_t linear, uint32_t error);
 _Noreturn void soft_raise_db(struct soft_vcpu *v, uint64_t dr6_bits); /* fault-like #DB */
@@ -260,9 +266,9 @@ void soft_stop_block(struct soft_vcpu *v);
 void soft_exit(struct soft_vcpu *v, enum hv_exit_reason reason);
 
 /*
- * Around every call out of the engine that may take a lock or wait (ports, MMIO, LAPIC, clock, log):
- * in between, other threads may change the memory map without waiting for this vCPU. No host address
- * of guest memory may be kept across it. begin parks the FPU.
+ * Around every call out of the engine that may take a lock or wait (ports, MMIO, LAPIC, clock,
+ * log): in between, other threads may change the memory map without waiting for this vCPU. No host
+ * address of guest memory may be kept across it. begin parks the FPU.
  */
 void soft_outside_begin(struct soft_vcpu *v);
 void soft_outside_end(struct soft_vcpu *v);
@@ -321,29 +327,28 @@ static inline void *soft_tlb_hit(const struct soft_tlb_entry *tlb, uint64_t line
 }
 
 /* Data accesses of the current privilege. Raise on any fault; a write that raises wrote nothing. */
-#define SOFT_ACCESS_(bits)                                                              \
-	static inline uint##bits##_t soft_ld##bits(struct soft_vcpu *v, uint64_t linear)\
-	{                                                                               \
-		uint##bits##_t x;                                                       \
-		const void *p = soft_tlb_hit(v->tlb->read, linear, bits / 8);           \
-											\
-		if (HV_LIKELY(p != NULL))                                               \
-			memcpy(&x, p, sizeof(x));                                       \
-		else                                                                    \
-			soft_read_slow(v, linear, &x, sizeof(x),                        \
-				       (enum soft_access_mode)(v->tlb - v->tlbs));      \
-		return x;                                                               \
-	}                                                                               \
-	static inline void soft_st##bits(struct soft_vcpu *v, uint64_t linear,          \
-					 uint##bits##_t x)                              \
-	{                                                                               \
-		void *p = soft_tlb_hit(v->tlb->write, linear, bits / 8);                \
-											\
-		if (HV_LIKELY(p != NULL))                                               \
-			memcpy(p, &x, sizeof(x));                                       \
-		else                                                                    \
-			soft_write_slow(v, linear, &x, sizeof(x),                       \
-					(enum soft_access_mode)(v->tlb - v->tlbs));     \
+#define SOFT_ACCESS_(bits)                                                                         \
+	static inline uint##bits##_t soft_ld##bits(struct soft_vcpu *v, uint64_t linear)           \
+	{                                                                                          \
+		uint##bits##_t x;                                                                  \
+		const void *p = soft_tlb_hit(v->tlb->read, linear, bits / 8);                      \
+                                                                                                   \
+		if (HV_LIKELY(p != NULL))                                                          \
+			memcpy(&x, p, sizeof(x));                                                  \
+		else                                                                               \
+			soft_read_slow(v, linear, &x, sizeof(x),                                   \
+				       (enum soft_access_mode)(v->tlb - v->tlbs));                 \
+		return x;                                                                          \
+	}                                                                                          \
+	static inline void soft_st##bits(struct soft_vcpu *v, uint64_t linear, uint##bits##_t x)   \
+	{                                                                                          \
+		void *p = soft_tlb_hit(v->tlb->write, linear, bits / 8);                           \
+                                                                                                   \
+		if (HV_LIKELY(p != NULL))                                                          \
+			memcpy(p, &x, sizeof(x));                                                  \
+		else                                                                               \
+			soft_write_slow(v, linear, &x, sizeof(x),                                  \
+					(enum soft_access_mode)(v->tlb - v->tlbs));                \
 	}
 SOFT_ACCESS_(8)
 SOFT_ACCESS_(16)
@@ -387,8 +392,9 @@ void soft_push(struct soft_vcpu *v, unsigned size, uint64_t x);
 uint64_t soft_pop(struct soft_vcpu *v, unsigned size);
 
 /* Translations to drop: CR3 writes, invlpg, invpcid. */
-void soft_tlb_flush_all(struct soft_vcpu *v);     /* global ones too */
-void soft_tlb_flush_nonglobal(struct soft_vcpu *v); /* of all PCIDs that may be stale: simple is fine */
+void soft_tlb_flush_all(struct soft_vcpu *v); /* global ones too */
+void soft_tlb_flush_nonglobal(
+	struct soft_vcpu *v); /* of all PCIDs that may be stale: simple is fine */
 void soft_tlb_flush_page(struct soft_vcpu *v, uint64_t linear);
 /* Linear to physical without side effects; false where nothing is mapped. */
 bool soft_translate(struct soft_vcpu *v, uint64_t linear, uint64_t *ret_gpa);

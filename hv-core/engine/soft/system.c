@@ -168,32 +168,6 @@ SYS_SELECTOR(flags)
 	}
 }
 
-/* ---- BOUND ---- */
-
-static int64_t bound_get(struct soft_vcpu *v, uint64_t a, unsigned size)
-{
-	return size == 2 ? (int16_t)soft_ld16(v, a) : (int32_t)soft_ld32(v, a);
-}
-
-static void bound(struct soft_vcpu *v, const struct insn *i)
-{
-	unsigned size = i->op_size;
-	uint64_t a = soft_ea(v, i, 2 * size, false);
-	int64_t low = bound_get(v, a, size), high = bound_get(v, a + size, size);
-	int64_t x = size == 2 ? (int16_t)SOFT_R16(v, i->dst) : (int32_t)SOFT_R32(v, i->dst);
-
-	if (x < low || x > high)
-		soft_raise(v, X86_EXC_BR);
-}
-
-static bool sel_bound(const struct decoded *d, struct insn *i)
-{
-	i->fn = bound;
-	i->dst = decode_reg(d->op[0].reg.value);
-	i->op_size = d->z.operand_width / 8;
-	return true;
-}
-
 /* ---- ports ---- */
 
 static uint16_t port_of(struct soft_vcpu *v, const struct insn *i)
@@ -345,7 +319,6 @@ const struct soft_op soft_ops_system[] = {
 	ROW(HLT, cpuid),
 	ROW(VMCALL, cpuid),
 	ROW(VMMCALL, cpuid),
-	{ ZYDIS_MNEMONIC_BOUND, sel_bound },
 	ROW(CLI, flags),
 	ROW(STI, flags),
 	ROW(CLAC, flags),
