@@ -64,13 +64,19 @@ quietly packaging/deps.sh
 seen "packages installed"
 
 begin
+# The download needs the network, the build the CPUs.
+tests/guest/mkguest.sh amd64 >"$cache/guest" 2>"$cache/guest.log" &
+guest_pid=$!
 [ -f build/build.ninja ] || quietly meson setup build
 quietly ninja -C build
 seen "built"
 
 begin
-quietly tests/guest/mkguest.sh amd64
-guest=$(tests/guest/mkguest.sh amd64)
+wait $guest_pid || {
+	cat "$cache/guest.log" >&2
+	exit 1
+}
+guest=$(cat "$cache/guest")
 seen "Debian's kernel $(cat "$guest/version") and a busybox initramfs ready"
 
 state=$cache/saved.state
