@@ -18,8 +18,8 @@ enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_WRITE_ZEROES };
 /* One request, embedded in the controller's own. Filled by the controller up to done. */
 struct blk_req {
 	enum blk_op op;
-	uint64_t offset;   /* bytes; within the image: the controller checked */
-	uint64_t bytes;    /* sum of iov for READ and WRITE */
+	uint64_t offset;	       /* bytes; within the image: the controller checked */
+	uint64_t bytes;		       /* sum of iov for READ and WRITE */
 	struct iovec iov[BLK_MAX_IOV]; /* host memory, valid until done */
 	unsigned n_iov;
 	/* Called once, in an I/O thread or in submit's caller, no domain held: result is 0 or
@@ -32,7 +32,7 @@ struct blk_req {
 
 /* What an overlay holds, for a saved state. */
 struct blk_changes {
-	const uint8_t *map;  /* bits; what they stand for is the back-end's business */
+	const uint8_t *map; /* bits; what they stand for is the back-end's business */
 	size_t map_bytes;
 	const uint8_t *data; /* as long as the disk, in whole pages; holes are zeroes */
 	uint64_t data_bytes;
@@ -45,8 +45,8 @@ struct blk_ops {
 	void (*drain)(struct blk *b);
 	void (*close)(struct blk *b);
 	/* O: writes are forgotten on close, unless a saved state keeps them. Drained, loop thread.
-	 * begin: 0 and changes that are valid until end, or -errno. load: map is hostile, data lies in
-	 * fd at off (page-aligned, that many bytes); before the first request. */
+	 * begin: 0 and changes that are valid until end, or -errno. load: map is hostile, data lies
+	 * in fd at off (page-aligned, that many bytes); before the first request. */
 	int (*changes_begin)(struct blk *b, struct blk_changes *ret_changes, struct err *e);
 	void (*changes_end)(struct blk *b, struct blk_changes *c);
 	int (*changes_load)(struct blk *b, const uint8_t *map, size_t map_bytes, int fd,
@@ -55,7 +55,7 @@ struct blk_ops {
 
 struct blk {
 	const struct blk_ops *ops;
-	uint64_t bytes;      /* size; a multiple of 512 */
+	uint64_t bytes;	     /* size; a multiple of 512 */
 	uint32_t block_size; /* logical: 512 or 4096 */
 	bool read_only;
 	char serial[21];

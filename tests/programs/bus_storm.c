@@ -1,8 +1,8 @@
 /*
- * bus_storm VM ROUNDS SEED [nmi]: calls everything on a VM's control socket with wrong types, absurd
- * values, wrong or missing descriptors, floods, and hangs up in the middle. Never Kill or Stop, and
- * NMIs only on demand, as a simple guest crashes by them: the VM must be alive and answer at the
- * end. Prints the number of calls.
+ * bus_storm VM ROUNDS SEED [nmi]: calls everything on a VM's control socket with wrong types,
+ * absurd values, wrong or missing descriptors, floods, and hangs up in the middle. Never Kill or
+ * Stop, and NMIs only on demand, as a simple guest crashes by them: the VM must be alive and answer
+ * at the end. Prints the number of calls.
  */
 #include <fcntl.h>
 #include <gio/gio.h>
