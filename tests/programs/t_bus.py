@@ -109,3 +109,18 @@ def test_bus_stuck_client(env):
     check(time.monotonic() - start < 15, "the end was held up")
     p.kill()
     p.wait()
+
+
+def test_bus_stopped_vm(env):
+    """A VM whose process is stopped is told about, and holds no command up for ever."""
+    import signal
+    vm = env.vm()
+    pid = vm.show()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        r = env.lodge("show", "run-1", rc=6, timeout=40)
+        check("does not answer" in r.err and r.err.count("\n") == 1, r)
+        check(env.lodge_json("list") == [], "list goes on without it")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    check(vm.show()["state"] == "running", "and answers again")

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "protocol/protocol.h"
 
-#define CONNECT_TIMEOUT_MS 10000
+#define CONNECT_TIMEOUT_MS 10000 /* to answer at all, on a busy host */
 
 struct ui_vm {
 	char *name;
@@ -66,18 +66,49 @@ GPtrArray *ui_vm_names(GError **error)
 	return g_steal_pointer(&names);
 }
 
-static GDBusConnection *connect_folder(const char *folder)
+struct connect {
+	GCancellable *cancel;
+	GDBusConnection *conn;
+	bool done;
+};
+
+static void on_connected(GObject *source, GAsyncResult *res, gpointer data)
+{
+	struct connect *c = data;
+
+	(void)source;
+	c->conn = g_dbus_connection_new_for_address_finish(res, NULL);
+	c->done = true;
+}
+
+static gboolean on_connect_late(gpointer data)
+{
+	g_cancellable_cancel(((struct connect *)data)->cancel);
+	return G_SOURCE_CONTINUE;
+}
+
+/* NULL: nobody listens there, or it does not answer (*ret_late). */
+static GDBusConnection *connect_folder(const char *folder, bool *ret_late)
 {
 	g_autofree char *root = lodge_run_root(false, NULL);
 	g_autofree char *path = NULL, *escaped = NULL, *address = NULL;
+	g_autoptr(GCancellable) cancel = g_cancellable_new();
+	struct connect c = { .cancel = cancel };
+	guint timer;
 
 	if (!root)
 		return NULL;
 	path = g_build_filename(root, folder, LODGE_RUN_CONTROL, NULL);
 	escaped = g_dbus_address_escape_value(path);
 	address = g_strdup_printf("unix:path=%s", escaped);
-	return g_dbus_connection_new_for_address_sync(
-		address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL, NULL, NULL);
+	timer = g_timeout_add(CONNECT_TIMEOUT_MS, on_connect_late, &c);
+	g_dbus_connection_new_for_address(address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT,
+					  NULL, cancel, on_connected, &c);
+	while (!c.done)
+		g_main_context_iteration(NULL, TRUE);
+	g_source_remove(timer);
+	*ret_late |= g_cancellable_is_cancelled(cancel);
+	return c.conn;
 }
 
 static char *property_string(GDBusConnection *conn, const char *name)
@@ -101,7 +132,8 @@ static GDBusConnection *connect_by_name(const char *name)
 	g_autoptr(GPtrArray) names = ui_vm_names(NULL);
 
 	for (guint i = 0; names && i < names->len; i++) {
-		g_autoptr(GDBusConnection) conn = connect_folder(names->pdata[i]);
+		bool late = false;
+		g_autoptr(GDBusConnection) conn = connect_folder(names->pdata[i], &late);
 		g_autofree char *own = conn ? property_string(conn, "Name") : NULL;
 		if (own && strcmp(own, name) == 0)
 			return g_steal_pointer(&conn);
@@ -128,6 +160,7 @@ struct ui_vm *ui_vm_connect(const char *name, GError **error)
 	g_autofree char *folder = NULL;
 	GDBusConnection *conn = NULL;
 	struct ui_vm *vm;
+	bool late = false;
 
 	if (strchr(name, '/')) {
 		folder = lodge_run_name_of_folder(name, error);
@@ -137,13 +170,16 @@ struct ui_vm *ui_vm_connect(const char *name, GError **error)
 		folder = g_strdup(name);
 	}
 	if (folder)
-		conn = connect_folder(folder);
-	if (!conn && folder)
+		conn = connect_folder(folder, &late);
+	if (!conn && folder && !late)
 		conn = connect_by_name(name);
-	if (!conn) {
+	if (!conn && late)
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_TIMEOUT,
+			    "VM \"%s\" does not answer: its process hangs or is stopped", name);
+	else if (!conn)
 		no_such_vm(name, error);
+	if (!conn)
 		return NULL;
-	}
 	vm = g_new0(struct ui_vm, 1);
 	vm->name = g_strdup(name);
 	vm->conn = conn;
