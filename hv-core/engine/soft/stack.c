@@ -17,7 +17,7 @@ static bool within_limit(const struct x86_seg_state *s, uint64_t offset, unsigne
 
 		return offset > s->limit && last <= top;
 	}
-	return s->limit == 0xffffffff || last <= s->limit;
+	return last <= s->limit;
 }
 
 static bool type_allows(const struct x86_seg_state *s, bool write)
@@ -111,7 +111,7 @@ uint64_t soft_stack_linear(struct soft_vcpu *v, uint64_t sp, unsigned size, bool
 {
 	uint64_t a;
 
-	if (!v->code64 && v->stack32 && (v->flat & 1 << X86_SS))
+	if (!v->code64 && v->stack32 && (v->flat & 1 << X86_SS) && sp + size <= 1ull << 32)
 		a = sp;
 	else
 		a = soft_linear(v, X86_SS, sp, size, write);

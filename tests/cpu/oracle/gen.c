@@ -282,8 +282,8 @@ static void shape_images(struct rng *r, struct test_case *t)
 		break;
 	case ZYDIS_MNEMONIC_XRSTOR:
 	case ZYDIS_MNEMONIC_XRSTOR64:
-		if (below(r, 8) == 0)
-			header[below(r, 8)] |= 1ull << below(r, 64);
+		if (below(r, 8) == 0) /* bits that are components of no CPU */
+			header[below(r, 8)] |= 1ull << (20 + below(r, 43));
 		else if (below(r, 3) == 0)
 			header[1] = header[0] | (rnd(r) & 7) | 1ull << 63;
 		memcpy(p->bytes + 512, header, sizeof(header));
@@ -292,6 +292,12 @@ static void shape_images(struct rng *r, struct test_case *t)
 	case ZYDIS_MNEMONIC_FXRSTOR64:
 		if (below(r, 8) != 0)
 			put32(p, 24, (uint32_t)rnd(r) & 0xffff);
+		break;
+	case ZYDIS_MNEMONIC_BOUND:
+		if (below(r, 2) == 0)
+			put32(p, 0, t->z.operand_width == 16 ? 0x7fff8000 : 0x80000000);
+		if (below(r, 2) == 0)
+			put32(p, 4, 0x7fffffff);
 		break;
 	default:
 		break;
@@ -351,8 +357,10 @@ static void shape(struct rng *r, struct test_case *t)
 		t->in.gpr[X86_RCX] = below(r, 40);
 	if (t->z.meta.category == ZYDIS_CATEGORY_COND_BR)
 		t->in.gpr[X86_RCX] = below(r, 3) | (below(r, 2) == 0 ? 0 : 0x10000);
-	if (t->z.mnemonic == ZYDIS_MNEMONIC_ENTER && below(r, 4) != 0)
+	if (t->z.mnemonic == ZYDIS_MNEMONIC_ENTER && below(r, 4) != 0) {
 		t->in.gpr[X86_RBP] = (t->based ? 0 : DATA_BASE) + 0x800 + below(r, 0x2000);
+		t->bytes[t->len - 2] &= 3; /* a frame that fits */
+	}
 	if (t->z.mnemonic == ZYDIS_MNEMONIC_INT && t->bytes[t->len - 1] == 0x80)
 		t->bytes[t->len - 1] = 0x81; /* a system call of the host */
 	/* A quotient that fits, at times. */
