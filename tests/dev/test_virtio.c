@@ -74,11 +74,8 @@ static void accept_features(struct dev *d, uint64_t features)
 	}
 }
 
-static struct dev *start(struct fake_machine *m, const struct vio_class *c, uint64_t features,
-			 bool msix)
+static void bring_up(struct dev *d, uint64_t features, bool msix)
 {
-	struct dev *d = make(m, &c->pci.base);
-
 	wr(d, PCI_REGION_CFG, PCI_COMMAND, 2, PCI_CMD_MEM | PCI_CMD_MASTER);
 	bar(d, 0x14, 1, 1);
 	bar(d, 0x14, 1, 3);
@@ -101,6 +98,14 @@ static struct dev *start(struct fake_machine *m, const struct vio_class *c, uint
 	bar(d, 0x1c, 2, 1);
 	bar(d, 0x14, 1, 15);
 	assert_int_equal(status(d), 15);
+}
+
+static struct dev *start(struct fake_machine *m, const struct vio_class *c, uint64_t features,
+			 bool msix)
+{
+	struct dev *d = make(m, &c->pci.base);
+
+	bring_up(d, features, msix);
 	return d;
 }
 
@@ -362,6 +367,27 @@ static void test_reset_under_way(void **state)
 	dev_destroy(d);
 }
 
+/* The machine is reset meanwhile: the request of old does not show up in the new ring. */
+static void test_machine_reset(void **state)
+{
+	struct fake_machine *m = *state;
+	struct dev *d = start(m, &dm_virtio_blk, VIO_F_VERSION_1, true);
+
+	m->f.blk.delay_ns = 1000000;
+	put_header(m, 0, 0);
+	put_desc(m, DESC, 0, HEADER, 16, NEXT, 1);
+	put_desc(m, DESC, 1, DATA, 512, NEXT | WRITE, 2);
+	put_desc(m, DESC, 2, STATUS, 1, WRITE, 0);
+	offer(m, d, 0);
+	d->cls->reset(d);
+	guest16(m, AVAIL + 2, 0);
+	bring_up(d, VIO_F_VERSION_1, true);
+	fake_env_advance(&m->f, d, 2000000);
+	assert_int_equal(guest_read16(m, USED + 2), 0);
+	assert_int_equal(m->f.ram[STATUS], 0xff);
+	dev_destroy(d);
+}
+
 /* Saved with a request under way: quiesce ends it, the copy sees it answered. */
 static void test_quiesce(void **state)
 {
@@ -560,13 +586,14 @@ static void test_noise(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		DEVICE_TEST(test_features),	DEVICE_TEST(test_window),
-		DEVICE_TEST(test_rng),		DEVICE_TEST(test_event_idx),
-		DEVICE_TEST(test_msix_mask),	DEVICE_TEST(test_disk),
-		DEVICE_TEST(test_disk_ranges),	DEVICE_TEST(test_read_only),
-		DEVICE_TEST(test_indirect),	DEVICE_TEST(test_reset_under_way),
-		DEVICE_TEST(test_quiesce),	DEVICE_TEST(test_hostile),
-		DEVICE_TEST(test_buffer_place), DEVICE_TEST(test_noise),
+		DEVICE_TEST(test_features),	 DEVICE_TEST(test_window),
+		DEVICE_TEST(test_rng),		 DEVICE_TEST(test_event_idx),
+		DEVICE_TEST(test_msix_mask),	 DEVICE_TEST(test_disk),
+		DEVICE_TEST(test_disk_ranges),	 DEVICE_TEST(test_read_only),
+		DEVICE_TEST(test_indirect),	 DEVICE_TEST(test_reset_under_way),
+		DEVICE_TEST(test_machine_reset), DEVICE_TEST(test_quiesce),
+		DEVICE_TEST(test_hostile),	 DEVICE_TEST(test_buffer_place),
+		DEVICE_TEST(test_noise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

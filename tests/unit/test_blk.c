@@ -114,6 +114,8 @@ static void churn(struct world *w)
 			memcpy(buf, w->mirror + off, n);
 			assert_int_equal(run(w->blk, BLK_WRITE, off, buf, n), 0);
 		}
+		if (i < 20) /* while parts are still as they were */
+			check_all(w, w->blk);
 	}
 	assert_int_equal(run(w->blk, BLK_FLUSH, 0, NULL, 0), 0);
 	check_all(w, w->blk);

@@ -221,6 +221,19 @@ static void test_linux_no_room(void **state)
 	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -EINVAL);
 }
 
+/* What lies above ram_end is not the kernel's: the machine's tables are there. */
+static void test_linux_spares_tables(void **state)
+{
+	struct world *w = *state;
+
+	make_bzimage(w);
+	w->target.ram_end = LOAD_AT + PM_BYTES - 4096;
+	put(w->kernel, 0x230, 4, 0);
+	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -ENOSPC);
+	assert_int_equal(boot_put(&w->target, w->target.ram_end - 2, "abcd", 4, &w->e), -ENOSPC);
+	assert_int_equal(get_guest(w, w->target.ram_end - 2, 4), 0);
+}
+
 /* ---- multiboot ---- */
 
 #define MB_AT 64u
@@ -407,6 +420,7 @@ int main(void)
 		T(test_linux_prefixes),
 		T(test_linux_absurd),
 		T(test_linux_no_room),
+		T(test_linux_spares_tables),
 		T(test_multiboot),
 		T(test_multiboot_elf64),
 		T(test_multiboot_addresses),

@@ -323,8 +323,10 @@ static void test_fwcfg(void **state)
 	assert_int_equal(buf[8], 1);
 	assert_int_equal(buf[12], 0); /* past the end */
 	assert_int_equal(fw_dma(w, 2, 16, 0xfff00000), 1);
+	hv_mem_io_write(mem(w), 0xa000, 4, 0xdead);
 	assert_int_equal(fw_dma(w, 2, 0xffffffff, 0x9000), 1);
-	assert_int_equal(fw_dma(w, 16, 4, 0x9000), 1); /* nothing can be written */
+	assert_int_equal(hv_mem_io_read(mem(w), 0xa000, 4), 0xdead); /* refused as a whole */
+	assert_int_equal(fw_dma(w, 16, 4, 0x9000), 1);		     /* nothing can be written */
 	assert_true(fw_find(w, "etc/table-loader", &bytes) != 0);
 	assert_true(bytes > 0 && bytes % 128 == 0);
 }
