@@ -112,7 +112,8 @@ static uint32_t cs_limit(const struct soft_vcpu *v)
 	return v->code64 ? 0 : v->s.seg[X86_CS].limit;
 }
 
-static bool matches(struct soft_vcpu *v, const struct block *b, uint64_t lin, const uint8_t *host)
+static inline bool matches(struct soft_vcpu *v, const struct block *b, uint64_t lin,
+			   const uint8_t *host)
 {
 	if (b->lin != lin || b->ip != v->s.rip || b->key != v->key || b->host[0] != host ||
 	    b->cs_limit != cs_limit(v))
@@ -184,11 +185,12 @@ struct block *block_find(struct soft_vcpu *v)
 	struct block **j = jump_slot(v->blocks, lin);
 
 	for (;;) {
-		const struct soft_fetch f = *soft_fetch(v, lin);
+		const struct soft_fetch *now = soft_fetch(v, lin);
 		struct block *b = *j;
 
-		if (HV_LIKELY(b != NULL && matches(v, b, lin, f.host)))
+		if (HV_LIKELY(b != NULL && matches(v, b, lin, now->host)))
 			return b;
+		const struct soft_fetch f = *soft_fetch(v, lin);
 		uint64_t flushes = atomic_load_explicit(&v->flush_done, memory_order_relaxed);
 
 		b = find_hashed(v, lin, f.host);

@@ -184,16 +184,13 @@ TEST_SELECT(test)
 
 /* ---- one operand: inc and dec keep CF, not keeps all ---- */
 
-#define UNARY(bits, name, op)                                                                      \
+#define UNARY(bits, name, op, pre)                                                                 \
 	static void name##_r##bits(struct soft_vcpu *v, const struct insn *i)                      \
 	{                                                                                          \
 		uint##bits##_t d = SOFT_R##bits(v, i->dst);                                        \
 		uint16_t fl = v->fl;                                                               \
                                                                                                    \
-		__asm__(FL_LOAD op SFX##bits " %[dst]" FL_SAVE                                     \
-			: [dst] "+q"(d), "+&a"(fl)                                                 \
-			:                                                                          \
-			: "cc");                                                                   \
+		__asm__(pre op SFX##bits " %[dst]" FL_SAVE : [dst] "+q"(d), "+&a"(fl) : : "cc");   \
 		SET##bits(v, i->dst, d);                                                           \
 		v->fl = fl;                                                                        \
 	}                                                                                          \
@@ -204,13 +201,13 @@ TEST_SELECT(test)
 		uint16_t fl = v->fl;                                                               \
                                                                                                    \
 		if (HV_LIKELY(p != NULL)) {                                                        \
-			__asm__ volatile(FL_LOAD op SFX##bits " %[dst]" FL_SAVE                    \
+			__asm__ volatile(pre op SFX##bits " %[dst]" FL_SAVE                        \
 					 : [dst] "+m"(*p), "+&a"(fl)                               \
 					 :                                                         \
 					 : "cc", "memory");                                        \
 		} else {                                                                           \
 			uint##bits##_t d = soft_ld##bits(v, a);                                    \
-			__asm__(FL_LOAD op SFX##bits " %[dst]" FL_SAVE                             \
+			__asm__(pre op SFX##bits " %[dst]" FL_SAVE                                 \
 				: [dst] "+q"(d), "+&a"(fl)                                         \
 				:                                                                  \
 				: "cc");                                                           \
@@ -225,14 +222,14 @@ TEST_SELECT(test)
 		uint16_t fl = v->fl;                                                               \
                                                                                                    \
 		if (HV_LIKELY(p != NULL)) {                                                        \
-			__asm__ volatile(FL_LOAD "lock " op SFX##bits " %[dst]" FL_SAVE            \
+			__asm__ volatile(pre "lock " op SFX##bits " %[dst]" FL_SAVE                \
 					 : [dst] "+m"(*p), "+&a"(fl)                               \
 					 :                                                         \
 					 : "cc", "memory");                                        \
 		} else {                                                                           \
 			soft_lock_begin(v);                                                        \
 			uint##bits##_t d = soft_ld##bits(v, a);                                    \
-			__asm__(FL_LOAD op SFX##bits " %[dst]" FL_SAVE                             \
+			__asm__(pre op SFX##bits " %[dst]" FL_SAVE                                 \
 				: [dst] "+q"(d), "+&a"(fl)                                         \
 				:                                                                  \
 				: "cc");                                                           \
@@ -242,10 +239,10 @@ TEST_SELECT(test)
 		v->fl = fl;                                                                        \
 	}
 
-FOR_SIZES(UNARY, inc, "inc")
-FOR_SIZES(UNARY, dec, "dec")
-FOR_SIZES(UNARY, neg, "neg")
-FOR_SIZES(UNARY, not, "not")
+FOR_SIZES(UNARY, inc, "inc", FL_LOAD_CF)
+FOR_SIZES(UNARY, dec, "dec", FL_LOAD_CF)
+FOR_SIZES(UNARY, neg, "neg", "")
+FOR_SIZES(UNARY, not, "not", FL_LOAD)
 
 #define UNARY_SELECT(name)                                                                         \
 	static bool sel_##name(const struct decoded *d, struct insn *i)                            \
