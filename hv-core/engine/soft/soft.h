@@ -223,8 +223,9 @@ static inline void *soft_reg(struct soft_vcpu *v, uint16_t off)
 
 #define SOFT_R8(v, off) (*(uint8_t *)soft_reg(v, off))
 #define SOFT_R16(v, off) (*(uint16_t *)soft_reg(v, off))
-#define SOFT_R32(v, off) (*(uint32_t *)soft_reg(v, off)) /* to read; a write must zero bits 32-63  \
-							  */
+#define SOFT_R32(v, off)                                                                           \
+	(*(uint32_t *)soft_reg(v, off)) /* to read; a write must zero bits 32-63                   \
+					 */
 #define SOFT_R64(v, off) (*(uint64_t *)soft_reg(v, off))
 
 /* ---- flags ---- */
