@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include "protocol/protocol.h"
 
+#define CONNECT_TRIES 40
+#define CONNECT_PAUSE_MS 50
 #define CONNECT_TIMEOUT_MS 10000 /* to answer at all, on a busy host */
 
 struct ui_vm {
@@ -87,21 +89,15 @@ static gboolean on_connect_late(gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
-/* NULL: nobody listens there, or it does not answer (*ret_late). */
-static GDBusConnection *connect_folder(const char *folder, bool *ret_late)
+static GDBusConnection *connect_once(const char *dir, bool *ret_late)
 {
-	g_autofree char *root = lodge_run_root(false, NULL);
-	g_autofree char *path = NULL, *escaped = NULL, *address = NULL;
+	g_autofree char *path = g_build_filename(dir, LODGE_RUN_CONTROL, NULL);
+	g_autofree char *escaped = g_dbus_address_escape_value(path);
+	g_autofree char *address = g_strdup_printf("unix:path=%s", escaped);
 	g_autoptr(GCancellable) cancel = g_cancellable_new();
 	struct connect c = { .cancel = cancel };
-	guint timer;
+	const guint timer = g_timeout_add(CONNECT_TIMEOUT_MS, on_connect_late, &c);
 
-	if (!root)
-		return NULL;
-	path = g_build_filename(root, folder, LODGE_RUN_CONTROL, NULL);
-	escaped = g_dbus_address_escape_value(path);
-	address = g_strdup_printf("unix:path=%s", escaped);
-	timer = g_timeout_add(CONNECT_TIMEOUT_MS, on_connect_late, &c);
 	g_dbus_connection_new_for_address(address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT,
 					  NULL, cancel, on_connected, &c);
 	while (!c.done)
@@ -109,6 +105,22 @@ static GDBusConnection *connect_folder(const char *folder, bool *ret_late)
 	g_source_remove(timer);
 	*ret_late |= g_cancellable_is_cancelled(cancel);
 	return c.conn;
+}
+
+/* NULL: nobody listens there, or it does not answer (*ret_late). One that is just starting, or has
+ * many callers at once, is tried again for a while. */
+static GDBusConnection *connect_folder(const char *folder, bool *ret_late)
+{
+	g_autofree char *root = lodge_run_root(false, NULL);
+	g_autofree char *dir = root ? g_build_filename(root, folder, NULL) : NULL;
+	GDBusConnection *conn = NULL;
+
+	for (unsigned i = 0; dir && !conn && !*ret_late && i < CONNECT_TRIES && is_live(dir); i++) {
+		if (i > 0)
+			g_usleep(CONNECT_PAUSE_MS * 1000);
+		conn = connect_once(dir, ret_late);
+	}
+	return conn;
 }
 
 static char *property_string(GDBusConnection *conn, const char *name)
