@@ -132,6 +132,20 @@ static void test_movss_holds_trap(void **state)
 	assert_int_equal(dr6(), 1);
 }
 
+/* With ICEBP it is one and the same #DB: on an interrupt stack a second would be for ever. */
+CODE(movss_icebp, 32, "mov 0x18000, %ss; .byte 0xf1");
+static void test_movss_icebp(void **state)
+{
+	(void)state;
+	bench_reset(BENCH_PM32, 0);
+	bench_set(BENCH_DATA, 2, SEL_DATA);
+	break_at(BENCH_DATA, 3, 1);
+	bench_run(movss_icebp);
+	assert_int_equal(bench_vector(), X86_EXC_DB);
+	assert_int_equal(bench_slot(0), BENCH_CODE + 7);
+	assert_int_equal(dr6(), 1);
+}
+
 /* No step is pending behind MOV SS: INT clears TF, and its handler is not stepped. */
 static void test_movss_int_step(void **state)
 {
@@ -252,19 +266,13 @@ static void test_debugger(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_single_step),
-		cmocka_unit_test(test_popf_tf),
-		cmocka_unit_test(test_step_movss),
-		cmocka_unit_test(test_step_rep),
-		cmocka_unit_test(test_code_breakpoint),
-		cmocka_unit_test(test_data_breakpoints),
-		cmocka_unit_test(test_movss_holds_trap),
-		cmocka_unit_test(test_movss_int_step),
-		cmocka_unit_test(test_io_breakpoint),
-		cmocka_unit_test(test_debug_registers),
-		cmocka_unit_test(test_icebp),
-		cmocka_unit_test(test_syscall_step),
-		cmocka_unit_test(test_debugger),
+		cmocka_unit_test(test_single_step),	 cmocka_unit_test(test_popf_tf),
+		cmocka_unit_test(test_step_movss),	 cmocka_unit_test(test_step_rep),
+		cmocka_unit_test(test_code_breakpoint),	 cmocka_unit_test(test_data_breakpoints),
+		cmocka_unit_test(test_movss_holds_trap), cmocka_unit_test(test_movss_icebp),
+		cmocka_unit_test(test_movss_int_step),	 cmocka_unit_test(test_io_breakpoint),
+		cmocka_unit_test(test_debug_registers),	 cmocka_unit_test(test_icebp),
+		cmocka_unit_test(test_syscall_step),	 cmocka_unit_test(test_debugger),
 	};
 
 	return cmocka_run_group_tests(tests, bench_setup, bench_teardown);

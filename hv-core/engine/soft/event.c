@@ -341,6 +341,15 @@ bool soft_poll_events(struct soft_vcpu *v)
 
 /* ---- INT n, INT3, INTO, ICEBP ---- */
 
+/* A trap that MOV SS holds back comes as one with ICEBP's own #DB, not in its handler. */
+static void merge_pending(struct soft_vcpu *v)
+{
+	if (v->sys.dr6_pending == 0)
+		return;
+	v->s.dr6 = (v->s.dr6 & ~0xfull) | v->sys.dr6_pending;
+	v->sys.dr6_pending = 0;
+}
+
 enum int_kind { INT_N, INT_3, INT_O, INT_1 }; /* in insn.cc */
 
 static void int_fn(struct soft_vcpu *v, const struct insn *i)
@@ -357,6 +366,8 @@ static void int_fn(struct soft_vcpu *v, const struct insn *i)
 		sys_done(v, i);
 		return;
 	}
+	if (i->cc == INT_1)
+		merge_pending(v);
 	if (i->cc == INT_N && v->v86 && sys_iopl(v) != 3)
 		soft_raise_err(v, X86_EXC_GP, 0);
 	deliver(v, &d);
