@@ -84,7 +84,7 @@ rm -f "$state"
 python3 packaging/demo_guest.py --first-step $((n + 1)) --started "$start" --state "$state" \
 	${auto:+--poweroff}
 if [ -z "$auto" ]; then
-	echo "== you are in the guest's shell now: Ctrl-] and q, or 'poweroff -f', to leave"
+	echo "== you are in the guest's shell now: Enter shows its prompt; Ctrl-] and q leaves"
 	exec build/ui/cli/lodge run --state "$state" --headless
 fi
 rm -f "$state"

@@ -2,6 +2,7 @@
 """The part of the demo that talks to the guest; called by demo.sh."""
 import argparse
 import os
+import re
 import sys
 import time
 
@@ -17,6 +18,9 @@ a = p.parse_args()
 step_number = a.first_step
 
 
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")     # the shell's line editor moves the cursor
+
+
 class Shown(VM):
     """A VM whose console text is shown as it comes."""
 
@@ -26,7 +30,7 @@ class Shown(VM):
 
     def poll(self, seconds):
         alive = super().poll(seconds)
-        for c in self.out[self.shown:]:
+        for c in CONTROL.sub("", self.out[self.shown:]):
             if self.fresh:
                 sys.stdout.write(self.prefix)
             sys.stdout.write(c)
@@ -49,16 +53,17 @@ def step(vm, text, since):
 
 
 def typed(vm, line, pattern, timeout=30):
-    """Types a line, as the guest does not echo it, and waits for the answer."""
-    vm.line_end()
-    print(f"   > {line}", flush=True)
+    """Types a line, which the guest echoes, and waits for the answer and the next prompt."""
     vm.send(line + "\n")
-    return vm.expect(pattern, timeout)
+    m = vm.expect(pattern, timeout)
+    if "poweroff" not in line:
+        vm.expect("guest# ", timeout)
+    return m
 
 
 def main():
     t = time.monotonic()
-    vm = Shown.debian("amd64", 1, "192M")
+    vm = Shown.debian("amd64", 1, "192M", append="")
     try:
         vm.expect("LODGE-GUEST-UP", 240)
         vm.expect("guest# ", 30)

@@ -66,7 +66,7 @@ class VM:
         os.set_blocking(self.p.stdout.fileno(), False)
 
     @classmethod
-    def debian(cls, kind="amd64", cpus=1, memory="256M", append="", extra=()):
+    def debian(cls, kind="amd64", cpus=1, memory="256M", append="lodge.noecho", extra=()):
         d = guest(kind)
         return cls("--kernel", f"{d}/vmlinuz", "--initrd", f"{d}/initrd.cpio",
                    "--append", f"console=ttyS0 quiet panic=-1 {append}".strip(), "--serial", "-",
