@@ -19,6 +19,7 @@ step_number = a.first_step
 
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")     # the shell's line editor moves the cursor
+PARTIAL = re.compile(r"(\x1b(\[[0-9;?]*)?)?$")
 
 
 class Shown(VM):
@@ -30,12 +31,14 @@ class Shown(VM):
 
     def poll(self, seconds):
         alive = super().poll(seconds)
-        for c in CONTROL.sub("", self.out[self.shown:]):
+        text = self.out[self.shown:]
+        text = text[:len(text) - len(PARTIAL.search(text)[0])]
+        for c in CONTROL.sub("", text):
             if self.fresh:
                 sys.stdout.write(self.prefix)
             sys.stdout.write(c)
             self.fresh = c == "\n"
-        self.shown = len(self.out)
+        self.shown += len(text)
         sys.stdout.flush()
         return alive
 
@@ -54,6 +57,9 @@ def step(vm, text, since):
 
 def typed(vm, line, pattern, timeout=30):
     """Types a line, which the guest echoes, and waits for the answer and the next prompt."""
+    if vm.fresh:
+        sys.stdout.write(vm.prefix + "guest# ")     # where it was left
+        vm.fresh = False
     vm.send(line + "\n")
     m = vm.expect(pattern, timeout)
     if "poweroff" not in line:
