@@ -384,6 +384,8 @@ static int make_cpus(struct machine *m, const struct state_file *f, struct err *
 	m->vm.ctx = m;
 	m->vm.opt.trace = c->trace_fd >= 0;
 	m->vm.opt.trace_fd = c->trace_fd;
+	m->vm.opt.translate = c->translate;
+	m->vm.opt.translate_after = c->translate_after;
 	m->vm.opt.disable = c->engine_disable;
 	return hv_vm_init(&m->vm, c->n_cpus, e);
 }

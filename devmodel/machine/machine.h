@@ -26,6 +26,8 @@ struct machine_config {
 	const char *cpu_model;
 	unsigned n_cpus;
 	uint64_t ram_bytes; /* a multiple of 1 MiB */
+	bool translate;	    /* engine soft: translator, and after how many runs of a block */
+	uint32_t translate_after;
 	uint32_t engine_disable;
 	int trace_fd; /* -1: none */
 	bool rtc_local;

@@ -8,6 +8,7 @@
 
 static const char *const machines[] = { "pc-1", NULL };
 static const char *const engines[] = { "auto", "kvm", "soft", "driver", "null", NULL };
+static const char *const tiers[] = { "interp", "translate", NULL };
 static const char *const clocks[] = { "utc", "local", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", "trace", NULL };
 
@@ -56,6 +57,10 @@ const struct setting vm_settings[] = {
 	  "file for the trace of instructions and state" },
 	{ "debug.stats", SETTING_BOOL, OFF(stats), 0, 0, NULL, "no",
 	  "print the counters at the end" },
+	{ "soft.tier", SETTING_CHOICE, OFF(soft_tier), 0, 0, tiers, "interp",
+	  "how the soft engine runs code" },
+	{ "soft.translate-after", SETTING_NUMBER, OFF(soft_translate_after), 0, UINT32_MAX, NULL,
+	  "16", "runs of a block before it is translated" },
 	{ "soft.disable", SETTING_NUMBER, OFF(soft_disable), 0, UINT32_MAX, NULL, "0",
 	  "bits of soft engine optimisations to switch off" },
 	{ "log.level", SETTING_CHOICE, OFF(log_level), 0, 0, levels, "warn",

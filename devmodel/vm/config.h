@@ -37,6 +37,8 @@ struct vm_config {
 	char *gdb;
 	bool gdb_wait;
 	char *trace;
+	char *soft_tier;
+	uint32_t soft_translate_after;
 	uint32_t soft_disable;
 	bool stats;
 	char *log_level, *log_file;

@@ -135,9 +135,17 @@ static const struct {
 	const char *name;
 	size_t off;
 } counters[] = {
-	COUNTER(instructions), COUNTER(blocks_decoded),	    COUNTER(tlb_misses), COUNTER(fallbacks),
-	COUNTER(interrupts),   COUNTER(exceptions),	    COUNTER(pio),	 COUNTER(mmio),
-	COUNTER(hlt),	       COUNTER(code_invalidations),
+	COUNTER(instructions),
+	COUNTER(blocks_decoded),
+	COUNTER(blocks_translated),
+	COUNTER(tlb_misses),
+	COUNTER(fallbacks),
+	COUNTER(interrupts),
+	COUNTER(exceptions),
+	COUNTER(pio),
+	COUNTER(mmio),
+	COUNTER(hlt),
+	COUNTER(code_invalidations),
 };
 
 static uint64_t counter(const struct hv_engine_stats *s, size_t i)

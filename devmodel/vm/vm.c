@@ -257,6 +257,8 @@ static int start_machine(struct vm *vm, struct err *e)
 		.cpu_model = c->cpu_model,
 		.n_cpus = c->n_cpus,
 		.ram_bytes = c->memory_bytes,
+		.translate = strcmp(c->soft_tier, "translate") == 0,
+		.translate_after = c->soft_translate_after,
 		.engine_disable = c->soft_disable,
 		.trace_fd = vm->files.trace_fd,
 		.rtc_local = strcmp(c->clock, "local") == 0,

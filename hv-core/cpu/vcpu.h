@@ -87,9 +87,11 @@ struct hv_vm {
 	unsigned n_vcpus;
 	struct hv_vcpu *vcpu[HV_MAX_VCPUS]; /* owned */
 	struct hv_engine_options {
-		bool trace;	  /* engine writes the instruction and state trace */
-		int trace_fd;	  /* borrowed */
-		uint32_t disable; /* bits of optimisations switched off, the engine's own */
+		bool trace;	/* engine writes the instruction and state trace */
+		int trace_fd;	/* borrowed */
+		bool translate; /* soft engine: blocks that are run often become host code */
+		uint32_t translate_after; /* so many runs */
+		uint32_t disable;	  /* bits of optimisations switched off, the engine's own */
 	} opt;
 	/* private to cpu/vcpu.c */
 	_Atomic bool a20_masked; /* any thread */

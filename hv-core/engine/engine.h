@@ -61,7 +61,8 @@ struct hv_debug {
 
 /* Counters for Stats1 and --stats; read without a lock, so only roughly consistent. */
 struct hv_engine_stats {
-	uint64_t instructions, blocks_decoded, tlb_misses, fallbacks, interrupts, exceptions;
+	uint64_t instructions, blocks_decoded, blocks_translated, tlb_misses, fallbacks, interrupts,
+		exceptions;
 	uint64_t pio, mmio, hlt, code_invalidations;
 };
 

@@ -18,6 +18,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("LODGE_BUILD", os.path.join(ROOT, "build"))
 LODGE = os.path.join(BUILD, "ui", "cli", "lodge")
 UP = "LODGE-GUEST-UP"
+TIER = os.environ.get("LODGE_TIER", "")  # of the soft engine; empty: the default
 FULL = bool(os.environ.get("LODGE_TEST_FULL"))
 # A host that is busy with other things may be slow; nothing here measures time.
 PATIENCE = float(os.environ.get("LODGE_TEST_PATIENCE", "1"))
@@ -60,6 +61,8 @@ class VM:
         self.pos = 0            # what expect() has not looked at begins here
         self.n_commands = 0
         self.err = tempfile.TemporaryFile("w+")
+        if TIER:
+            args = (*args, "--set", f"soft.tier={TIER}")
         self.p = subprocess.Popen([LODGE, "run", *args], stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, stderr=self.err, env=env,
                                   start_new_session=True)

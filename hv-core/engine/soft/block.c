@@ -6,6 +6,7 @@
  */
 #include "engine/soft/block.h"
 #include <sys/mman.h>
+#include "engine/soft/translate/translate.h"
 
 #define ARENA_BYTES HV_MIB(96)
 #define BLOCK_BYTES(n) (sizeof(struct block) + (n) * sizeof(struct insn))
@@ -76,6 +77,8 @@ void block_drop_all(struct soft_vcpu *v)
 	}
 	c->used = 0;
 	c->generation++;
+	if (v->tr != NULL)
+		soft_tr_drop(v);
 }
 
 uint64_t block_generation(const struct soft_vcpu *v)
@@ -155,6 +158,9 @@ static struct block *decode(struct soft_vcpu *v, uint64_t lin, const struct soft
 	b->cs_limit = cs_limit(v);
 	b->crosses = false;
 	b->next[0] = b->next[1] = NULL;
+	b->code = b->body = NULL;
+	b->slots = NULL;
+	b->runs = 0;
 	b->host[0] = f->host;
 	b->page[0] = f->code;
 	b->host[1] = NULL;
@@ -205,10 +211,12 @@ struct block *block_find(struct soft_vcpu *v)
 	}
 }
 
-static void kill_block(struct block_cache *c, struct block *b)
+static void kill_block(struct soft_vcpu *v, struct block *b)
 {
-	struct block **h = hash_slot(c, b->host[0], b->lin);
+	struct block **h = hash_slot(v->blocks, b->host[0], b->lin);
 
+	if (v->tr != NULL)
+		soft_tr_killed(v, b);
 	while (*h != NULL && *h != b)
 		h = &(*h)->hash_next;
 	if (*h == b)
@@ -226,7 +234,7 @@ bool block_invalidate(struct soft_vcpu *v, struct code_page *p, uint64_t mask)
 		unsigned k = *link & 1;
 
 		if (b->ip != BLOCK_DEAD && b->page[k] == p && (b->mask[k] & mask)) {
-			kill_block(v->blocks, b);
+			kill_block(v, b);
 			any = true;
 		}
 		if (b->ip == BLOCK_DEAD)

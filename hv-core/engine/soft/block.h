@@ -20,6 +20,11 @@ struct block {
 	uint8_t *host[2];      /* of the pages; identifies them */
 	struct code_page *page[2];
 	uint64_t mask[2]; /* which parts of them */
+	/* Translated code: entered by links that look at requests first, and directly; NULL: none
+	 */
+	const void *code, *body;
+	struct tr_slot *slots; /* links that lead here */
+	uint32_t runs;	       /* in the interpreter, of those before it was translated */
 	struct block *hash_next;
 	uintptr_t page_next[2]; /* block.c */
 	struct insn insns[] __attribute__((aligned(64)));

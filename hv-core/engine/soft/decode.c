@@ -315,6 +315,13 @@ static enum got decode_insn(struct soft_vcpu *v, struct decoded *d, unsigned len
 	return GOT_INSN;
 }
 
+bool decode_again(const struct soft_vcpu *v, struct decoded *d, unsigned len)
+{
+	d->v = v;
+	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder_of(v), d->bytes, len, &d->z, d->op)) &&
+	       d->z.length == len;
+}
+
 /* ---- a block ---- */
 
 static void fetch_io(struct soft_vcpu *v, uint64_t gpa, uint8_t *to, unsigned n)

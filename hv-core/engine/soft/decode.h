@@ -12,6 +12,9 @@ struct decoded {
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 };
 
+/* What stands in d->bytes, in v's mode, for those that need more of a decoded instruction than
+ * struct insn holds. False: none of len bytes. */
+bool decode_again(const struct soft_vcpu *v, struct decoded *d, unsigned len);
 /* Offset of a general register operand of any size (AH..BH too); SOFT_ZERO for others. */
 uint16_t decode_reg(ZydisRegister r);
 /* enum x86_seg of a segment register. */

@@ -1,6 +1,7 @@
 /* The soft engine's face to the vCPU loop. */
 #include "engine/engine.h"
 #include <stdlib.h>
+#include "base/log.h"
 #include "engine/soft/block.h"
 #include "engine/soft/code.h"
 #include "engine/soft/decode.h"
@@ -8,6 +9,7 @@
 #include "engine/soft/run.h"
 #include "engine/soft/soft.h"
 #include "engine/soft/sync.h"
+#include "engine/soft/translate/translate.h"
 #include "mem/mem.h"
 
 static int soft_probe_host(struct err *e)
@@ -89,6 +91,7 @@ static void vcpu_free(struct soft_vcpu *v)
 {
 	v->vm->vcpu[v->hv->index] = NULL;
 	soft_fpu_destroy(v);
+	soft_tr_destroy(v);
 	block_cache_destroy(v);
 	soft_mmu_destroy(v);
 	free(v);
@@ -100,6 +103,21 @@ static void soft_vcpu_destroy(struct hv_vcpu *hv)
 		return;
 	vcpu_free(hv->engine_priv);
 	hv->engine_priv = NULL;
+}
+
+/* Where the host cannot, the interpreter must do. */
+static int create_translator(struct soft_vcpu *v, struct err *e)
+{
+	struct err why;
+	int r = soft_tr_create(v, &why);
+
+	if (r == -ENOTSUP) {
+		if (v->hv->index == 0)
+			log_msg(LOG_LVL_WARN, "soft",
+				"soft.tier=translate: %s; instructions are interpreted", why.msg);
+		return 0;
+	}
+	return r < 0 ? err_set(e, r, "%s", why.msg) : 0;
 }
 
 static int soft_vcpu_create(struct hv_vcpu *hv, void **ret_priv, struct err *e)
@@ -118,6 +136,8 @@ static int soft_vcpu_create(struct hv_vcpu *hv, void **ret_priv, struct err *e)
 		r = block_cache_create(v, e);
 	if (r == 0)
 		r = soft_fpu_create(v, e);
+	if (r == 0 && hv->vm->opt.translate)
+		r = create_translator(v, e);
 	if (r != 0) {
 		vcpu_free(v);
 		return r;

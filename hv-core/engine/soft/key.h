@@ -17,5 +17,6 @@
 #define KEY_OSXSAVE (1u << 13)
 #define KEY_AVX (1u << 14)   /* XCR0 has SSE and AVX */
 #define KEY_ALIGN (1u << 15) /* alignment checks are on */
+#define KEY_MODE_SHIFT 22    /* enum soft_access_mode, two bits: only with a translator */
 #define KEY_FLAT_SHIFT 16    /* soft_vcpu.flat: ES, CS, SS, DS, FS, GS */
 #endif

@@ -1,6 +1,7 @@
 /* Guest-physical pages, the fetch TLB, and dropping translations. */
 #include "engine/soft/mmu.h"
 #include "engine/soft/code.h"
+#include "engine/soft/translate/translate.h"
 #include "mem/mem.h"
 
 int soft_mmu_create(struct soft_vcpu *v, struct err *e)
@@ -122,8 +123,12 @@ const struct soft_fetch *soft_fetch_slow(struct soft_vcpu *v, uint64_t linear)
 
 /* ---- dropping translations ---- */
 
-static void fetch_flush(struct soft_mmu *m)
+static void fetch_flush(struct soft_vcpu *v)
 {
+	struct soft_mmu *m = v->mmu;
+
+	if (v->tr != NULL)
+		soft_tr_forget_jumps(v);
 	for (unsigned u = 0; u < 2; u++)
 		for (unsigned i = 0; i < SOFT_FETCH_SIZE; i++)
 			m->fetch[u][i].tag = SOFT_TLB_EMPTY;
@@ -139,14 +144,14 @@ void soft_tlb_flush_all(struct soft_vcpu *v)
 {
 	struct soft_mmu *m = v->mmu;
 
-	fetch_flush(m);
+	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		if (!m->used[mode])
 			continue;
 		m->used[mode] = false;
 		for (unsigned i = 0; i < SOFT_TLB_SIZE; i++) {
-			v->tlbs[mode].read[i].tag = SOFT_TLB_EMPTY;
-			v->tlbs[mode].write[i].tag = SOFT_TLB_EMPTY;
+			v->tlbs[mode].read[i].tag = SOFT_TLB_EMPTY_ROW(i);
+			v->tlbs[mode].write[i].tag = SOFT_TLB_EMPTY_ROW(i);
 		}
 		marks_clear(&m->marks[mode][0]);
 		marks_clear(&m->marks[mode][1]);
@@ -172,8 +177,11 @@ static void flush_nonglobal(struct soft_tlb_entry *t, struct soft_tlb_marks *k)
 
 		k->large[w] &= ~drop;
 		k->huge[w] &= ~drop;
-		for (; drop != 0; drop &= drop - 1)
-			t[w * 64 + (unsigned)__builtin_ctzll(drop)].tag = SOFT_TLB_EMPTY;
+		for (; drop != 0; drop &= drop - 1) {
+			unsigned i = w * 64 + (unsigned)__builtin_ctzll(drop);
+
+			t[i].tag = SOFT_TLB_EMPTY_ROW(i);
+		}
 	}
 }
 
@@ -181,7 +189,7 @@ void soft_tlb_flush_nonglobal(struct soft_vcpu *v)
 {
 	struct soft_mmu *m = v->mmu;
 
-	fetch_flush(m);
+	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		if (!m->used[mode])
 			continue;
@@ -196,10 +204,10 @@ static void flush_large(struct soft_tlb_entry *t, const uint64_t *marks, uint64_
 {
 	for (unsigned w = 0; w < SOFT_TLB_WORDS; w++)
 		for (uint64_t b = marks[w]; b != 0; b &= b - 1) {
-			struct soft_tlb_entry *e = &t[w * 64 + (unsigned)__builtin_ctzll(b)];
+			unsigned i = w * 64 + (unsigned)__builtin_ctzll(b);
 
-			if ((e->tag ^ linear) >> shift == 0)
-				e->tag = SOFT_TLB_EMPTY;
+			if ((t[i].tag ^ linear) >> shift == 0)
+				t[i].tag = SOFT_TLB_EMPTY_ROW(i);
 		}
 }
 
@@ -208,13 +216,13 @@ void soft_tlb_flush_page(struct soft_vcpu *v, uint64_t linear)
 	struct soft_mmu *m = v->mmu;
 	unsigned i = linear >> 12 & (SOFT_TLB_SIZE - 1);
 
-	fetch_flush(m);
+	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		struct soft_tlb_entry *t[2] = { v->tlbs[mode].read, v->tlbs[mode].write };
 
 		for (unsigned k = 0; m->used[mode] && k < 2; k++) {
 			if (t[k][i].tag == (linear & HV_PAGE_MASK))
-				t[k][i].tag = SOFT_TLB_EMPTY;
+				t[k][i].tag = SOFT_TLB_EMPTY_ROW(i);
 			flush_large(t[k], m->marks[mode][k].large, linear, 22);
 			flush_large(t[k], m->marks[mode][k].huge, linear, 30);
 		}
@@ -228,6 +236,6 @@ void soft_tlb_drop_host(struct soft_vcpu *v, const uint8_t *host)
 			struct soft_tlb_entry *e = &v->tlbs[mode].write[i];
 
 			if (e->tag + e->addend == (uintptr_t)host)
-				e->tag = SOFT_TLB_EMPTY;
+				e->tag = SOFT_TLB_EMPTY_ROW(i);
 		}
 }

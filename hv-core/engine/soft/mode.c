@@ -2,6 +2,7 @@
 #include "engine/soft/key.h"
 #include "engine/soft/mmu.h"
 #include "engine/soft/soft.h"
+#include "engine/soft/translate/translate.h"
 
 static bool seg_is_flat(const struct soft_vcpu *v, enum x86_seg n)
 {
@@ -83,6 +84,8 @@ void soft_mode_changed(struct soft_vcpu *v)
 		v->tlb = &v->tlbs[SOFT_MODE_SUPER_SMAP];
 	else
 		v->tlb = &v->tlbs[SOFT_MODE_SUPER];
+	if (v->tr != NULL)
+		soft_tr_mode(v);
 	translation_bits(v);
 	uint32_t slow = soft_slow_reasons(v) | (v->slow & SOFT_SLOW_TRACE);
 	uint32_t watch = SOFT_SLOW_BREAK | SOFT_SLOW_GDB;

@@ -9,6 +9,7 @@
 #include "engine/soft/mmu.h"
 #include "engine/soft/sync.h"
 #include "engine/soft/trace.h"
+#include "engine/soft/translate/translate.h"
 
 /* ---- what instructions call ---- */
 
@@ -158,6 +159,22 @@ static void link_to(struct block *b, unsigned slot, struct block *next)
 	b->next[slot] = next;
 }
 
+/* Translated code from b on; what is to run next, or NULL: something wants attention. */
+static struct block *run_translated(struct soft_vcpu *v, const struct block *b)
+{
+	void *slot = soft_tr_run(v, b);
+	uint64_t generation = block_generation(v);
+
+	v->cur = NULL;
+	if (HV_UNLIKELY(attention(v)))
+		return NULL;
+	struct block *next = block_find(v);
+
+	if (next->code != NULL && generation == block_generation(v))
+		soft_tr_follow(v, slot, next);
+	return HV_UNLIKELY(attention(v)) ? NULL : next;
+}
+
 /* Blocks in fast mode until something wants attention. */
 static void run_blocks(struct soft_vcpu *v)
 {
@@ -165,6 +182,14 @@ static void run_blocks(struct soft_vcpu *v)
 	struct block *b = block_find(v);
 
 	for (;;) {
+		if (v->tr != NULL && b->code == NULL && soft_tr_due(v, b) && !soft_tr_make(v, b))
+			return;
+		if (b->code != NULL) {
+			b = run_translated(v, b);
+			if (b == NULL)
+				return;
+			continue;
+		}
 		v->s.rip = b->end_ip;
 		run_block(v, b->insns, b->n);
 		if (HV_UNLIKELY(attention(v)))
@@ -219,6 +244,8 @@ static void landed(struct soft_vcpu *v)
 
 static void run_begin(struct soft_vcpu *v)
 {
+	if (v->tr != NULL)
+		soft_tr_begin(v);
 	v->want_exit = false;
 	v->cur = NULL;
 	soft_enter(v);
@@ -228,6 +255,8 @@ static void run_end(struct soft_vcpu *v)
 {
 	soft_fpu_park(v);
 	soft_leave(v);
+	if (v->tr != NULL)
+		soft_tr_end(v);
 }
 
 void soft_run(struct soft_vcpu *v)

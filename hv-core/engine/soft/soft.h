@@ -95,9 +95,12 @@ extern const struct soft_op soft_ops_simd[]; /* x87, MMX, SSE, AVX, BMI, XSAVE, 
 #define SOFT_TLB_BITS 9
 #define SOFT_TLB_SIZE (1u << SOFT_TLB_BITS)
 #define SOFT_TLB_EMPTY 1ull /* no page address has bit 0 set */
+/* The same for data TLBs: also far from any address that is looked up in row i (translated code
+ * compares by distance). */
+#define SOFT_TLB_EMPTY_ROW(i) ((uint64_t)((i) ^ SOFT_TLB_SIZE / 2) << 12 | SOFT_TLB_EMPTY)
 
 struct soft_tlb_entry {
-	uint64_t tag;	 /* linear page address, or SOFT_TLB_EMPTY */
+	uint64_t tag;	 /* linear page address, or SOFT_TLB_EMPTY_ROW */
 	uint64_t addend; /* host address = linear + addend */
 };
 
@@ -115,6 +118,18 @@ struct soft_tlb {
 	/* Made only when D is set, the page is not code, and the block's dirty bit is set. */
 	struct soft_tlb_entry write[SOFT_TLB_SIZE];
 };
+
+/* Where indirect jumps, and those to other pages, find translated code. One table a mode; a row is
+ * chosen by soft_jump_index(rip). */
+#define SOFT_JUMPS 2048u
+struct soft_jump {
+	uint64_t rip; /* of an empty row: one that belongs into another row */
+	const void *code;
+};
+static inline uint32_t soft_jump_index(uint64_t rip)
+{
+	return (uint32_t)((rip + (rip >> 4 | rip << 60)) & (SOFT_JUMPS - 1));
+}
 
 /* ---- the vCPU ---- */
 
@@ -200,6 +215,13 @@ struct soft_vcpu {
 	struct block_cache *blocks; /* owned; block.c */
 	struct soft_fpu *fpu;	    /* owned; fpu.c */
 	struct soft_tlb tlbs[SOFT_MODES];
+
+	struct soft_tr *tr; /* owned; translate/: NULL: interpreter only */
+	uint64_t tr_tlb_mask, tr_page_mask, tr_jump_mask; /* constants of translated code */
+	uint64_t tr_code, tr_tmp;			  /* its own between two steps */
+	uint32_t jump_key[SOFT_MODES];			  /* what the table is good for */
+	bool jumps_used[SOFT_MODES];
+	struct soft_jump jumps[SOFT_MODES][SOFT_JUMPS];
 };
 
 /* One per VM. */

@@ -150,6 +150,7 @@ static int make_machine(struct err *e)
 	vm.engine = &hv_engine_soft;
 	vm.clock = clk;
 	vm.model = &model;
+	vm.opt.translate = getenv("LODGE_TEST_TRANSLATE") != NULL; /* each block at once */
 	vm.n_vcpus = 1;
 	vm.vcpu[0] = &vcpu;
 	vcpu.vm = &vm;

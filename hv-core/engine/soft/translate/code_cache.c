@@ -1,0 +1,192 @@
+/*
+ * See code_cache.h. The glue at the cache's start:
+ *
+ * enter  saves what C wants saved, loads the guest's registers and jumps to the block.
+ * exit   the way out: RCX is the guest's RIP, R11 the slot; stores the registers, returns to C.
+ * call   runs one instruction in the interpreter: RCX is its number, R11 the block. Returns into
+ * the block, or leaves if the instruction ended it.
+ */
+#include "engine/soft/translate/code_cache.h"
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10u
+#endif
+
+#define CODE_BYTES HV_MIB(32)
+#define SLOT_BYTES HV_MIB(8)
+
+/* RCX, R11 and R15 are the translator's own; what is rarest in kernels and compiled programs lives
+ * in the context. The guest's RSP must not be the host's: signals would be delivered there. */
+const uint8_t tr_host[16] = { H_RAX, H_R14, H_RDX,  H_RBX,  H_R10, H_RBP, H_RSI,  H_RDI,
+			      H_R8,  H_R9,  H_NONE, H_NONE, H_R12, H_R13, H_NONE, H_NONE };
+
+static void load_guest(struct emit *e)
+{
+	em_gs(e, OP_0F, 0xb7, H_RAX, TR_OFF(fl)); /* movzx */
+	em8(e, 0x04), em8(e, 0x7f);		  /* add al, 127: OF */
+	em8(e, 0x9e);				  /* sahf */
+	for (unsigned n = 0; n < 16; n++)
+		if (tr_host[n] != H_NONE)
+			em_load(e, tr_host[n], SOFT_REG(n));
+}
+
+static void store_guest(struct emit *e)
+{
+	for (unsigned n = 0; n < 16; n++)
+		if (tr_host[n] != H_NONE)
+			em_store(e, tr_host[n], SOFT_REG(n));
+	em8(e, 0x9f);				   /* lahf */
+	em_rr(e, OP_0F | OP_BYTE, 0x90, 0, H_RAX); /* seto al */
+	em_gs(e, OP_66, 0x89, H_RAX, TR_OFF(fl));
+}
+
+static const uint8_t saved[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
+
+static void push_pop(struct emit *e, uint8_t op, unsigned reg)
+{
+	if (reg & 8)
+		em8(e, 0x41);
+	em8(e, (uint8_t)(op | (reg & 7)));
+}
+
+static void epilogue(struct emit *e)
+{
+	em_rr(e, OP_W, 0x83, 0, H_RSP); /* add rsp, 8 */
+	em8(e, 8);
+	for (unsigned k = sizeof(saved); k-- > 0;)
+		push_pop(e, 0x58, saved[k]);
+	em8(e, 0xc3);
+}
+
+static void make_enter(struct emit *e)
+{
+	for (unsigned k = 0; k < sizeof(saved); k++)
+		push_pop(e, 0x50, saved[k]);
+	em_rr(e, OP_W, 0x83, 5, H_RSP); /* sub rsp, 8: a multiple of 16 inside */
+	em8(e, 8);
+	em_store(e, H_RDI, TR_OFF(tr_code));
+	load_guest(e);
+	em_gs(e, 0, 0xff, 4, TR_OFF(tr_code));
+}
+
+static void make_exit(struct emit *e)
+{
+	em_store(e, H_RCX, TR_OFF(s.rip));
+	em_store(e, H_R11, TR_OFF(tr_tmp));
+	store_guest(e);
+	em_load(e, H_RAX, TR_OFF(tr_tmp));
+	epilogue(e);
+}
+
+static void make_call(struct emit *e, const struct soft_vcpu *v)
+{
+	store_guest(e);
+	em_mov_imm(e, H_RDI, (uintptr_t)v);
+	em_rr(e, OP_W, 0x8b, H_RSI, H_R11);
+	em_rr(e, 0, 0x8b, H_RDX, H_RCX);
+	em_rr(e, OP_W, 0x83, 5, H_RSP);
+	em8(e, 8);
+	em_mov_imm(e, H_RAX, (uintptr_t)soft_tr_insn);
+	em_rr(e, 0, 0xff, 2, H_RAX);
+	em_rr(e, OP_W, 0x83, 0, H_RSP);
+	em8(e, 8);
+	em_rr(e, OP_BYTE, 0x84, H_RAX, H_RAX);
+	uint8_t *stopped = em_jcc(e, 5);
+
+	load_guest(e);
+	em8(e, 0xc3);
+	em_patch(e, stopped);
+	em_rr(e, OP_W, 0x83, 0, H_RSP);
+	em8(e, 8);
+	em_rr(e, 0, 0x31, H_RAX, H_RAX);
+	epilogue(e);
+}
+
+static void make_glue(struct soft_vcpu *v)
+{
+	struct soft_tr *t = v->tr;
+	struct emit e = { t->rw, t->rx - t->rw };
+	const void *enter = t->rx;
+
+	make_enter(&e);
+	t->exit = e.p;
+	make_exit(&e);
+	t->call = e.p;
+	make_call(&e, v);
+	memcpy(&t->enter, &enter, sizeof(enter));
+	t->glue_bytes = t->used = (uint32_t)hv_align_up((uint64_t)(e.p - t->rw), 64);
+}
+
+static int map_cache(struct soft_tr *t, struct err *e)
+{
+	int fd = memfd_create("lodge-code", MFD_CLOEXEC | MFD_EXEC);
+
+	if (fd < 0 && errno == EINVAL) /* Linux before 6.3 */
+		fd = memfd_create("lodge-code", MFD_CLOEXEC);
+	if (fd < 0)
+		return err_set(e, -errno, "no executable memory file for translated code: %s",
+			       strerror(errno));
+	uint8_t *rw = MAP_FAILED, *rx = MAP_FAILED;
+	void *slots = MAP_FAILED;
+	uint8_t *both = mmap(NULL, CODE_BYTES + SLOT_BYTES, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (both != MAP_FAILED && ftruncate(fd, (off_t)CODE_BYTES) == 0) {
+		rw = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		rx = mmap(both, CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
+		slots = mmap(both + CODE_BYTES, SLOT_BYTES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	}
+	int saved_errno = errno;
+
+	close(fd);
+	t->rw = rw == MAP_FAILED ? NULL : rw;
+	t->rx = both == MAP_FAILED ? NULL : both;
+	t->slots = slots;
+	if (rw == MAP_FAILED || rx == MAP_FAILED || slots == MAP_FAILED)
+		return err_set(e, -saved_errno,
+			       "this host refuses executable memory (memfd_noexec or a security "
+			       "policy): %s",
+			       strerror(saved_errno));
+	return 0;
+}
+
+int tr_cache_create(struct soft_vcpu *v, struct err *e)
+{
+	v->tr = calloc(1, sizeof(*v->tr));
+	if (v->tr == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	int r = map_cache(v->tr, e);
+
+	if (r < 0) {
+		tr_cache_destroy(v);
+		return r;
+	}
+	make_glue(v);
+	return 0;
+}
+
+void tr_cache_destroy(struct soft_vcpu *v)
+{
+	struct soft_tr *t = v->tr;
+
+	if (t == NULL)
+		return;
+	if (t->rw != NULL)
+		munmap(t->rw, CODE_BYTES);
+	if (t->rx != NULL)
+		munmap(t->rx, CODE_BYTES + SLOT_BYTES);
+	free(t);
+	v->tr = NULL;
+}
+
+bool soft_tr_room(const struct soft_vcpu *v)
+{
+	const struct soft_tr *t = v->tr;
+
+	return t->used + TR_BLOCK_BYTES <= CODE_BYTES &&
+	       (t->n_slots + 4) * sizeof(struct tr_slot) <= SLOT_BYTES;
+}

@@ -1,0 +1,243 @@
+/* Branches, calls, returns; pushes and pops. */
+#include "engine/soft/translate/gen.h"
+
+/* ---- the stack ---- */
+
+/* lea reg, [RSP + n], in the width of the stack pointer. */
+static void sp_plus(struct gen *g, unsigned reg, int32_t n)
+{
+	em_rm(&g->e, g->is64 ? OP_W : 0, 0x8d, reg, tr_host[X86_RSP], H_NONE, 0, n);
+}
+
+static unsigned wide(const struct gen *g)
+{
+	return g->is64 ? OP_W : 0;
+}
+
+static unsigned width(const struct gen *g)
+{
+	return g->is64 ? 8 : 4;
+}
+
+static void push_begin(struct gen *g)
+{
+	sp_plus(g, H_R11, -(int32_t)width(g));
+	gen_check(g, width(g), true);
+}
+
+static void push_end(struct gen *g, unsigned reg)
+{
+	em_rm(&g->e, wide(g), 0x89, reg, H_R11, H_R15, 0, 0);
+	sp_plus(g, tr_host[X86_RSP], -(int32_t)width(g));
+}
+
+static void read_r11(struct gen *g, unsigned to)
+{
+	em_rm(&g->e, wide(g), 0x8b, to, H_R11, H_R15, 0, 0);
+}
+
+static void top_of_stack(struct gen *g)
+{
+	sp_plus(g, H_R11, 0);
+	gen_check(g, width(g), false);
+}
+
+static bool push(struct gen *g)
+{
+	const ZydisDecodedInstruction *z = &g->d.z;
+
+	if (z->opcode >= 0x50 && z->opcode <= 0x57) {
+		push_begin(g);
+		push_end(g, gen_use(g, (z->opcode & 7u) | z->raw.rex.B * 8u, H_RCX));
+		return true;
+	}
+	if (z->opcode == 0x68 || z->opcode == 0x6a) {
+		push_begin(g);
+		em_mov_imm(&g->e, H_RCX, g->is64 ? g->i->imm : (uint32_t)g->i->imm);
+		push_end(g, H_RCX);
+		return true;
+	}
+	if (z->opcode != 0xff || !(g->i->flags & INSN_MEM) || !gen_ea(g))
+		return false;
+	gen_check(g, width(g), false);
+	read_r11(g, H_RCX);
+	em_store(&g->e, H_RCX, TR_OFF(tr_tmp));
+	push_begin(g);
+	em_load(&g->e, H_RCX, TR_OFF(tr_tmp));
+	push_end(g, H_RCX);
+	return true;
+}
+
+static bool pop(struct gen *g)
+{
+	const ZydisDecodedInstruction *z = &g->d.z;
+	unsigned n = (z->opcode & 7u) | z->raw.rex.B * 8u;
+
+	if (z->opcode < 0x58 || z->opcode > 0x5f)
+		return false;
+	top_of_stack(g);
+	read_r11(g, H_RCX);
+	sp_plus(g, tr_host[X86_RSP], (int32_t)width(g));
+	if (tr_host[n] == H_NONE)
+		em_store(&g->e, H_RCX, SOFT_REG(n));
+	else
+		em_rr(&g->e, OP_W, 0x8b, tr_host[n], H_RCX);
+	return true;
+}
+
+static bool leave(struct gen *g)
+{
+	em_rr(&g->e, wide(g), 0x8b, H_R11, tr_host[X86_RBP]);
+	gen_check(g, width(g), false);
+	read_r11(g, tr_host[X86_RBP]);
+	em_rm(&g->e, wide(g), 0x8d, tr_host[X86_RSP], H_R11, H_NONE, 0, (int32_t)width(g));
+	return true;
+}
+
+bool gen_stack(struct gen *g)
+{
+	if (!g->stack_ok || (g->d.z.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE))
+		return false;
+	switch (g->d.z.mnemonic) {
+	case ZYDIS_MNEMONIC_PUSH:
+		return push(g);
+	case ZYDIS_MNEMONIC_POP:
+		return pop(g);
+	case ZYDIS_MNEMONIC_LEAVE:
+		return leave(g);
+	default:
+		return false;
+	}
+}
+
+/* ---- branches ---- */
+
+static uint64_t next_ip(const struct gen *g)
+{
+	uint64_t ip = g->i->ip + g->i->len;
+
+	return g->is64 ? ip : (uint32_t)ip;
+}
+
+static bool good(const struct gen *g, uint64_t target)
+{
+	return g->is64 ? soft_canonical(target) : target <= UINT32_MAX;
+}
+
+static bool jcc(struct gen *g)
+{
+	if (!good(g, g->i->imm))
+		return false;
+	gen_count(g);
+	uint8_t *taken = em_jcc(&g->e, g->d.z.opcode & 15);
+
+	gen_link(g, next_ip(g));
+	em_patch(&g->e, taken);
+	gen_link(g, g->i->imm);
+	return true;
+}
+
+/* R11 = where an indirect branch goes; R15 = its code. */
+static bool indirect(struct gen *g)
+{
+	const ZydisDecodedInstruction *z = &g->d.z;
+
+	if (g->i->flags & INSN_MEM) {
+		if (!gen_ea(g))
+			return false;
+		gen_check(g, width(g), false);
+		read_r11(g, H_R11);
+	} else {
+		unsigned n = z->raw.modrm.rm | z->raw.rex.B * 8u;
+
+		em_rr(&g->e, wide(g), 0x8b, H_R11, gen_use(g, n, H_R11));
+	}
+	gen_lookup(g);
+	return true;
+}
+
+static bool jmp(struct gen *g)
+{
+	if (g->i->flags & INSN_BRANCH) {
+		if (!good(g, g->i->imm))
+			return false;
+		gen_count(g);
+		gen_link(g, g->i->imm);
+		return true;
+	}
+	if (g->d.z.opcode != 0xff || !indirect(g))
+		return false;
+	gen_count(g);
+	em_rr(&g->e, 0, 0xff, 4, H_R15);
+	return true;
+}
+
+static void push_return(struct gen *g)
+{
+	push_begin(g);
+	em_mov_imm(&g->e, H_RCX, next_ip(g));
+	push_end(g, H_RCX);
+	gen_count(g);
+}
+
+static bool call(struct gen *g)
+{
+	if (!g->stack_ok)
+		return false;
+	if (g->i->flags & INSN_BRANCH) {
+		if (!good(g, g->i->imm))
+			return false;
+		push_return(g);
+		gen_link(g, g->i->imm);
+		return true;
+	}
+	if (g->d.z.opcode != 0xff || !indirect(g))
+		return false;
+	em_store(&g->e, H_R15, TR_OFF(tr_code));
+	push_return(g);
+	em_gs(&g->e, 0, 0xff, 4, TR_OFF(tr_code));
+	return true;
+}
+
+static bool ret(struct gen *g)
+{
+	uint64_t more = g->d.z.opcode == 0xc2 ? g->i->imm : 0;
+
+	if (!g->stack_ok || (g->d.z.opcode != 0xc3 && g->d.z.opcode != 0xc2))
+		return false;
+	top_of_stack(g);
+	read_r11(g, H_R11);
+	gen_lookup(g);
+	sp_plus(g, tr_host[X86_RSP], (int32_t)(width(g) + more));
+	gen_count(g);
+	em_rr(&g->e, 0, 0xff, 4, H_R15);
+	return true;
+}
+
+bool gen_branch(struct gen *g)
+{
+	const ZydisDecodedInstruction *z = &g->d.z;
+
+	/* The interpreter's own must not be an instruction that only faults: those have lost their
+	 * flags. */
+	if ((z->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) ||
+	    z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ||
+	    (!g->is64 && g->i->ip + g->i->len > UINT32_MAX))
+		return false;
+	if (z->raw.imm[0].is_relative && !(g->i->flags & INSN_BRANCH))
+		return false;
+	switch (z->mnemonic) {
+	case ZYDIS_MNEMONIC_JMP:
+		return jmp(g);
+	case ZYDIS_MNEMONIC_CALL:
+		return call(g);
+	case ZYDIS_MNEMONIC_RET:
+		return ret(g);
+	default:
+		break;
+	}
+	bool is_jcc = (z->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (z->opcode & 0xf0) == 0x70) ||
+		      (z->opcode_map == ZYDIS_OPCODE_MAP_0F && (z->opcode & 0xf0) == 0x80);
+
+	return is_jcc && jcc(g);
+}

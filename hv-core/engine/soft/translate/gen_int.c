@@ -1,0 +1,401 @@
+/*
+ * Integer instructions: the guest's own, with registers renamed and the memory operand replaced by
+ * its host address. Flags come out as the host's.
+ */
+#include "engine/soft/translate/gen.h"
+
+enum access {
+	RM_W = 1 << 0,	/* the operand of ModRM's rm field is written */
+	REG_W = 1 << 1, /* that of its reg field */
+	EXT = 1 << 2,	/* reg is part of the opcode */
+	BY_CL = 1 << 3,
+};
+
+struct form {
+	unsigned flags; /* enum op_flag, without size */
+	uint8_t op;
+	unsigned acc;	  /* enum access */
+	unsigned reg, rm; /* guest registers; rm: only without a memory operand */
+	unsigned imm_size;
+	uint64_t imm;
+};
+
+static unsigned reg_field(const struct gen *g)
+{
+	return g->d.z.raw.modrm.reg | g->d.z.raw.rex.R * 8u;
+}
+
+static unsigned rm_field(const struct gen *g)
+{
+	return g->d.z.raw.modrm.rm | g->d.z.raw.rex.B * 8u;
+}
+
+static unsigned low_field(const struct gen *g)
+{
+	return (g->d.z.opcode & 7u) | g->d.z.raw.rex.B * 8u;
+}
+
+static unsigned by_width(const struct gen *g)
+{
+	switch (g->d.z.operand_width) {
+	case 64:
+		return OP_W;
+	case 16:
+		return OP_66;
+	default:
+		return 0;
+	}
+}
+
+/* Of opcodes whose bit 0 says whether operands are bytes. */
+static unsigned by_bit0(const struct gen *g)
+{
+	return g->d.z.opcode & 1 ? by_width(g) : OP_BYTE;
+}
+
+static void add_imm(const struct gen *g, struct form *f)
+{
+	f->imm = g->d.z.raw.imm[0].value.u;
+	f->imm_size = g->d.z.raw.imm[0].size / 8u;
+}
+
+static bool emit_mem(struct gen *g, const struct form *f)
+{
+	unsigned reg = f->reg;
+	bool spilled = !(f->acc & EXT) && tr_host[reg] == H_NONE;
+
+	if (g->i->mem_size == 0 || g->i->mem_size > 8 || !gen_ea(g))
+		return false;
+	gen_check(g, g->i->mem_size, f->acc & RM_W);
+	if (spilled) { /* R15 is needed */
+		em_rm(&g->e, OP_W, 0x8d, H_R11, H_R11, H_R15, 0, 0);
+		em_load(&g->e, H_R15, SOFT_REG(reg));
+		reg = H_R15;
+	} else if (!(f->acc & EXT)) {
+		reg = tr_host[reg];
+	}
+	if (f->acc & BY_CL)
+		em_rr(&g->e, 0, 0x8b, H_RCX, tr_host[X86_RCX]);
+	em_rm(&g->e, f->flags, f->op, reg, H_R11, spilled ? H_NONE : H_R15, 0, 0);
+	em_imm(&g->e, f->imm, f->imm_size);
+	if (spilled && (f->acc & REG_W))
+		em_store(&g->e, H_R15, SOFT_REG(f->reg));
+	return true;
+}
+
+static bool emit_reg(struct gen *g, const struct form *f)
+{
+	unsigned rm = gen_use(g, f->rm, H_R11);
+	unsigned reg = f->acc & EXT ? f->reg : gen_use(g, f->reg, H_R15);
+
+	if ((f->acc & RM_W) && (f->acc & REG_W) && f->reg == f->rm && rm == H_R11)
+		return false;
+	if (f->acc & BY_CL)
+		em_rr(&g->e, 0, 0x8b, H_RCX, tr_host[X86_RCX]);
+	em_rr(&g->e, f->flags & ~(unsigned)OP_LOCK, f->op, reg, rm);
+	em_imm(&g->e, f->imm, f->imm_size);
+	if (f->acc & REG_W)
+		gen_put(g, f->reg, reg);
+	if (f->acc & RM_W)
+		gen_put(g, f->rm, rm);
+	return true;
+}
+
+static bool emit(struct gen *g, struct form f)
+{
+	if (g->i->flags & INSN_LOCK)
+		f.flags |= OP_LOCK;
+	return g->i->flags & INSN_MEM ? emit_mem(g, &f) : emit_reg(g, &f);
+}
+
+/* reg and rm from ModRM. */
+static bool modrm(struct gen *g, unsigned flags, unsigned acc)
+{
+	struct form f = { .flags = flags,
+			  .op = g->d.z.opcode,
+			  .acc = acc,
+			  .reg = acc & EXT ? g->d.z.raw.modrm.reg : reg_field(g),
+			  .rm = rm_field(g) };
+
+	if (g->d.z.opcode_map == ZYDIS_OPCODE_MAP_0F)
+		f.flags |= OP_0F;
+	add_imm(g, &f);
+	return emit(g, f);
+}
+
+/* ---- groups ---- */
+
+/* The accumulator and an immediate: the form with ModRM. */
+static bool acc_imm(struct gen *g, uint8_t op, unsigned ext, unsigned acc)
+{
+	struct form f = { .flags = by_bit0(g), .op = op, .acc = acc | EXT, .reg = ext };
+
+	add_imm(g, &f);
+	return emit(g, f);
+}
+
+/* add, or, adc, sbb, and, sub, xor, cmp */
+static bool alu(struct gen *g)
+{
+	uint8_t op = g->d.z.opcode;
+	unsigned which = op >= 0x80 ? g->d.z.raw.modrm.reg : op >> 3;
+	unsigned w = which == 7 ? 0 : RM_W;
+
+	if (op == 0x82) /* the same as 80 in 32-bit code only */
+		return false;
+	if (op >= 0x80)
+		return modrm(g, by_bit0(g), w | EXT);
+	if ((op & 7) >= 4)
+		return acc_imm(g, 0x80 | (op & 1), which, w);
+	if (op & 2)
+		w = which == 7 ? 0 : REG_W;
+	return modrm(g, by_bit0(g), w);
+}
+
+static bool test(struct gen *g)
+{
+	uint8_t op = g->d.z.opcode;
+
+	if (op == 0xa8 || op == 0xa9)
+		return acc_imm(g, 0xf6 | (op & 1), 0, 0);
+	return modrm(g, by_bit0(g), op >= 0xf6 ? EXT : 0);
+}
+
+static bool mov_imm(struct gen *g)
+{
+	unsigned n = low_field(g), host = tr_host[n];
+	uint64_t x = g->i->imm;
+
+	if (g->d.z.opcode < 0xb8 || g->d.z.operand_width == 16) {
+		struct form f = { .flags = by_width(g), .op = 0xc7, .acc = RM_W | EXT, .rm = n };
+
+		if (g->d.z.opcode < 0xb8) {
+			f.flags = OP_BYTE;
+			f.op = 0xc6;
+		}
+		add_imm(g, &f);
+		return emit(g, f);
+	}
+	if (g->d.z.operand_width == 32)
+		x = (uint32_t)x;
+	em_mov_imm(&g->e, host == H_NONE ? H_R11 : host, x);
+	gen_put(g, n, H_R11);
+	return true;
+}
+
+static bool mov(struct gen *g)
+{
+	uint8_t op = g->d.z.opcode;
+
+	if (g->d.z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+		return false;
+	if (op == 0x88 || op == 0x89)
+		return modrm(g, by_bit0(g), RM_W);
+	if (op == 0x8a || op == 0x8b)
+		return modrm(g, by_bit0(g), REG_W);
+	if (op == 0xc6 || op == 0xc7)
+		return modrm(g, by_bit0(g), RM_W | EXT);
+	return op >= 0xb0 && op <= 0xbf && mov_imm(g);
+}
+
+static bool lea(struct gen *g)
+{
+	unsigned n = reg_field(g);
+
+	if (!gen_offset(g, H_R11))
+		return false;
+	if (g->d.z.operand_width == 16) {
+		unsigned to = gen_use(g, n, H_R15);
+
+		em_rr(&g->e, OP_66, 0x8b, to, H_R11);
+		gen_put(g, n, to);
+		return true;
+	}
+	unsigned to = tr_host[n] == H_NONE ? H_R11 : tr_host[n];
+
+	em_rr(&g->e, g->d.z.operand_width == 64 ? OP_W : 0, 0x8b, to, H_R11);
+	gen_put(g, n, to);
+	return true;
+}
+
+static bool shift(struct gen *g)
+{
+	uint8_t op = g->d.z.opcode;
+	bool by_cl = op == 0xd2 || op == 0xd3;
+
+	return modrm(g, by_bit0(g), RM_W | EXT | (by_cl ? BY_CL : 0));
+}
+
+static bool shift_double(struct gen *g)
+{
+	return modrm(g, by_width(g), RM_W | (g->d.z.opcode & 1 ? BY_CL : 0));
+}
+
+static bool inc_dec(struct gen *g)
+{
+	if (g->d.z.opcode >= 0xfe)
+		return modrm(g, by_bit0(g), RM_W | EXT);
+	struct form f = { .flags = by_width(g), /* 40 to 4f in 32-bit code */
+			  .op = 0xff,
+			  .acc = RM_W | EXT,
+			  .reg = g->d.z.opcode >> 3 & 1,
+			  .rm = low_field(g) };
+
+	return emit(g, f);
+}
+
+static bool imul(struct gen *g)
+{
+	if (g->d.z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && g->d.z.opcode >= 0xf6)
+		return modrm(g, by_bit0(g), EXT);
+	return modrm(g, by_width(g), REG_W);
+}
+
+static bool xchg(struct gen *g)
+{
+	uint8_t op = g->d.z.opcode;
+	struct form f = {
+		.flags = by_width(g), .op = 0x87, .acc = RM_W | REG_W, .rm = low_field(g)
+	};
+
+	return op == 0x86 || op == 0x87 ? modrm(g, by_bit0(g), RM_W | REG_W) : emit(g, f);
+}
+
+/* bt and its kin address memory beyond the operand, unless the bit's number is a constant. */
+static bool bit(struct gen *g, bool write)
+{
+	bool imm = g->d.z.opcode == 0xba;
+
+	if (!imm && (g->i->flags & INSN_MEM))
+		return false;
+	return modrm(g, by_width(g), (write ? RM_W : 0) | (imm ? EXT : 0));
+}
+
+static bool bswap(struct gen *g)
+{
+	unsigned n = low_field(g), host;
+
+	if (g->d.z.operand_width == 16)
+		return false;
+	host = gen_use(g, n, H_R11);
+	em8(&g->e, (uint8_t)(0x40 | (g->d.z.operand_width == 64 ? 8 : 0) | host >> 3));
+	em8(&g->e, 0x0f);
+	em8(&g->e, (uint8_t)(0xc8 | (host & 7)));
+	gen_put(g, n, host);
+	return true;
+}
+
+/* cbw to cqo, cmc, clc, stc: as they stand, but for REX and size. */
+static bool bare(struct gen *g, unsigned flags)
+{
+	if (flags & OP_66)
+		em8(&g->e, 0x66);
+	if (flags & OP_W)
+		em8(&g->e, 0x48);
+	em8(&g->e, g->d.z.opcode);
+	return true;
+}
+
+static bool setcc_cmov(struct gen *g)
+{
+	if (g->d.z.opcode_map != ZYDIS_OPCODE_MAP_0F)
+		return false;
+	if ((g->d.z.opcode & 0xf0) == 0x90) {
+		struct form f = { .flags = OP_BYTE | OP_0F,
+				  .op = g->d.z.opcode,
+				  .acc = RM_W | EXT,
+				  .rm = rm_field(g) };
+
+		return emit(g, f);
+	}
+	return (g->d.z.opcode & 0xf0) == 0x40 && modrm(g, by_width(g), REG_W);
+}
+
+bool gen_plain(struct gen *g)
+{
+	switch (g->d.z.mnemonic) {
+	case ZYDIS_MNEMONIC_ADD:
+	case ZYDIS_MNEMONIC_OR:
+	case ZYDIS_MNEMONIC_ADC:
+	case ZYDIS_MNEMONIC_SBB:
+	case ZYDIS_MNEMONIC_AND:
+	case ZYDIS_MNEMONIC_SUB:
+	case ZYDIS_MNEMONIC_XOR:
+	case ZYDIS_MNEMONIC_CMP:
+		return alu(g);
+	case ZYDIS_MNEMONIC_TEST:
+		return test(g);
+	case ZYDIS_MNEMONIC_MOV:
+		return mov(g);
+	case ZYDIS_MNEMONIC_LEA:
+		return lea(g);
+	case ZYDIS_MNEMONIC_MOVZX:
+	case ZYDIS_MNEMONIC_MOVSX:
+		return modrm(g, by_width(g) | (g->d.z.opcode & 1 ? 0 : OP_BYTE), REG_W);
+	case ZYDIS_MNEMONIC_MOVSXD:
+		return modrm(g, by_width(g), REG_W);
+	case ZYDIS_MNEMONIC_ROL:
+	case ZYDIS_MNEMONIC_ROR:
+	case ZYDIS_MNEMONIC_RCL:
+	case ZYDIS_MNEMONIC_RCR:
+	case ZYDIS_MNEMONIC_SHL:
+	case ZYDIS_MNEMONIC_SHR:
+	case ZYDIS_MNEMONIC_SAR:
+		return shift(g);
+	case ZYDIS_MNEMONIC_SHLD:
+	case ZYDIS_MNEMONIC_SHRD:
+		return shift_double(g);
+	case ZYDIS_MNEMONIC_INC:
+	case ZYDIS_MNEMONIC_DEC:
+		return inc_dec(g);
+	case ZYDIS_MNEMONIC_NOT:
+	case ZYDIS_MNEMONIC_NEG:
+		return modrm(g, by_bit0(g), RM_W | EXT);
+	case ZYDIS_MNEMONIC_MUL:
+		return modrm(g, by_bit0(g), EXT);
+	case ZYDIS_MNEMONIC_IMUL:
+		return imul(g);
+	case ZYDIS_MNEMONIC_XCHG:
+		return xchg(g);
+	case ZYDIS_MNEMONIC_XADD:
+		return modrm(g, by_bit0(g), RM_W | REG_W);
+	case ZYDIS_MNEMONIC_CMPXCHG:
+		return modrm(g, by_bit0(g), RM_W);
+	case ZYDIS_MNEMONIC_BT:
+		return bit(g, false);
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
+		return bit(g, true);
+	case ZYDIS_MNEMONIC_BSF:
+	case ZYDIS_MNEMONIC_BSR:
+		return modrm(g, by_width(g), REG_W);
+	case ZYDIS_MNEMONIC_TZCNT:
+	case ZYDIS_MNEMONIC_LZCNT:
+	case ZYDIS_MNEMONIC_POPCNT:
+		return modrm(g, by_width(g) | OP_F3, REG_W);
+	case ZYDIS_MNEMONIC_BSWAP:
+		return bswap(g);
+	case ZYDIS_MNEMONIC_CBW:
+	case ZYDIS_MNEMONIC_CWDE:
+	case ZYDIS_MNEMONIC_CDQE:
+	case ZYDIS_MNEMONIC_CWD:
+	case ZYDIS_MNEMONIC_CDQ:
+	case ZYDIS_MNEMONIC_CQO:
+		return bare(g, by_width(g));
+	case ZYDIS_MNEMONIC_CMC:
+	case ZYDIS_MNEMONIC_CLC:
+	case ZYDIS_MNEMONIC_STC:
+		return bare(g, 0);
+	case ZYDIS_MNEMONIC_NOP:
+	case ZYDIS_MNEMONIC_ENDBR64:
+	case ZYDIS_MNEMONIC_PREFETCHNTA:
+	case ZYDIS_MNEMONIC_PREFETCHT0:
+	case ZYDIS_MNEMONIC_PREFETCHT1:
+	case ZYDIS_MNEMONIC_PREFETCHT2:
+	case ZYDIS_MNEMONIC_PREFETCHW:
+		return true;
+	default:
+		return setcc_cmov(g);
+	}
+}

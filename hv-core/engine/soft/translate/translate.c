@@ -1,0 +1,171 @@
+/* The translator as the run loop sees it: see translate.h. */
+#include "engine/soft/translate/translate.h"
+#include <asm/hwcap2.h>
+#include <sys/auxv.h>
+#include "engine/soft/key.h"
+#include "engine/soft/run.h"
+#include "engine/soft/translate/code_cache.h"
+
+static int host_probe(struct err *e)
+{
+	uint32_t a = 7, b, c = 0, d;
+
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	if (!(b & 1u << 8))
+		return err_set(e, -ENOTSUP, "this host's CPU has no BMI2");
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE))
+		return err_set(e, -ENOTSUP, "this host does not let programs set their GS base");
+	return 0;
+}
+
+int soft_tr_create(struct soft_vcpu *v, struct err *e)
+{
+	int r = host_probe(e);
+
+	if (r == 0)
+		r = tr_cache_create(v, e);
+	if (r < 0)
+		return r;
+	v->tr->threshold = v->hv->vm->opt.translate_after;
+	v->tr_tlb_mask = (SOFT_TLB_SIZE - 1) * sizeof(struct soft_tlb_entry);
+	v->tr_jump_mask = (SOFT_JUMPS - 1) * sizeof(struct soft_jump);
+	v->tr_page_mask = HV_PAGE_MASK;
+	for (unsigned m = 0; m < SOFT_MODES; m++)
+		v->jumps_used[m] = true;
+	soft_tr_forget_jumps(v);
+	return 0;
+}
+
+void soft_tr_destroy(struct soft_vcpu *v)
+{
+	tr_cache_destroy(v);
+}
+
+void soft_tr_begin(struct soft_vcpu *v)
+{
+	__asm__ volatile("rdgsbase %0\n\twrgsbase %1" : "=&r"(v->tr->host_gs) : "r"(v));
+}
+
+void soft_tr_end(struct soft_vcpu *v)
+{
+	__asm__ volatile("wrgsbase %0" : : "r"(v->tr->host_gs));
+}
+
+/* ---- jumps ---- */
+
+static void forget(struct soft_vcpu *v, unsigned mode)
+{
+	struct soft_jump *j = v->jumps[mode];
+
+	if (!v->jumps_used[mode])
+		return;
+	v->jumps_used[mode] = false;
+	for (unsigned k = 0; k < SOFT_JUMPS; k++)
+		j[k].rip = 0;
+	j[0].rip = 1; /* an address that belongs into another row, as 0 does elsewhere */
+}
+
+void soft_tr_forget_jumps(struct soft_vcpu *v)
+{
+	for (unsigned m = 0; m < SOFT_MODES; m++)
+		forget(v, m);
+}
+
+void soft_tr_mode(struct soft_vcpu *v)
+{
+	unsigned mode = (unsigned)(v->tlb - v->tlbs);
+
+	v->key |= mode << KEY_MODE_SHIFT;
+	if (v->jump_key[mode] == v->key)
+		return;
+	v->jump_key[mode] = v->key;
+	forget(v, mode);
+}
+
+/* ---- running ---- */
+
+/* Flat code of 32 or 64 bits, in RAM, without alignment checks. */
+static bool translatable(const struct block *b)
+{
+	if (b->crosses || b->host[0] == NULL || (b->key & (KEY_ALIGN | KEY_VM)))
+		return false;
+	return (b->key & KEY_CODE64) || ((b->key & KEY_CODE32) && (b->key & KEY_FLAT_CS));
+}
+
+bool soft_tr_due(struct soft_vcpu *v, struct block *b)
+{
+	return b->runs++ >= v->tr->threshold && translatable(b);
+}
+
+void *soft_tr_run(struct soft_vcpu *v, const struct block *b)
+{
+	return v->tr->enter(b->body);
+}
+
+void soft_tr_follow(struct soft_vcpu *v, void *slot, struct block *next)
+{
+	unsigned mode = (unsigned)(v->tlb - v->tlbs);
+	struct soft_jump *j = &v->jumps[mode][soft_jump_index(next->ip)];
+	struct tr_slot *s = slot;
+
+	if (s != NULL) {
+		if (s->host != next->host[0])
+			return;
+		s->target = s->checked ? next->code : next->body;
+		s->next = next->slots;
+		next->slots = s;
+		return;
+	}
+	j->rip = next->ip;
+	j->code = next->code;
+	v->jumps_used[mode] = true;
+}
+
+bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned n)
+{
+	const struct insn *i, *end = b->insns + b->n;
+
+	v->stats.fallbacks += n < TR_MISSED;
+	n &= TR_MISSED - 1;
+	i = &b->insns[n];
+	v->first = b->insns;
+	v->cur = i;
+	v->end = end;
+	v->s.rip = b->end_ip;
+	i->fn(v, i);
+	if (v->end == end && i + 1 != end)
+		return false;
+	v->stats.instructions += n + 1;
+	return true;
+}
+
+/* ---- dropping ---- */
+
+void soft_tr_killed(struct soft_vcpu *v, struct block *b)
+{
+	if (b->code == NULL)
+		return;
+	for (unsigned m = 0; m < SOFT_MODES; m++) {
+		struct soft_jump *j = &v->jumps[m][soft_jump_index(b->ip)];
+
+		if (j->code == b->code && j->rip == b->ip)
+			j->rip = soft_jump_index(b->ip) == 0;
+	}
+	for (struct tr_slot *s = b->slots; s != NULL; s = s->next)
+		s->target = s->unlinked;
+	b->slots = NULL;
+	b->code = NULL;
+}
+
+void soft_tr_drop(struct soft_vcpu *v)
+{
+	uint32_t a = 0, b, c = 0, d;
+
+	v->tr->used = v->tr->glue_bytes;
+	v->tr->n_slots = 0;
+	for (unsigned m = 0; m < SOFT_MODES; m++)
+		v->jumps_used[m] = true;
+	soft_tr_forget_jumps(v);
+	/* What lay there may have been fetched: CPUID serialises. */
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
+}

@@ -1,0 +1,41 @@
+/*
+ * The translator: decoded blocks that are run often become host code. See docs/soft-engine.md.
+ * A vCPU has a code cache of its own; only its thread touches it.
+ */
+#ifndef SOFT_TRANSLATE_TRANSLATE_H
+#define SOFT_TRANSLATE_TRANSLATE_H
+#include "engine/soft/soft.h"
+
+struct block;
+
+/* v->tr becomes non-NULL, or -ENOTSUP: this host's CPU or kernel lacks what it takes. */
+int soft_tr_create(struct soft_vcpu *v, struct err *e) HV_MUST_CHECK;
+void soft_tr_destroy(struct soft_vcpu *v);
+/* Around running v: the thread's GS base is v. */
+void soft_tr_begin(struct soft_vcpu *v);
+void soft_tr_end(struct soft_vcpu *v);
+
+/* Counts a run of b in the interpreter; true when it is to be translated. */
+bool soft_tr_due(struct soft_vcpu *v, struct block *b);
+/* Makes b->code. False: there was no room, and all blocks are gone. */
+bool soft_tr_make(struct soft_vcpu *v, struct block *b);
+/* Runs translated code from b on until it leaves; s.rip is where to go on. The slot, or NULL. */
+void *soft_tr_run(struct soft_vcpu *v, const struct block *b);
+/* next, translated, followed where the slot (or NULL) was left: it is found without the run loop
+ * from now on. */
+void soft_tr_follow(struct soft_vcpu *v, void *slot, struct block *next);
+
+/* b is dead: no way leads to its code any more. While b->ip still stands. */
+void soft_tr_killed(struct soft_vcpu *v, struct block *b);
+/* All blocks are gone. */
+void soft_tr_drop(struct soft_vcpu *v);
+/* Translations of fetches are gone, or the mode's key is another one. */
+void soft_tr_forget_jumps(struct soft_vcpu *v);
+void soft_tr_mode(struct soft_vcpu *v);
+
+/* Called by translated code: instruction n of b in the interpreter. True: leave. */
+bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned n);
+#define TR_MISSED 0x10000u /* added to n: it has a translation, whose check failed */
+
+bool soft_tr_room(const struct soft_vcpu *v);
+#endif
