@@ -136,11 +136,6 @@ int dm_pic_ack(struct dev *d)
 	return vector;
 }
 
-bool dm_pic_intr(struct dev *d)
-{
-	return wanted(i8259_from_dev(d), MASTER) >= 0;
-}
-
 /* ICW1: the edge detectors start anew, levels do not. */
 static void start_init(struct pic_chip *c, uint8_t v)
 {

@@ -19,6 +19,4 @@ extern const struct dev_class dm_i8259;
 /* The CPU's INTA cycle, domain held: the vector (spurious IRQ 7 or 15 if nothing waits any more).
  */
 int dm_pic_ack(struct dev *d);
-/* Whether "intr" is high now, domain held. */
-bool dm_pic_intr(struct dev *d);
 #endif

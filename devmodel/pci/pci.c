@@ -110,18 +110,6 @@ static unsigned make_cfg(const struct pci_class *c, uint8_t *cfg, uint8_t *wmask
 	return msix;
 }
 
-unsigned pci_find_cap(const struct pci_class *c, uint8_t id, unsigned n)
-{
-	unsigned at = PCI_CAP_FIRST;
-
-	for (const struct pci_cap *cap = c->caps; cap != NULL && cap->id != 0; cap++) {
-		if (cap->id == id && n-- == 0)
-			return at;
-		at += (cap->len + 3u) & ~3u;
-	}
-	return 0;
-}
-
 /* ---- BARs and INTx follow the registers ---- */
 
 static bool bar_base(const struct pci_dev *p, unsigned i, uint64_t *ret_base)

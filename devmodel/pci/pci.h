@@ -131,8 +131,6 @@ bool pci_msix_enabled(const struct pci_dev *p);
 void pci_msix_notify(struct pci_dev *p, unsigned vector); /* past the last: nothing */
 /* Whether the function may read and write guest memory. */
 bool pci_is_master(const struct pci_dev *p);
-/* Offset of the n-th capability of that id; 0: none. */
-unsigned pci_find_cap(const struct pci_class *c, uint8_t id, unsigned n);
 
 /* Little-endian fields of the configuration space. off + bytes within it. */
 uint32_t pci_cfg_get(const uint8_t *cfg, unsigned off, unsigned bytes);
