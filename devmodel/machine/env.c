@@ -168,7 +168,7 @@ static void post(void *ctx, struct dev_work *w)
 	struct env *env = ctx;
 
 	pthread_mutex_lock(&env->post_lock);
-	if (w->priv == NULL) {
+	if (w->priv == NULL && !env->closed) {
 		w->priv = &last_work;
 		*env->post_tail = w;
 		env->post_tail = (struct dev_work **)&w->priv;
@@ -283,13 +283,24 @@ static void free_dev(struct env_dev *ed)
 	free(ed);
 }
 
+/* A device's end drains its I/O, which posts: the list leads through devices that are gone. */
+static void close_posts(struct env *env)
+{
+	pthread_mutex_lock(&env->post_lock);
+	env->closed = true;
+	env->post_head = &last_work;
+	env->post_tail = &env->post_head;
+	pthread_mutex_unlock(&env->post_lock);
+	loop_unpost(env->loop, &env->posted);
+}
+
 void env_finish(struct env *env)
 {
 	struct env_dev *stack = NULL, *next;
 
 	if (env->last == NULL)
 		return; /* was not begun */
-	loop_unpost(env->loop, &env->posted);
+	close_posts(env);
 	for (struct env_dev *ed = env->first; ed != NULL; ed = next) {
 		next = ed->next;
 		ed->next = stack;
@@ -299,7 +310,6 @@ void env_finish(struct env *env)
 		next = stack->next;
 		free_dev(stack);
 	}
-	loop_unpost(env->loop, &env->posted); /* by I/O that ended just now */
 	pthread_mutex_destroy(&env->post_lock);
 	env->last = NULL;
 }

@@ -37,6 +37,7 @@ struct env {
 	/* under post_lock */
 	pthread_mutex_t post_lock;
 	struct dev_work *post_head, **post_tail;
+	bool closed; /* the devices are going: what is posted is dropped */
 };
 
 /* One device as the machine keeps it. */

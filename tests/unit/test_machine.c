@@ -2,6 +2,7 @@
 #include "ctest.h"
 #include <stdio.h>
 #include <sys/mman.h>
+#include "devmodel/machine/env.h"
 #include "devmodel/machine/machine.h"
 #include "state/container.h"
 
@@ -107,6 +108,72 @@ static void dispatch(struct world *w)
 {
 	for (unsigned i = 0; i < 10; i++)
 		loop_dispatch(w->loop, 0);
+}
+
+/* ---- a device whose last I/O ends while it is destroyed ---- */
+
+struct poster {
+	struct dev dev;
+	struct dev_work work;
+};
+
+static unsigned n_queued;
+
+static void poster_work(struct dev *d, struct dev_work *w)
+{
+	(void)d, (void)w;
+	fail_msg("work of a device that is gone");
+}
+
+static int poster_realize(struct dev *d, struct err *e)
+{
+	(void)e;
+	((struct poster *)d)->work = (struct dev_work){ .fn = poster_work, .dev = d };
+	return 0;
+}
+
+static void poster_unrealize(struct dev *d)
+{
+	struct poster *p = (struct poster *)d;
+
+	dev_post(&p->work);
+	n_queued += p->work.priv != NULL;
+}
+
+static void poster_reset(struct dev *d)
+{
+	(void)d;
+}
+
+static const struct dev_class poster = {
+	.name = "poster",
+	.size = sizeof(struct poster),
+	.realize = poster_realize,
+	.unrealize = poster_unrealize,
+	.reset = poster_reset,
+};
+
+static void test_post_at_end(void **state)
+{
+	static struct env env;
+	struct world *w = *state;
+	struct hv_domain domain;
+
+	hv_domain_init(&domain, "test");
+	env.loop = w->loop;
+	assert_ok(hv_mem_create(&env.mem, &w->e), &w->e);
+	assert_ok(hv_pio_create(&env.pio, &w->e), &w->e);
+	env_init(&env);
+	for (unsigned i = 0; i < 2; i++)
+		assert_ok(env_add(&env, &poster, i == 0 ? "old" : "young", &domain, 0, NULL, NULL,
+				  &w->e),
+			  &w->e);
+	env_finish(&env); /* the young one goes first: nothing may lead to it then */
+	assert_int_equal(n_queued, 0);
+	dispatch(w);
+	hv_pio_destroy(env.pio);
+	hv_mem_destroy(env.mem);
+	hv_domain_finish(&domain);
 }
 
 static void test_config(void **state)
@@ -459,9 +526,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_config),	       T(test_pci),	      T(test_pam),   T(test_pam_segments),
-		T(test_requests),      T(test_bad_wake),      T(test_fwcfg), T(test_saved),
-		T(test_saved_misfits), T(test_saved_overlay),
+		T(test_config),	       T(test_pci),	    T(test_pam),
+		T(test_pam_segments),  T(test_requests),    T(test_bad_wake),
+		T(test_fwcfg),	       T(test_saved),	    T(test_saved_misfits),
+		T(test_saved_overlay), T(test_post_at_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
