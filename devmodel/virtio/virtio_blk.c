@@ -34,6 +34,8 @@ STATE_LAYOUT_END
 
 struct vblk;
 
+_Static_assert(BLK_MAX_IOV >= VIO_MAX_SEGS, "a piece of each descriptor");
+
 struct vblk_req {
 	struct blk_req io;
 	struct vblk *b;	       /* borrowed */
