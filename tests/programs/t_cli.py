@@ -45,6 +45,7 @@ def test_cli_usage(env):
                  ["run", "a", "b"], ["list", "--timeout"], ["list", "--timeout", "x"],
                  ["list", "--timeout", "0"], ["list", "--json=1"], ["completion", "fish"],
                  ["run", "--set"], ["run", "x", "--kernel", "y"], ["wait", "x", "y"],
+                 ["wait", "x", "serial="], ["list", "--state", "runing"],
                  ["serial", "x", "9"], ["list", b"\xff\xfe"]]:
         r = env.lodge(*args, rc=2)
         check(r.err.startswith("lodge: ") and r.err.count("\n") == 1 and r.out == "", r)

@@ -116,10 +116,18 @@ static void print_row(GVariant *p)
 
 int cmd_list(struct cli *c, GError **error)
 {
+	static const char *const states[] = { "starting", "running", "paused", "stopping",
+					      "stopped",  "crashed", NULL };
 	const char *want = cli_value(c, "--state");
-	g_autoptr(GPtrArray) names = ui_vm_names(error);
+	g_autoptr(GPtrArray) names = NULL;
 	g_autoptr(GString) json = g_string_new("[");
 
+	if (want && !g_strv_contains(states, want))
+		return cli_bad(error,
+			       "--state is starting, running, paused, stopping, stopped or "
+			       "crashed, not '%s'",
+			       want);
+	names = ui_vm_names(error);
 	if (!names)
 		return error ? cli_code(error) : LODGE_ERROR_FAILED;
 	if (!c->json && names->len > 0)

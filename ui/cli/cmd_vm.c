@@ -90,7 +90,7 @@ int cmd_wait(struct cli *c, GError **error)
 	auto_vm struct ui_vm *vm = NULL;
 	bool good;
 
-	if (!serial && !g_strv_contains(states, what))
+	if (!g_strv_contains(states, what) && (!serial || what[strlen("serial=")] == '\0'))
 		return cli_bad(error, "wait for running, paused, stopped or serial=TEXT, not '%s'",
 			       what);
 	vm = ui_vm_connect(cli_arg(c, 0), error);
