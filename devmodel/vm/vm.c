@@ -56,14 +56,23 @@ int vm_pause(struct vm *vm, const char *reason, struct err *e)
 	return r;
 }
 
+/* A guest without a place to wake up at fails in this, and the VM quits. */
+static void wake(struct vm *vm)
+{
+	vm->sleeping = false;
+	machine_wake(vm->machine);
+	if (!vm->quitting && machine_running(vm->machine))
+		set_state(vm, VM_RUNNING, "user");
+}
+
 int vm_resume(struct vm *vm, const char *reason, struct err *e)
 {
 	int r;
 
-	if (vm->sleeping) {
-		vm->sleeping = false;
-		machine_wake(vm->machine);
-	}
+	if (vm->sleeping)
+		wake(vm);
+	if (vm->quitting)
+		return err_set(e, -EBUSY, "VM \"%s\" is stopping", vm_name(vm));
 	r = machine_run(vm->machine, e);
 	if (r == 0)
 		set_state(vm, VM_RUNNING, reason);
@@ -72,18 +81,21 @@ int vm_resume(struct vm *vm, const char *reason, struct err *e)
 
 void vm_reset(struct vm *vm)
 {
+	const bool slept = vm->sleeping;
+
 	vm->sleeping = false;
 	machine_reset(vm->machine);
+	if (slept && !vm->quitting && machine_running(vm->machine))
+		set_state(vm, VM_RUNNING, "user");
 }
 
 void vm_power_button(struct vm *vm)
 {
 	if (vm->sleeping) {
-		vm->sleeping = false;
-		machine_wake(vm->machine);
-	} else {
-		machine_power_button(vm->machine);
+		wake(vm);
+		return;
 	}
+	machine_power_button(vm->machine);
 	if (vm->state == VM_RUNNING)
 		set_state(vm, VM_STOPPING, "user");
 }

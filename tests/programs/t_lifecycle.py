@@ -3,7 +3,7 @@ import os
 import signal
 import time
 
-from lib import LODGE, Skip, check
+from lib import LODGE, Skip, build, check
 
 
 def test_life_names(env):
@@ -176,3 +176,16 @@ def test_life_sandbox(env):
     if "Seccomp:" not in status:
         raise Skip("the host's kernel shows no seccomp state")
     check("Seccomp:\t2" in status and "NoNewPrivs:\t1" in status, status)
+
+
+def test_life_sleep(env):
+    """A guest in S3 is paused; what wakes it up is seen in the state."""
+    elf = build(env, "sleep")
+    for name, how in [("s1", ["stop", "s1", "--timeout", "1s"]), ("s2", ["reset", "s2"])]:
+        vm = env.vm(elf, "--memory", "64M", name=name)
+        env.lodge("wait", name, "paused", "--timeout", "20s")
+        check(vm.show()["reason"] == "guest-sleep", vm.show())
+        env.lodge("pause", name)  # it is already
+        env.lodge(*how, rc=None)
+        check(vm.show()["state"] == "running", vm.show())
+        env.lodge("kill", name)
