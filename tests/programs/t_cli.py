@@ -124,8 +124,8 @@ def test_cli_json_keys(env):
     check(sorted(s["serial-ports"][0]) == ["output", "port"], s["serial-ports"])
     check(sorted(s["devices"][0]) == ["class", "id", "summary"], s["devices"])
     check(sorted(s["exit-info"]) == ["status", "text"], s["exit-info"])
-    want = {"blocks-decoded", "code-invalidations", "elapsed-ns", "engine", "exceptions",
-            "fallbacks", "hlt", "instructions", "interrupts", "mmio", "pio", "process-resident-bytes",
-            "process-resident-max-bytes", "process-system-ns", "process-user-ns", "tlb-misses",
-            "uptime-ns", "vcpus"}
+    want = {"blocks-decoded", "blocks-translated", "code-invalidations", "elapsed-ns", "engine",
+            "exceptions", "fallbacks", "hlt", "instructions", "interrupts", "mmio", "pio",
+            "process-resident-bytes", "process-resident-max-bytes", "process-system-ns",
+            "process-user-ns", "tlb-misses", "uptime-ns", "vcpus"}
     check(set(env.lodge_json("stats", "test")) == want, "stats")
