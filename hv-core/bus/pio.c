@@ -12,7 +12,6 @@
 struct hv_pio {
 	pthread_mutex_t lock;	     /* changes */
 	struct hv_pio_range *ranges; /* borrowed; the youngest first; under lock */
-	uint64_t order;
 	struct hv_pio_range *_Atomic port[N_PORTS];
 };
 
@@ -56,7 +55,7 @@ void hv_pio_map(struct hv_pio *p, struct hv_pio_range *r)
 	assert(!r->mapped && r->count > 0 && r->port + r->count <= N_PORTS && r->io != NULL);
 	pthread_mutex_lock(&p->lock);
 	r->mapped = true;
-	r->order = p->order++;
+	atomic_store(&r->span, (uint64_t)r->port << 32 | r->count);
 	r->next = p->ranges;
 	p->ranges = r;
 	refill(p, r->port, r->count);
@@ -87,16 +86,28 @@ static struct hv_pio_range *range_at(struct hv_pio *p, uint32_t port)
 	return port < N_PORTS ? atomic_load_explicit(&p->port[port], memory_order_acquire) : NULL;
 }
 
-static bool fits(const struct hv_pio_range *r, uint32_t port, unsigned size)
+/* Whether the access lies within the range as it is mapped now; if so, where. */
+static bool fits(struct hv_pio_range *r, uint32_t port, unsigned size, uint32_t *ret_off)
 {
-	return port - r->port <= r->count - hv_min_u64(size, r->count) && size <= r->count;
+	uint64_t span = atomic_load_explicit(&r->span, memory_order_acquire);
+	uint32_t first = (uint32_t)(span >> 32), count = (uint32_t)span;
+
+	if (port < first || port - first >= count || size > count - (port - first))
+		return false;
+	*ret_off = port - first;
+	return true;
 }
 
+/* A range that was moved while its domain was waited for does not answer there any more. */
 static uint32_t call_read(struct hv_pio_range *r, uint32_t port, unsigned size)
 {
+	uint64_t v = UINT64_MAX;
+	uint32_t off;
+
 	if (r->domain != NULL)
 		hv_domain_lock(r->domain);
-	uint64_t v = r->io->read(r->io_ctx, port - r->port, size);
+	if (fits(r, port, size, &off))
+		v = r->io->read(r->io_ctx, off, size);
 	if (r->domain != NULL)
 		hv_domain_unlock(r->domain);
 	return (uint32_t)v & ones(size);
@@ -104,9 +115,12 @@ static uint32_t call_read(struct hv_pio_range *r, uint32_t port, unsigned size)
 
 static void call_write(struct hv_pio_range *r, uint32_t port, unsigned size, uint32_t v)
 {
+	uint32_t off;
+
 	if (r->domain != NULL)
 		hv_domain_lock(r->domain);
-	r->io->write(r->io_ctx, port - r->port, size, v & ones(size));
+	if (fits(r, port, size, &off))
+		r->io->write(r->io_ctx, off, size, v & ones(size));
 	if (r->domain != NULL)
 		hv_domain_unlock(r->domain);
 }
@@ -114,9 +128,10 @@ static void call_write(struct hv_pio_range *r, uint32_t port, unsigned size, uin
 uint32_t hv_pio_read(struct hv_pio *p, uint16_t port, unsigned size)
 {
 	struct hv_pio_range *r = range_at(p, port);
+	uint32_t off;
 	uint32_t v = 0;
 
-	if (HV_LIKELY(r != NULL && fits(r, port, size)))
+	if (HV_LIKELY(r != NULL && fits(r, port, size, &off)))
 		return call_read(r, port, size);
 	for (unsigned i = 0; i < size; i++) {
 		r = range_at(p, port + i);
@@ -128,8 +143,9 @@ uint32_t hv_pio_read(struct hv_pio *p, uint16_t port, unsigned size)
 void hv_pio_write(struct hv_pio *p, uint16_t port, unsigned size, uint32_t v)
 {
 	struct hv_pio_range *r = range_at(p, port);
+	uint32_t off;
 
-	if (HV_LIKELY(r != NULL && fits(r, port, size))) {
+	if (HV_LIKELY(r != NULL && fits(r, port, size, &off))) {
 		call_write(r, port, size, v);
 		return;
 	}

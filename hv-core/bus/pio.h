@@ -1,6 +1,7 @@
 /* The I/O port space: 65536 ports, ranges as in the memory map, bytes where nothing answers. */
 #ifndef BUS_PIO_H
 #define BUS_PIO_H
+#include <stdatomic.h>
 #include "mem/mem.h"
 
 struct hv_pio;
@@ -15,8 +16,9 @@ struct hv_pio_range {
 	struct hv_domain *domain; /* taken before each call */
 	/* private to bus/ */
 	bool mapped;
-	uint64_t order;
 	struct hv_pio_range *next;
+	_Atomic uint64_t span; /* port and count as mapped: an access may be on its way in while the
+				* owner moves the range */
 };
 
 int hv_pio_create(struct hv_pio **ret_pio, struct err *e) HV_MUST_CHECK;

@@ -1,5 +1,6 @@
 /* hv-core/bus: the port space and interrupt lines. */
 #include "ctest.h"
+#include <time.h>
 #include "bus/irq.h"
 #include "bus/pio.h"
 
@@ -71,6 +72,56 @@ static void test_pio(void **state)
 	hv_domain_finish(&d);
 }
 
+struct late_access {
+	struct hv_pio *p;
+	atomic_bool begun;
+	uint32_t got;
+};
+
+static void *access_late(void *arg)
+{
+	struct late_access *a = arg;
+
+	atomic_store(&a->begun, true);
+	a->got = hv_pio_read(a->p, 0x102, 2);
+	hv_pio_write(a->p, 0x102, 2, 1);
+	return NULL;
+}
+
+/* A vCPU that waits for the domain while another moves the range (a BAR): the device must not be
+ * asked for an offset that it does not have. */
+static void test_pio_moved(void **state)
+{
+	struct ports a = { .answer = 0x77 };
+	struct hv_pio_range r = { .name = "bar", .port = 0x100, .count = 4, .io = &ops };
+	struct late_access late = { 0 };
+	struct hv_domain d;
+	pthread_t t;
+	struct err e;
+	(void)state;
+
+	assert_ok(hv_pio_create(&late.p, &e), &e);
+	hv_domain_init(&d, "bar");
+	r.domain = &d;
+	r.io_ctx = &a;
+	hv_pio_map(late.p, &r);
+	hv_domain_lock(&d);
+	assert_int_equal(pthread_create(&t, NULL, access_late, &late), 0);
+	while (!atomic_load(&late.begun))
+		sched_yield();
+	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL); /* it waits by now */
+	hv_pio_unmap(late.p, &r);
+	r.port = 0x200;
+	hv_pio_map(late.p, &r);
+	hv_domain_unlock(&d);
+	pthread_join(t, NULL);
+	assert_true(late.got == 0xffff && a.n == 0);
+	assert_int_equal(hv_pio_read(late.p, 0x202, 2), 0x77);
+	assert_int_equal(a.off, 2);
+	hv_pio_destroy(late.p);
+	hv_domain_finish(&d);
+}
+
 struct chip {
 	unsigned n, input;
 	bool level[4];
@@ -117,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pio),
+		cmocka_unit_test(test_pio_moved),
 		cmocka_unit_test(test_irq),
 	};
 
