@@ -257,7 +257,6 @@ void hv_mem_map(struct hv_mem *m, struct hv_map_range *r)
 	assert(m->n_ranges < HV_MAP_MAX);
 	m->n_ranges++;
 	r->mapped = true;
-	r->order = m->order++;
 	while (*at != NULL && (*at)->prio > r->prio)
 		at = &(*at)->next;
 	r->next = *at;

@@ -77,7 +77,6 @@ struct hv_map_range {
 	struct hv_domain *domain;   /* of io */
 	/* private to mem/ */
 	bool mapped;
-	uint64_t order;
 	struct hv_map_range *next;
 };
 

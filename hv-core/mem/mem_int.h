@@ -55,7 +55,6 @@ struct hv_mem {
 	pthread_mutex_t lock;
 	struct hv_map_range *ranges; /* borrowed; those with the highest claim first */
 	unsigned n_ranges, batch;
-	uint64_t order;
 	uint64_t changed_gpa, changed_last; /* what this batch touched; empty: gpa > last */
 	uint64_t *points;		    /* owned; scratch for the build */
 };
