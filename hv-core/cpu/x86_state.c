@@ -163,6 +163,8 @@ static int check_control(const struct x86_state *s, struct err *e)
 		return bad(e, "virtual-8086 mode");
 	if (!pe && s->cpl != 0)
 		return bad(e, "real mode's privilege");
+	if (pe && s->mp_state == X86_MP_WAIT_SIPI) /* INIT leaves real mode */
+		return bad(e, "mp_state");
 	return 0;
 }
 

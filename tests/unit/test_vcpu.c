@@ -599,6 +599,7 @@ static void test_x86_refused(void **state)
 	REFUSED(s.efer = 2);
 	REFUSED(s.cr3 = 1ull << 52);
 	REFUSED(s.cr8 = 16);
+	REFUSED(s.mp_state = X86_MP_WAIT_SIPI; s.cr0 |= X86_CR0_PE);
 	REFUSED(s.dr7 = 1ull << 32);
 	REFUSED(s.xcr0 = 0);
 	REFUSED(s.xcr0 = 5);
