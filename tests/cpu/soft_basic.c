@@ -94,6 +94,40 @@ static void test_fault_is_precise(void **state)
 }
 
 /* rep movsb that runs into a page that is not there: everything before it is done. */
+/* Flat segments end at 4 GiB: what reaches over it does not go on at 0. */
+static void test_end_of_segment(void **state)
+{
+	static const struct {
+		uint8_t code[8], len, vector; /* vector 0: runs */
+	} rows[] = {
+		{ { 0xa1, 0xfe, 0xff, 0xff, 0xff }, 5, X86_EXC_GP },	   /* mov eax, [-2] */
+		{ { 0xa3, 0xfd, 0xff, 0xff, 0xff }, 5, X86_EXC_GP },	   /* mov [-3], eax */
+		{ { 0x36, 0xa1, 0xfe, 0xff, 0xff, 0xff }, 6, X86_EXC_SS }, /* mov eax, ss:[-2] */
+		{ { 0xf0, 0xff, 0x05, 0xfe, 0xff, 0xff, 0xff }, 7, X86_EXC_GP }, /* lock inc */
+		{ { 0x0f, 0x10, 0x05, 0xf8, 0xff, 0xff, 0xff }, 7, X86_EXC_GP }, /* movups */
+		{ { 0x0f, 0x11, 0x05, 0xf8, 0xff, 0xff, 0xff }, 7, X86_EXC_GP },
+		{ { 0xad }, 1, X86_EXC_GP },			  /* lodsd */
+		{ { 0xab }, 1, X86_EXC_GP },			  /* stosd */
+		{ { 0xf3, 0xa5 }, 2, X86_EXC_GP },		  /* rep movsd */
+		{ { 0xac }, 1, 0 },				  /* lodsb */
+		{ { 0x66, 0xa1, 0xfe, 0xff, 0xff, 0xff }, 6, 0 }, /* mov ax, [-2] */
+		{ { 0xa1, 0xfc, 0xff, 0xff, 0xff }, 5, 0 },	  /* mov eax, [-4] */
+	};
+	struct x86_state s;
+	(void)state;
+
+	for (unsigned n = 0; n < 2 * HV_ARRAY_LEN(rows); n++) {
+		unsigned row = n / 2;
+		box_state(box, n % 2 ? BOX_COMPAT32 : BOX_PROT32, &s);
+		s.gpr[X86_RSI] = s.gpr[X86_RDI] = 0xffffffff;
+		s.gpr[X86_RCX] = 1;
+		box_load(box, BOX_CODE, rows[row].code, rows[row].len);
+		struct box_result r = box_run(box, &s, 1);
+		assert_int_equal(r.raised ? r.vector : 0, rows[row].vector);
+		assert_true(!r.raised || (r.error == 0 && s.rip == BOX_CODE));
+	}
+}
+
 static void test_string_restart(void **state)
 {
 	struct x86_state s;
@@ -190,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_loop),
 		cmocka_unit_test(test_fault_is_precise),
+		cmocka_unit_test(test_end_of_segment),
 		cmocka_unit_test(test_string_restart),
 		cmocka_unit_test(test_self_modifying),
 		cmocka_unit_test(test_store_beside_code),

@@ -146,12 +146,25 @@ static void note_watch(struct soft_vcpu *v, const struct target *t, uint64_t lin
 		soft_watch_hit(v, linear, size, write);
 }
 
+/* A flat segment's limit: instructions leave it to this place, where it costs nothing. */
+static void check_end(struct soft_vcpu *v, uint64_t linear, unsigned size)
+{
+	const struct insn *i = v->cur;
+
+	if (v->code64 || linear >> 32 != 0 || linear + size <= 1ull << 32 || i == NULL)
+		return;
+	if ((i->flags & (INSN_MEM | INSN_CHECK)) == INSN_MEM && (v->flat >> i->seg & 1))
+		soft_raise_seg(v, i->seg == X86_SS);
+}
+
 void soft_read_slow(struct soft_vcpu *v, uint64_t linear, void *buf, unsigned size,
 		    enum soft_access_mode mode)
 {
 	unsigned n = in_page(linear, size);
 	struct target a, b = { 0 };
 
+	if (n < size)
+		check_end(v, linear, size);
 	target_get(v, linear, mode, false, &a);
 	if (n < size)
 		target_get(v, next_page(v, linear), mode, false, &b);
@@ -168,6 +181,8 @@ void soft_write_slow(struct soft_vcpu *v, uint64_t linear, const void *buf, unsi
 	unsigned n = in_page(linear, size);
 	struct target a, b = { 0 };
 
+	if (n < size)
+		check_end(v, linear, size);
 	target_get(v, linear, mode, true, &a);
 	if (n < size)
 		target_get(v, next_page(v, linear), mode, true, &b);
@@ -206,6 +221,8 @@ static void probe(struct soft_vcpu *v, uint64_t linear, unsigned size, bool writ
 
 	if (soft_tlb_hit(write ? tlb->write : tlb->read, linear, size) != NULL)
 		return;
+	if (in_page(linear, size) < size)
+		check_end(v, linear, size);
 	target_get(v, linear, mode, write, &t);
 	if (in_page(linear, size) < size)
 		target_get(v, next_page(v, linear), mode, write, &t);

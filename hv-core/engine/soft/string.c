@@ -62,13 +62,19 @@ static uint64_t aligned(const struct str *s, uint64_t a)
 	return a;
 }
 
+/* Flat, and it does not reach over the end of 4 GiB. */
+static bool plain(const struct soft_vcpu *v, unsigned seg, uint64_t off, unsigned size)
+{
+	return (v->flat >> seg & 1) && (v->code64 || off + size <= 1ull << 32);
+}
+
 /* The source may have another segment; the destination is ES. */
 static uint64_t src(const struct str *s, bool write)
 {
 	struct soft_vcpu *v = s->v;
 	uint64_t off = reg(s, X86_RSI);
 
-	if (HV_LIKELY(v->flat >> s->i->seg & 1))
+	if (HV_LIKELY(plain(v, s->i->seg, off, s->size)))
 		return aligned(s, off);
 	return aligned(s, soft_linear(v, s->i->seg, off, s->size, write));
 }
@@ -78,7 +84,7 @@ static uint64_t dst(const struct str *s, bool write)
 	struct soft_vcpu *v = s->v;
 	uint64_t off = reg(s, X86_RDI);
 
-	if (HV_LIKELY(v->flat >> X86_ES & 1))
+	if (HV_LIKELY(plain(v, X86_ES, off, s->size)))
 		return aligned(s, off);
 	return aligned(s, soft_linear(v, X86_ES, off, s->size, write));
 }
