@@ -255,7 +255,7 @@ static bool sel_call(const struct decoded *d, struct insn *i)
 	i->op_size = (uint8_t)(d->z.operand_width / 8);
 	if (!(i->flags & INSN_BRANCH))
 		return choose_fn(i, call_indirect);
-	bool fast = i->op_size == 8 && target_good(d->v, i->imm);
+	bool fast = quick_stack(d, i) && target_good(d->v, i->imm);
 
 	return choose_fn(i, fast ? call_rel64 : call_rel);
 }
@@ -283,7 +283,7 @@ static bool sel_ret(const struct decoded *d, struct insn *i)
 	i->flags |= INSN_END;
 	i->op_size = (uint8_t)(d->z.operand_width / 8);
 	i->imm &= 0xffff;
-	return choose_fn(i, i->op_size == 8 ? ret64 : ret_any);
+	return choose_fn(i, quick_stack(d, i) ? ret64 : ret_any);
 }
 
 /* ---- loop, jcxz ---- */

@@ -7,6 +7,7 @@
 #ifndef SOFT_INT_H
 #define SOFT_INT_H
 #include "engine/soft/decode.h"
+#include "engine/soft/key.h"
 #include "engine/soft/soft.h"
 
 #define FL_LOAD "addb $0x7f, %%al\n\tsahf\n\t" /* AL is 0 or 1: sets OF */
@@ -77,6 +78,12 @@ static inline enum form form_of(const struct decoded *d)
 	if (b->type != ZYDIS_OPERAND_TYPE_REGISTER || decode_reg(b->reg.value) == SOFT_ZERO)
 		return FORM_NONE;
 	return a_reg ? FORM_RR : FORM_MR;
+}
+
+/* May the 64-bit stack's fast paths be taken? They know nothing of alignment checks. */
+static inline bool quick_stack(const struct decoded *d, const struct insn *i)
+{
+	return i->op_size == 8 && !(d->v->key & KEY_ALIGN);
 }
 
 /* 8, 16, 32, 64 bits to 0 to 3. */

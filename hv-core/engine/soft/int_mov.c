@@ -315,7 +315,7 @@ static bool sel_push(const struct decoded *d, struct insn *i)
 	default:
 		if (form_of(d) == FORM_NONE)
 			return false;
-		return choose_fn(i, i->op_size == 8 ? push_r64 : push_r);
+		return choose_fn(i, quick_stack(d, i) ? push_r64 : push_r);
 	}
 }
 
@@ -325,7 +325,7 @@ static bool sel_pop(const struct decoded *d, struct insn *i)
 		return choose_fn(i, pop_m);
 	if (form_of(d) == FORM_NONE)
 		return false;
-	return choose_fn(i, i->op_size == 8 ? pop_r64 : pop_r);
+	return choose_fn(i, quick_stack(d, i) ? pop_r64 : pop_r);
 }
 
 static void pusha(struct soft_vcpu *v, const struct insn *i)
