@@ -124,6 +124,9 @@ void simd_run_stub(struct soft_vcpu *v, stub_fn fn, void *mem, struct stub_io *i
 /* FWAIT: raises the pending x87 exception, if there is one. */
 void soft_fpu_wait(struct soft_vcpu *v);
 
+/* 1: run by a stub that writes its memory operand; 0: by another stub; -1: by something else. */
+int simd_plain(const struct insn *i);
+
 /* simd_encode.c: false where the instruction is none for a stub. */
 bool simd_encode(const struct decoded *d, struct stub_insn *n);
 

@@ -263,6 +263,15 @@ static const insn_fn fns[3][3] = {
 	[KIND_WRITE] = { op_write, op_gpr_write, NULL },
 };
 
+int simd_plain(const struct insn *i)
+{
+	if (i->fn == op_write || i->fn == op_gpr_write)
+		return 1;
+	if (i->fn == op_none || i->fn == op_gpr_none || i->fn == op_read || i->fn == op_gpr_read)
+		return 0;
+	return -1;
+}
+
 /*
  * The stub table was full when this was decoded: insn.aux holds the instruction itself, op_size its
  * length, dst and src the row and column of fns.

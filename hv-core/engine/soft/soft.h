@@ -218,8 +218,9 @@ struct soft_vcpu {
 
 	struct soft_tr *tr; /* owned; translate/: NULL: interpreter only */
 	uint64_t tr_tlb_mask, tr_page_mask, tr_jump_mask; /* constants of translated code */
-	uint64_t tr_code, tr_tmp;			  /* its own between two steps */
-	uint32_t jump_key[SOFT_MODES];			  /* what the table is good for */
+	uint64_t tr_align16, tr_align32;
+	uint64_t tr_code, tr_tmp;      /* its own between two steps */
+	uint32_t jump_key[SOFT_MODES]; /* what the table is good for */
 	bool jumps_used[SOFT_MODES];
 	struct soft_jump jumps[SOFT_MODES][SOFT_JUMPS];
 };

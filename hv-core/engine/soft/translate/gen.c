@@ -43,11 +43,21 @@ bool gen_offset(struct gen *g, unsigned to)
 	return true;
 }
 
+void gen_missed(struct gen *g)
+{
+	g->now.from[g->now.n++] = em_unless_rcx_zero(&g->e);
+}
+
 bool gen_ea(struct gen *g)
+{
+	return !(g->i->flags & INSN_ALIGN) && gen_ea_unaligned(g);
+}
+
+bool gen_ea_unaligned(struct gen *g)
 {
 	const struct insn *i = g->i;
 
-	if ((i->flags & (INSN_CHECK | INSN_ALIGN)) || !gen_offset(g, H_R11))
+	if ((i->flags & INSN_CHECK) || !gen_offset(g, H_R11))
 		return false;
 	if (g->is64 && i->seg >= X86_FS) {
 		em_load(&g->e, H_RCX,
@@ -56,11 +66,6 @@ bool gen_ea(struct gen *g)
 		em_rm(&g->e, OP_W, 0x8d, H_R11, H_R11, H_RCX, 0, 0);
 	}
 	return true;
-}
-
-static void missed(struct gen *g)
-{
-	g->now.from[g->now.n++] = em_unless_rcx_zero(&g->e);
 }
 
 void gen_check(struct gen *g, unsigned size, bool write)
@@ -77,7 +82,7 @@ void gen_check(struct gen *g, unsigned size, bool write)
 	em_rr(e, OP_W, 0xf7, 2, H_RCX);				     /* not rcx: -tag - 1 */
 	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, (int32_t)size); /* last byte's offset … */
 	em_pext(e, H_RCX, TR_OFF(tr_page_mask));		     /* … is in the page */
-	missed(g);
+	gen_missed(g);
 }
 
 void gen_lookup(struct gen *g)
@@ -91,7 +96,7 @@ void gen_lookup(struct gen *g)
 	em_gsx(e, OP_W, 0x8b, H_RCX, H_RCX, g->jumps);
 	em_rr(e, OP_W, 0xf7, 2, H_RCX);
 	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 1);
-	missed(g);
+	gen_missed(g);
 }
 
 void gen_count(struct gen *g)
@@ -175,7 +180,7 @@ static bool redecode(struct gen *g)
 		    op->reg.value <= ZYDIS_REGISTER_BH)
 			return false;
 	}
-	return g->d.z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+	return true;
 }
 
 static void one(struct gen *g)
@@ -186,8 +191,14 @@ static void one(struct gen *g)
 	bool done = false;
 
 	g->now.n = 0;
-	if (redecode(g))
-		done = g->i->flags & INSN_END ? gen_branch(g) : gen_stack(g) || gen_plain(g);
+	if (redecode(g)) {
+		bool legacy = g->d.z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+
+		if (g->i->flags & INSN_END)
+			done = legacy && gen_branch(g);
+		else
+			done = (legacy && (gen_stack(g) || gen_plain(g))) || gen_vector(g);
+	}
 	if (!done) {
 		g->e.p = start;
 		g->v->tr->n_slots = slots;

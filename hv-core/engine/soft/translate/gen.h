@@ -43,6 +43,10 @@ struct gen {
 bool gen_ea(struct gen *g);
 /* The offset alone, in the host register. */
 bool gen_offset(struct gen *g, unsigned to);
+/* The same where alignment is checked otherwise. */
+bool gen_ea_unaligned(struct gen *g);
+/* Goes on if RCX is 0; else the interpreter does the instruction. */
+void gen_missed(struct gen *g);
 /* After this, guest address R11 is at host address R11 + R15. */
 void gen_check(struct gen *g, unsigned size, bool write);
 /* R15 = the code for guest address R11, which is translated. */
@@ -59,6 +63,7 @@ void gen_put(struct gen *g, unsigned n, unsigned host);
 /* ---- groups: false, whatever has been emitted: no translation ---- */
 
 bool gen_plain(struct gen *g);	/* gen_int.c: anything that goes on at the next instruction */
+bool gen_vector(struct gen *g); /* gen_vector.c */
 bool gen_stack(struct gen *g);	/* gen_flow.c: pushes and pops */
 bool gen_branch(struct gen *g); /* gen_flow.c: ends the block */
 #endif

@@ -30,6 +30,8 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 	v->tr_tlb_mask = (SOFT_TLB_SIZE - 1) * sizeof(struct soft_tlb_entry);
 	v->tr_jump_mask = (SOFT_JUMPS - 1) * sizeof(struct soft_jump);
 	v->tr_page_mask = HV_PAGE_MASK;
+	v->tr_align16 = 15;
+	v->tr_align32 = 31;
 	for (unsigned m = 0; m < SOFT_MODES; m++)
 		v->jumps_used[m] = true;
 	soft_tr_forget_jumps(v);
