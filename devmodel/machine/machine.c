@@ -2,6 +2,7 @@
 #include "devmodel/machine/machine_int.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/util.h"
@@ -407,6 +408,16 @@ static void make_domains(struct machine *m)
 	m->ask_work = (struct loop_work){ .fn = do_asked, .ctx = m };
 }
 
+static int start_disks(struct machine *m, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < MACHINE_MAX_DISKS && r == 0; i++)
+		if (m->back.disk[i].blk != NULL)
+			r = blk_start(m->back.disk[i].blk, e);
+	return r;
+}
+
 static int make_devices(struct machine *m, struct err *e)
 {
 	m->env.mem = m->mem;
@@ -416,7 +427,8 @@ static int make_devices(struct machine *m, struct err *e)
 	m->env.msi = &m->lapics.msi;
 	m->env.machine = (struct env_machine){ machine_request, q35_backend, m };
 	env_init(&m->env);
-	return q35_build(m, e);
+	const int r = start_disks(m, e);
+	return r == 0 ? q35_build(m, e) : r;
 }
 
 void machine_destroy(struct machine *m)
@@ -462,6 +474,15 @@ static int first_power_on(struct machine *m, struct err *e)
 		       : r;
 }
 
+/* As it is now: a guest moves its clock by itself when summer time begins. */
+static int32_t local_offset_sec(void)
+{
+	const time_t now = time(NULL);
+	struct tm tm;
+
+	return localtime_r(&now, &tm) != NULL ? (int32_t)tm.tm_gmtoff : 0;
+}
+
 static int create(struct machine *m, const struct state_file *f, struct err *e)
 {
 	int r = f != NULL ? saved_config(f, m, e) : 0;
@@ -474,6 +495,8 @@ static int create(struct machine *m, const struct state_file *f, struct err *e)
 		r = make_cpus(m, f, e);
 	if (r == 0)
 		r = make_devices(m, e);
+	if (r == 0 && f == NULL && m->config.rtc_local)
+		dm_rtc_set_utc_offset(m->rtc->dev, local_offset_sec());
 	if (r == 0)
 		r = f != NULL ? saved_load(m, f, e) : first_power_on(m, e);
 	return r;

@@ -29,8 +29,8 @@ struct machine_config {
 	bool translate;	    /* engine soft: translator, and after how many runs of a block */
 	uint32_t translate_after;
 	uint32_t engine_disable;
-	int trace_fd; /* -1: none */
-	bool rtc_local;
+	int trace_fd;	/* -1: none */
+	bool rtc_local; /* power on: the clock chip shows the host's local time, not UTC */
 	uint16_t debug_exit_port; /* 0: none */
 	/* direct boot; kernel NULL: none */
 	const char *kernel, *initrd, *append;
@@ -47,7 +47,7 @@ struct machine_backends {
 	struct {
 		struct blk *blk;
 		const char *name;
-	} disk[MACHINE_MAX_DISKS]; /* virtio-blk, in order */
+	} disk[MACHINE_MAX_DISKS]; /* virtio-blk, in order; machine_create() starts them */
 };
 
 enum machine_event_kind {

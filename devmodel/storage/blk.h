@@ -39,6 +39,9 @@ struct blk_changes {
 };
 
 struct blk_ops {
+	/* O: begins the back-end's threads; before the first request, twice is once. A call of its
+	 * own, so that a program can put itself into its sandbox after opening. Loop thread. */
+	int (*start)(struct blk *b, struct err *e);
 	/* Any thread. Takes the request in every case; done tells how it went. */
 	void (*submit)(struct blk *b, struct blk_req *r);
 	/* Returns when nothing is under way any more. Loop thread. */
@@ -69,6 +72,11 @@ int blk_raw_open(const char *path, bool read_only, bool overlay, struct blk **re
 int blk_raw_open_fd(int fd, const char *name, bool read_only, bool overlay, struct blk **ret_blk,
 		    struct err *e) HV_MUST_CHECK;
 int blk_null_open(uint64_t bytes, struct blk **ret_blk, struct err *e) HV_MUST_CHECK;
+/* What was opened takes requests from here on. */
+static inline HV_MUST_CHECK int blk_start(struct blk *b, struct err *e)
+{
+	return b->ops->start != NULL ? b->ops->start(b, e) : 0;
+}
 static inline void blk_close(struct blk *b)
 {
 	if (b)

@@ -161,6 +161,13 @@ static int call_stop(struct vm *vm, struct err *e)
 	return 0;
 }
 
+static int call_cancel_stop(struct vm *vm, struct err *e)
+{
+	(void)e;
+	vm_stop_ignored(vm);
+	return 0;
+}
+
 static int call_kill(struct vm *vm, struct err *e)
 {
 	(void)e;
@@ -224,8 +231,10 @@ void control_vm_call(struct vm *vm, const char *method, GVariant *args, GDBusMet
 		const char *name;
 		int (*call)(struct vm *vm, struct err *e);
 	} calls[] = {
-		{ "Pause", call_pause }, { "Resume", call_resume }, { "Stop", call_stop },
-		{ "Kill", call_kill },	 { "Reset", call_reset },   { "Nmi", call_nmi },
+		{ "Pause", call_pause }, { "Resume", call_resume },
+		{ "Stop", call_stop },	 { "CancelStop", call_cancel_stop },
+		{ "Kill", call_kill },	 { "Reset", call_reset },
+		{ "Nmi", call_nmi },
 	};
 	struct err e = { 0 };
 

@@ -5,6 +5,7 @@
 #include <glib.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/util.h"
@@ -133,6 +134,7 @@ int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct 
 	struct vm_files f = { .kernel_fd = -1, .initrd_fd = -1, .state_fd = -1, .trace_fd = -1 };
 	int r = open_all(c, &f, e);
 
+	tzset(); /* reads the time zone's file, for vm.clock=local */
 	f.statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	if (r < 0) {
 		vm_files_close(&f);

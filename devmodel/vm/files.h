@@ -11,7 +11,7 @@ struct vm_files {
 	struct blk *disk[MACHINE_MAX_DISKS];
 };
 
-/* On failure nothing is left open. */
+/* On failure nothing is left open. Starts no thread. */
 int vm_files_open(const struct vm_config *c, struct vm_files *ret_files,
 		  struct err *e) HV_MUST_CHECK;
 /* Says on fd which files will be made ("made PATH", to be removed if the start fails) and which

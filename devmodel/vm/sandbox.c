@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/landlock.h>
@@ -44,14 +45,35 @@ static int allow(int ruleset, const char *path, uint64_t rights, struct err *e)
 	return 0;
 }
 
+/* The sanitizer that watches threads has one of its own. */
+#ifdef __SANITIZE_THREAD__
+#define MAX_THREADS 2
+#else
+#define MAX_THREADS 1
+#endif
+
+/* A thread that is there already would keep its rights. */
+static int check_alone(struct err *e)
+{
+	struct stat st;
+
+	/* Two links are the folder's own; one more is a thread. */
+	if (stat("/proc/self/task", &st) == 0 && st.st_nlink > 2 + MAX_THREADS)
+		return err_set(e, -EBUSY, "cannot enter the sandbox: %u threads run already",
+			       (unsigned)(st.st_nlink - 2));
+	return 0;
+}
+
 int sandbox_files(const char *root, const char *own, struct err *e)
 {
 	const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0,
 				 LANDLOCK_CREATE_RULESET_VERSION);
 	struct ruleset_attr attr = { .fs = FS_ABI1 };
 	size_t size = offsetof(struct ruleset_attr, net);
-	int r = 0;
+	int r = check_alone(e);
 
+	if (r < 0)
+		return r;
 	if (abi < 1)
 		return err_set(e, -ENOSYS, "this kernel has no Landlock");
 	attr.fs |= (abi >= 2 ? FS_REFER : 0) | (abi >= 3 ? FS_TRUNCATE : 0) |
@@ -70,7 +92,8 @@ int sandbox_files(const char *root, const char *own, struct err *e)
 	/* At its end the process removes its socket and its folder; that of another VM holds its
 	 * lock file, so it cannot be removed. */
 	if (own)
-		r = allow(ruleset, own, LANDLOCK_ACCESS_FS_REMOVE_FILE, e);
+		r = allow(ruleset, own,
+			  LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_SOCK, e);
 	if (r == 0 && root)
 		r = allow(ruleset, root, LANDLOCK_ACCESS_FS_REMOVE_DIR, e);
 	if (r < 0)

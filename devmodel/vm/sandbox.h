@@ -2,8 +2,8 @@
  * What lodge-vm gives up once everything it needs is open. Two layers, each enough on its own to
  * keep a hostile guest that took the process over from other files and programs:
  * - Landlock: no file by path beside the VM's own runtime folder. Holds for the calling thread and
- *   those that it starts later, so it is set before the machine is made; the threads of the disks,
- *   which are open by then, are held by the second layer alone.
+ *   those that it starts later, so it is set before any thread is started: sandbox_files() refuses
+ *   where there is more than one. Disks are open by then, their threads start with the machine.
  * - seccomp: only the system calls that a running VM makes, in all threads. Others fail with EPERM;
  *   those that only an attacker would try kill the process.
  */
@@ -12,7 +12,7 @@
 #include "base/err.h"
 
 /* root: the folder of all runtime folders; own: this VM's in it; both may be NULL. 0, or -ENOSYS:
- * this kernel has no Landlock. */
+ * this kernel has no Landlock; or -EBUSY: there are other threads, which it would not hold. */
 int sandbox_files(const char *root, const char *own, struct err *e) HV_MUST_CHECK;
 int sandbox_calls(struct err *e) HV_MUST_CHECK;
 #endif

@@ -100,6 +100,12 @@ void vm_power_button(struct vm *vm)
 		set_state(vm, VM_STOPPING, "user");
 }
 
+void vm_stop_ignored(struct vm *vm)
+{
+	if (vm->state == VM_STOPPING)
+		set_state(vm, VM_RUNNING, "stop-ignored");
+}
+
 static int check_target(int fd, struct err *e)
 {
 	struct stat st;
@@ -117,18 +123,7 @@ static int check_savable(struct vm *vm, struct err *e)
 {
 	const char *why = machine_cannot_save(vm->machine);
 
-	if (why)
-		return err_set(e, -EBUSY, "this VM cannot be saved: %s", why);
-	for (unsigned i = 0; i < vm->cfg.n_disks; i++) {
-		const struct vm_disk_config *d = &vm->cfg.disk[i];
-		if (!d->keep && !d->read_only)
-			return err_set(e, -EBUSY,
-				       "this VM cannot be saved: changes to disk '%s' are "
-				       "forgotten at its end (run it with --write or "
-				       "disk.%s.read-only=yes)",
-				       d->name, d->name);
-	}
-	return 0;
+	return why ? err_set(e, -EBUSY, "this VM cannot be saved: %s", why) : 0;
 }
 
 int vm_save(struct vm *vm, int fd, bool stay, uint64_t *ret_bytes, struct err *e)
@@ -294,8 +289,9 @@ static int start_machine(struct vm *vm, struct err *e)
 	return machine_create(&mc, &b, on_machine_event, vm, &vm->machine, e);
 }
 
-/* Landlock holds for threads that start later, so it comes before the machine's; seccomp is put on
- * all threads at once and comes last. */
+/* Landlock holds for threads that start later, so it comes before the control server, which
+ * has threads of its own, and the machine, which starts those of its CPUs and disks; seccomp is put
+ * on all threads at once and comes last. */
 static int start_sandboxed(struct vm *vm, struct err *e)
 {
 	int r = sandbox_files(vm->claim.root, vm->claim.dir, e);
@@ -304,7 +300,9 @@ static int start_sandboxed(struct vm *vm, struct err *e)
 		log_msg(LOG_LVL_INFO, "sandbox", "%s: files are guarded by seccomp alone", e->msg);
 	else if (r < 0)
 		return r;
-	r = start_machine(vm, e);
+	r = control_create(vm, &vm->control, e);
+	if (r == 0)
+		r = start_machine(vm, e);
 	if (r == 0)
 		r = sandbox_calls(e);
 	return r;
@@ -343,8 +341,6 @@ int vm_start(struct vm *vm, struct err *e)
 		r = start_serial(vm, e);
 	if (r == 0)
 		r = vm_claim_take(&vm->claim, e);
-	if (r == 0)
-		r = control_create(vm, &vm->control, e);
 	if (r == 0 && vm->cfg.gdb)
 		r = gdb_create(vm, &vm->gdb, e);
 	if (r == 0)

@@ -58,6 +58,8 @@ void vm_finish(struct vm *vm); /* a zeroed or half-built one is fine */
 int vm_pause(struct vm *vm, const char *reason, struct err *e) HV_MUST_CHECK;
 int vm_resume(struct vm *vm, const char *reason, struct err *e) HV_MUST_CHECK;
 void vm_reset(struct vm *vm);
+/* Nobody waits for the guest's reaction to the button any more: it runs. */
+void vm_stop_ignored(struct vm *vm);
 void vm_power_button(struct vm *vm);
 /* Pauses for as long as it takes, and stay: afterwards, too. */
 int vm_save(struct vm *vm, int fd, bool stay, uint64_t *ret_bytes, struct err *e) HV_MUST_CHECK;

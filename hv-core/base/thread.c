@@ -18,18 +18,22 @@ static void block_all_but_faults(sigset_t *ret_old)
 int hv_thread_start(pthread_t *ret_thread, const char *name, void *(*fn)(void *), void *arg,
 		    struct err *e)
 {
-	char shown[16];
+	char shown[16], before[16];
 	sigset_t old;
 	pthread_t t;
 
-	block_all_but_faults(&old); /* the new thread inherits the mask */
-	int r = pthread_create(&t, NULL, fn, arg);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r != 0)
-		return err_set(e, -r, "cannot start thread %s: %s", name, strerror(r));
 	strncpy(shown, name, sizeof(shown) - 1);
 	shown[sizeof(shown) - 1] = '\0';
-	pthread_setname_np(t, shown);
+	/* The new thread inherits mask and name: another's name is set by a file, which a sandbox
+	 * may not open. */
+	pthread_getname_np(pthread_self(), before, sizeof(before));
+	pthread_setname_np(pthread_self(), shown);
+	block_all_but_faults(&old);
+	int r = pthread_create(&t, NULL, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_setname_np(pthread_self(), before);
+	if (r != 0)
+		return err_set(e, -r, "cannot start thread %s: %s", name, strerror(r));
 	*ret_thread = t;
 	return 0;
 }

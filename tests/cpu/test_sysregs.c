@@ -110,6 +110,53 @@ static void test_tsc(void **state)
 	assert_int_equal(bench.s.gpr[X86_RSI], bench.s.tsc_adjust >> 32);
 }
 
+/* ---- the local APIC's page ---- */
+
+static uint64_t moved_base;
+
+static uint64_t moved_apic_base(void *ctx)
+{
+	(void)ctx;
+	return moved_base;
+}
+
+static int moved_msr_write(void *ctx, uint32_t msr, uint64_t v)
+{
+	(void)ctx;
+	moved_base = v;
+	return msr == X86_MSR_APIC_BASE ? 0 : -1;
+}
+
+static uint64_t moved_mmio_read(void *ctx, uint32_t off, unsigned size)
+{
+	(void)ctx, (void)size;
+	return 0xa000 + off;
+}
+
+CODE(move_apic, 64,
+     "mov 0x200020, %ebx; mov $0x1b, %ecx; mov $0x200900, %eax; xor %edx, %edx; wrmsr;"
+     "mov 0x200020, %esi; mov $0xfee00900, %eax; wrmsr; mov 0x200020, %edi; hlt");
+/* Over RAM that the engine knows already, and away again. */
+static void test_apic_moves(void **state)
+{
+	static const struct hv_lapic_ops ops = { .apic_base = moved_apic_base,
+						 .msr_write = moved_msr_write,
+						 .mmio_read = moved_mmio_read };
+	const struct hv_lapic_ops *before = bench.vm.vcpu[0]->lapic;
+
+	(void)state;
+	moved_base = 0xfee00900;
+	bench_reset(BENCH_LONG64, 0);
+	bench.vm.vcpu[0]->lapic = &ops;
+	bench_set(0x200020, 4, 0x1234);
+	bench_run(move_apic);
+	bench.vm.vcpu[0]->lapic = before;
+	assert_int_equal(bench.exit.reason, HV_EXIT_HLT);
+	assert_int_equal(bench.s.gpr[X86_RBX], 0x1234);
+	assert_int_equal(bench.s.gpr[X86_RSI], 0xa020);
+	assert_int_equal(bench.s.gpr[X86_RDI], 0x1234);
+}
+
 /* ---- control registers ---- */
 
 CODE(set_cr0, 32, "mov %eax, %cr0; hlt");
@@ -289,15 +336,11 @@ static void test_umip(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_msr_writes),
-		cmocka_unit_test(test_tsc),
-		cmocka_unit_test(test_control_registers),
-		cmocka_unit_test(test_syscall),
-		cmocka_unit_test(test_sysret),
-		cmocka_unit_test(test_sysenter),
-		cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_flags),
-		cmocka_unit_test(test_umip),
+		cmocka_unit_test(test_msr_writes), cmocka_unit_test(test_tsc),
+		cmocka_unit_test(test_apic_moves), cmocka_unit_test(test_control_registers),
+		cmocka_unit_test(test_syscall),	   cmocka_unit_test(test_sysret),
+		cmocka_unit_test(test_sysenter),   cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_flags),	   cmocka_unit_test(test_umip),
 	};
 
 	return cmocka_run_group_tests(tests, bench_setup, bench_teardown);

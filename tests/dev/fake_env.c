@@ -248,7 +248,9 @@ static void blk_done_with(struct blk *blk)
 	(void)blk;
 }
 
-static const struct blk_ops blk_ops = { blk_submit, blk_drain, blk_done_with };
+static const struct blk_ops blk_ops = { .submit = blk_submit,
+					.drain = blk_drain,
+					.close = blk_done_with };
 
 /* ---- rng ---- */
 

@@ -65,6 +65,19 @@ def test_state_saver_goes_on(env):
     numbers(read(env, "out") + read(env, "out2"))
 
 
+def test_state_overlay_disk(env):
+    """A disk without --write does not keep a VM from being saved, and comes back the same way."""
+    env.write("disk", bytes(range(256)) * 4096)
+    vm = env.vm(build(env, "count"), "--memory", "16M", "--disk", "disk", "--serial", "out")
+    env.lodge("save", "test", "state", "--stop")
+    vm.wait()
+    vm = env.vm("--state", "state", "--disk", "disk", "--serial", "out2")
+    check([d["changes"] for d in vm.show()["disks"]] == ["discard"], vm.show())
+    wait_lines(env, "out2", 3)
+    env.lodge("kill", "test")
+    vm.wait()
+
+
 def test_state_replaced_while_used(env):
     """A VM that runs from a state file saves over that very file."""
     vm = env.vm(build(env, "count"), "--memory", "16M", "--serial", "out")

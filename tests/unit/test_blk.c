@@ -121,16 +121,23 @@ static void churn(struct world *w)
 	check_all(w, w->blk);
 }
 
+static int open_blk(struct world *w, bool read_only, bool overlay)
+{
+	const int r = blk_raw_open(w->path, read_only, overlay, &w->blk, &w->e);
+
+	return r == 0 ? blk_start(w->blk, &w->e) : r;
+}
+
 static void test_raw(void **state)
 {
 	struct world *w = *state;
 
-	assert_ok(blk_raw_open(w->path, false, false, &w->blk, &w->e), &w->e);
+	assert_ok(open_blk(w, false, false), &w->e);
 	assert_int_equal(w->blk->bytes, DISK_BYTES);
 	churn(w);
 	blk_close(w->blk);
 	w->blk = NULL;
-	assert_ok(blk_raw_open(w->path, true, false, &w->blk, &w->e), &w->e);
+	assert_ok(open_blk(w, true, false), &w->e);
 	check_all(w, w->blk);
 	assert_int_equal(run(w->blk, BLK_WRITE, 0, w->mirror, 512), -EROFS);
 }
@@ -142,13 +149,13 @@ static void test_overlay(void **state)
 	auto_free uint8_t *before = malloc(DISK_BYTES);
 
 	memcpy(before, w->mirror, DISK_BYTES);
-	assert_ok(blk_raw_open(w->path, false, true, &w->blk, &w->e), &w->e);
+	assert_ok(open_blk(w, false, true), &w->e);
 	check_all(w, w->blk);
 	churn(w);
 	blk_close(w->blk);
 	w->blk = NULL;
 	memcpy(w->mirror, before, DISK_BYTES);
-	assert_ok(blk_raw_open(w->path, true, false, &w->blk, &w->e), &w->e);
+	assert_ok(open_blk(w, true, false), &w->e);
 	check_all(w, w->blk);
 }
 
@@ -157,13 +164,13 @@ static void test_lock(void **state)
 	struct world *w = *state;
 	struct blk *other = NULL;
 
-	assert_ok(blk_raw_open(w->path, false, false, &w->blk, &w->e), &w->e);
+	assert_ok(open_blk(w, false, false), &w->e);
 	assert_int_equal(blk_raw_open(w->path, false, false, &other, &w->e), -EBUSY);
 	assert_non_null(strstr(w->e.msg, "in use"));
 	assert_int_equal(blk_raw_open(w->path, true, false, &other, &w->e), -EBUSY);
 	blk_close(w->blk);
 	/* Readers, and those who write elsewhere, may share. */
-	assert_ok(blk_raw_open(w->path, true, false, &w->blk, &w->e), &w->e);
+	assert_ok(open_blk(w, true, false), &w->e);
 	assert_ok(blk_raw_open(w->path, false, true, &other, &w->e), &w->e);
 	blk_close(other);
 }
@@ -197,7 +204,7 @@ static void test_drain(void **state)
 	static uint8_t buf[64][4096];
 	unsigned n = 0;
 
-	assert_ok(blk_raw_open(w->path, false, true, &w->blk, &w->e), &w->e);
+	assert_ok(open_blk(w, false, true), &w->e);
 	for (unsigned i = 0; i < 64; i++) {
 		r[i] = (struct blk_req){ .op = i & 1 ? BLK_WRITE : BLK_READ,
 					 .offset = 4096 * i,

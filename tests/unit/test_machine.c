@@ -237,6 +237,38 @@ static void test_pci(void **state)
 	assert_int_equal(hv_mem_io_read(mem(w), common + 0x12, 2), 0xffff);
 }
 
+static uint8_t rtc_hour(struct world *w)
+{
+	hv_pio_write(pio(w), 0x70, 1, 4);
+	const uint8_t v = (uint8_t)hv_pio_read(pio(w), 0x71, 1);
+
+	return (uint8_t)((v >> 4) * 10 + (v & 15));
+}
+
+/* Five hours ahead of UTC; the hour may end between the two readings. */
+static void test_rtc_local(void **state)
+{
+	struct world *w = *state;
+	unsigned ahead = 0;
+
+	setenv("TZ", "TEST-5", 1);
+	tzset();
+	for (unsigned i = 0; i < 2 && ahead != 5; i++) {
+		w->config.rtc_local = false;
+		create(w);
+		const unsigned utc = rtc_hour(w);
+		machine_destroy(w->m);
+		w->m = NULL;
+		w->config.rtc_local = true;
+		create(w);
+		ahead = (rtc_hour(w) + 24 - utc) % 24;
+		machine_destroy(w->m);
+		w->m = NULL;
+	}
+	unsetenv("TZ");
+	assert_int_equal(ahead, 5);
+}
+
 static void test_pam(void **state)
 {
 	struct world *w = *state;
@@ -473,6 +505,7 @@ static void test_saved_overlay(void **state)
 	assert_true(disk >= 0);
 	assert_int_equal(ftruncate(disk, 200 * 512), 0);
 	assert_ok(blk_raw_open(path, false, true, &w->back.disk[0].blk, &w->e), &w->e);
+	assert_ok(blk_start(w->back.disk[0].blk, &w->e), &w->e);
 	memset(buf, 0x3c, sizeof(buf));
 	run_blk(w->back.disk[0].blk, BLK_WRITE, 150 * 512, buf, sizeof(buf));
 	create(w);
@@ -481,6 +514,7 @@ static void test_saved_overlay(void **state)
 	w->m = NULL;
 	blk_close(w->back.disk[0].blk);
 	assert_ok(blk_raw_open(path, false, true, &w->back.disk[0].blk, &w->e), &w->e);
+	assert_ok(blk_start(w->back.disk[0].blk, &w->e), &w->e);
 	run_blk(w->back.disk[0].blk, BLK_READ, 150 * 512, buf, sizeof(buf));
 	assert_int_equal(buf[0], 0);
 	w->config.state_fd = a;
@@ -529,7 +563,7 @@ int main(void)
 		T(test_config),	       T(test_pci),	    T(test_pam),
 		T(test_pam_segments),  T(test_requests),    T(test_bad_wake),
 		T(test_fwcfg),	       T(test_saved),	    T(test_saved_misfits),
-		T(test_saved_overlay), T(test_post_at_end),
+		T(test_saved_overlay), T(test_post_at_end), T(test_rtc_local),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

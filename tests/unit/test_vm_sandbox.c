@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include "devmodel/storage/io/pool.h"
 #include "vm/sandbox.h"
 
 static char root[] = "/tmp/lodge-sandbox-XXXXXX", own[64], other[64], secret[64];
@@ -96,6 +97,59 @@ static void test_files(void **state)
 		skip();
 	}
 	assert_child_ok(files_child);
+}
+
+/* ---- threads ---- */
+
+static int pool_run(void *ctx, struct blk_req *r)
+{
+	(void)r;
+	return open(ctx, O_RDONLY) < 0 ? -errno : 0;
+}
+
+static void pool_done(struct blk_req *r, int result)
+{
+	*(int *)r->ctx = result;
+}
+
+/* An I/O thread of a disk that was opened before, as in lodge-vm. */
+static int pool_child(void)
+{
+	int result = 1;
+	struct blk_req r = { .done = pool_done, .ctx = &result };
+	struct io_pool *p;
+
+	WANT(io_pool_create("io", pool_run, secret, &p, NULL) == 0);
+	WANT(sandbox_files(root, own, NULL) == 0);
+	WANT(io_pool_start(p, NULL) == 0);
+	io_pool_submit(p, &r);
+	io_pool_drain(p);
+	io_pool_destroy(p);
+	WANT(result == -EACCES);
+	return 0;
+}
+
+/* Threads that would stay outside are a reason not to go on, also without Landlock. */
+static int busy_child(void)
+{
+	struct io_pool *p;
+
+	WANT(io_pool_create("io", pool_run, secret, &p, NULL) == 0);
+	WANT(io_pool_start(p, NULL) == 0);
+	WANT(sandbox_files(root, own, NULL) == -EBUSY);
+	io_pool_destroy(p);
+	return 0;
+}
+
+static void test_files_threads(void **state)
+{
+	struct err e;
+
+	(void)state;
+	assert_child_ok(busy_child);
+	if (sandbox_files("/nonexistent", NULL, &e) == -ENOSYS)
+		skip();
+	assert_child_ok(pool_child);
 }
 
 static int own_child(void)
@@ -222,9 +276,8 @@ static void test_fatal(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_files),
-		cmocka_unit_test(test_own_folder),
-		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_files),	   cmocka_unit_test(test_files_threads),
+		cmocka_unit_test(test_own_folder), cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_fatal),
 	};
 

@@ -64,6 +64,7 @@ static bool stop_one(struct cli *c, struct ui_vm *vm, GError **error)
 	g_autoptr(GVariant)
 		r = ui_vm_call(vm, LODGE_IFACE_VM, "Stop", NULL, CALL_TIMEOUT_MS, error);
 	g_autoptr(GError) late = NULL;
+	g_autoptr(GVariant) cancelled = NULL;
 
 	if (!r)
 		return false;
@@ -71,6 +72,7 @@ static bool stop_one(struct cli *c, struct ui_vm *vm, GError **error)
 		return true;
 	if (cli_has(c, "--kill"))
 		return kill_and_wait(vm, CALL_TIMEOUT_MS, error);
+	cancelled = ui_vm_call(vm, LODGE_IFACE_VM, "CancelStop", NULL, CALL_TIMEOUT_MS, NULL);
 	g_set_error(error, LODGE_ERROR, late->code,
 		    "VM \"%s\" did not react to its power button within the time (lodge kill %s)",
 		    ui_vm_name(vm), ui_vm_name(vm));

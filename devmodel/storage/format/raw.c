@@ -41,6 +41,11 @@ static int raw_run(void *ctx, struct blk_req *r)
 	}
 }
 
+static int raw_start(struct blk *b, struct err *e)
+{
+	return io_pool_start(HV_CONTAINER_OF(b, struct raw, blk)->pool, e);
+}
+
 static void raw_submit(struct blk *b, struct blk_req *r)
 {
 	io_pool_submit(HV_CONTAINER_OF(b, struct raw, blk)->pool, r);
@@ -63,6 +68,7 @@ static void raw_close(struct blk *b)
 }
 
 static const struct blk_ops raw_ops = {
+	.start = raw_start,
 	.submit = raw_submit,
 	.drain = raw_drain,
 	.close = raw_close,
@@ -90,6 +96,7 @@ static int raw_changes_load(struct blk *b, const uint8_t *map, size_t map_bytes,
 }
 
 static const struct blk_ops overlay_ops = {
+	.start = raw_start,
 	.submit = raw_submit,
 	.drain = raw_drain,
 	.close = raw_close,

@@ -13,9 +13,11 @@ struct io_pool {
 	struct blk_req *head, **tail; /* waiting, in the order submitted */
 	unsigned under_way;	      /* waiting ones included */
 	bool quit;
-	/* constant after creation */
+	/* loop thread */
 	pthread_t thread[N_THREADS];
 	unsigned n_threads;
+	/* constant after creation */
+	const char *name; /* borrowed */
 	int (*run)(void *ctx, struct blk_req *r);
 	void *ctx; /* borrowed */
 };
@@ -97,14 +99,20 @@ int io_pool_create(const char *name, int (*run)(void *ctx, struct blk_req *r), v
 	pthread_cond_init(&p->work, NULL);
 	pthread_cond_init(&p->idle, NULL);
 	p->tail = &p->head;
+	p->name = name;
 	p->run = run;
 	p->ctx = ctx;
-	for (unsigned i = 0; i < N_THREADS; i++) {
-		int r = hv_thread_start(&p->thread[i], name, io_thread, p, e);
+	*ret_pool = TAKE_PTR(p);
+	return 0;
+}
+
+int io_pool_start(struct io_pool *p, struct err *e)
+{
+	while (p->n_threads < N_THREADS) {
+		int r = hv_thread_start(&p->thread[p->n_threads], p->name, io_thread, p, e);
 		if (r < 0)
 			return r;
 		p->n_threads++;
 	}
-	*ret_pool = TAKE_PTR(p);
 	return 0;
 }

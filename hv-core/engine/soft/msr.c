@@ -8,6 +8,7 @@
  */
 #include "base/log.h"
 #include "cpu/pvclock.h"
+#include "engine/soft/mmu.h"
 #include "engine/soft/system.h"
 
 #define MCG_BANKS 10u
@@ -160,10 +161,12 @@ static bool write_lapic(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t 
 	soft_outside_end(v);
 	if (r != 0)
 		return false;
-	if (msr == X86_MSR_APIC_BASE)
+	if (msr == X86_MSR_APIC_BASE) {
 		v->s.apic_base = x;
-	else if (msr == X86_MSR_TSC_DEADLINE)
+		soft_phys_flush(v); /* a page of RAM may lie under it now, or be free again */
+	} else if (msr == X86_MSR_TSC_DEADLINE) {
 		v->s.tsc_deadline = x;
+	}
 	return true;
 }
 
