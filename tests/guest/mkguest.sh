@@ -21,7 +21,7 @@ cache=${LODGE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lodge-tests}
 out=$cache/guest-$kind
 modules="virtio_pci virtio_blk virtio_rng button"
 busybox_applets="sh [ ash awk base64 basename cat chmod chroot cksum clear cmp cp cttyhack cut date
-	dd df dirname dmesg echo env expr false find free grep halt head hexdump hostname id insmod
+	dd df dirname dmesg echo env expr false find free grep halt head hexdump hostname id init insmod
 	kill ln ls lsmod md5sum mkdir mknod mount mv nproc od poweroff printf ps pwd reboot rm rmmod
 	sed seq setsid sh sha256sum sleep sort stat stty sync tail tee test time timeout top touch tr
 	true tty umount uname uniq uptime usleep vi wc which yes"
