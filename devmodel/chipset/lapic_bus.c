@@ -6,6 +6,7 @@
 #include "devmodel/chipset/i8259.h"
 #include "devmodel/chipset/ioapic.h"
 #include "devmodel/chipset/lapic_int.h"
+#include "devmodel/machine/trace_points.h"
 
 enum { FIRST_VECTOR = 16, BROADCAST8 = 0xff, DFR_CLUSTER = 0 };
 
@@ -231,6 +232,7 @@ void lapic_bus_send(struct lapic_bus *b, const struct lapic_msg *m)
 /* ICR was written. */
 void lapic_send_ipi(struct lapic *l)
 {
+	TRACE(lapic_ipi, "%s: command %#x, to %#x", l->dev.id, l->s.icr, l->s.icr2);
 	const uint32_t icr = l->s.icr;
 	const bool is_x2 = lapic_is_x2(l);
 	struct lapic_msg m = { .dest = is_x2 ? l->s.icr2 : l->s.icr2 >> 24,

@@ -10,6 +10,7 @@
  * halted at reset; its registers are storage). RTC_STS: the machine does not sleep by itself.
  */
 #include "devmodel/chipset/pm.h"
+#include "devmodel/machine/trace_points.h"
 
 enum { REGION_PM, REGION_APM };
 enum {
@@ -86,6 +87,7 @@ static void follow(struct pm *p)
 
 static void sleep_now(struct pm *p)
 {
+	TRACE(pm_sleep, "type %u", p->s.cnt >> 10 & 7);
 	switch (p->s.cnt >> 10 & 7) {
 	case DM_PM_TYP_S3:
 		dev_request(&p->dev, DEV_REQ_SLEEP, 3);
@@ -217,6 +219,7 @@ void dm_pm_power_button(struct dev *d)
 {
 	struct pm *p = pm_from_dev(d);
 
+	TRACE(pm_power_button, "%s", d->id);
 	p->s.sts |= STS_BUTTON;
 	follow(p);
 }

@@ -8,6 +8,7 @@
 #include "devmodel/virtio/virtio.h"
 #include <stdatomic.h>
 #include "base/util.h"
+#include "devmodel/machine/trace_points.h"
 
 enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 enum { AVAIL_NO_INTERRUPT = 1, USED_NO_NOTIFY = 1 };
@@ -133,6 +134,8 @@ int vio_pop(struct vio_dev *v, unsigned queue, struct vio_chain *ret_chain)
 		vio_broken(v, "bad descriptor chain");
 		return -EINVAL;
 	}
+	TRACE(virtio_pop, "%s: queue %u, head %u, %u pieces out, %u in", v->pci.dev.id, queue, head,
+	      ret_chain->n_out, ret_chain->n_in);
 	q->next_avail++;
 	return 1;
 }
@@ -156,6 +159,7 @@ void vio_push(struct vio_dev *v, unsigned queue, uint16_t head, uint32_t written
 		vio_broken(v, "the used ring is not in memory");
 		return;
 	}
+	TRACE(virtio_push, "%s: queue %u, head %u, %u bytes", v->pci.dev.id, queue, head, written);
 	q->used_idx = next;
 }
 

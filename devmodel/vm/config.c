@@ -67,6 +67,8 @@ const struct setting vm_settings[] = {
 	  "what is worth a line on standard error" },
 	{ "log.file", SETTING_FILE_OUT, OFF(log_file), 1, TEXT_MAX, NULL, NULL,
 	  "file that gets these lines as well" },
+	{ "log.trace", SETTING_TEXT, OFF(log_trace), 1, TEXT_MAX, NULL, NULL,
+	  "trace points whose events are logged, as a pattern: virtio_*" },
 	{ NULL, SETTING_TEXT, 0, 0, 0, NULL, NULL, NULL },
 };
 

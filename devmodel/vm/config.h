@@ -41,7 +41,7 @@ struct vm_config {
 	uint32_t soft_translate_after;
 	uint32_t soft_disable;
 	bool stats;
-	char *log_level, *log_file;
+	char *log_level, *log_file, *log_trace;
 };
 
 /* All defaults. */

@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/log.h"
+#include "cpu/trace_points.h"
+#include "devmodel/machine/trace_points.h"
 #include "protocol/protocol.h"
 #include "vm/control_int.h"
 #include "vm/probe.h"
@@ -107,6 +109,13 @@ static int start_log(const struct vm_config *c, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "log.level: no level '%s'", c->log_level);
 	log_set_level(level);
+	trace_register(core_trace_points);
+	trace_register(dm_trace_points);
+	if (c->log_trace && trace_switch(c->log_trace, true) == 0)
+		return err_set(e, -EINVAL,
+			       "log.trace: no trace point is named like '%s'; try vcpu_*, soft_*, "
+			       "mem_*, lapic_*, virtio_*, pm_* or *",
+			       c->log_trace);
 	return c->log_file ? log_open_file(c->log_file, e) : 0;
 }
 

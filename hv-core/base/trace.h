@@ -1,7 +1,7 @@
 /*
- * Trace points: declared one a line in a folder's trace.def as TRACE(name, "format", types...),
- * off by default, switched on by name or glob (--trace-events), one line each through the log at
- * LOG_LVL_TRACE. A trace point that is off costs one load and one predicted branch.
+ * Trace points: declared one a line in a layer's trace.def, off by default, switched on by name or
+ * glob (the setting log.trace), one line each through the log whatever its level. A trace point
+ * that is off costs one load and one predicted branch.
  */
 #ifndef BASE_TRACE_H
 #define BASE_TRACE_H
@@ -21,7 +21,7 @@ unsigned trace_switch(const char *glob, bool on);
 
 void trace_emit(const struct trace_point *p, const char *fmt, ...) HV_PRINTF(2, 3);
 
-/* trace(point, "format", ...) where point is declared by the folder's trace.h */
+/* TRACE(point, "format", ...) where the layer's trace_points.h declares the point. */
 #define TRACE_POINT_DECLARE(n) extern struct trace_point trace_##n
 #define TRACE_POINT_DEFINE(n) struct trace_point trace_##n = { #n, false }
 #define TRACE(n, ...)                                                                              \

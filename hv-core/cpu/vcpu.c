@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "base/thread.h"
 #include "base/util.h"
+#include "cpu/trace_points.h"
 #include "cpu/x86_defs.h"
 
 struct hv_vcpu_thread {
@@ -126,6 +127,7 @@ static void take_init_sipi(struct hv_vcpu *v)
 	struct x86_state s;
 
 	if (req & HV_REQ_INIT) {
+		TRACE(vcpu_init, "vcpu%u", v->index);
 		atomic_fetch_and(&v->requests, ~(uint32_t)HV_REQ_NMI);
 		v->vm->engine->state_get(v, &s);
 		x86_state_init(&s, v->index == 0);
@@ -134,6 +136,7 @@ static void take_init_sipi(struct hv_vcpu *v)
 			v->lapic->init(v->lapic_ctx);
 	}
 	if ((req & HV_REQ_SIPI) && v->thread->wait_sipi) {
+		TRACE(vcpu_sipi, "vcpu%u: vector %#x", v->index, atomic_load(&v->sipi_vector));
 		v->vm->engine->state_get(v, &s);
 		x86_state_sipi(&s, atomic_load(&v->sipi_vector));
 		set_state(v, &s);
@@ -196,6 +199,7 @@ static bool enter(struct hv_vcpu *v)
 	struct hv_exit *x = &v->thread->exit;
 
 	v->vm->engine->vcpu_run(v, x);
+	TRACE(vcpu_exit, "vcpu%u: reason %d", v->index, (int)x->reason);
 	if (x->reason == HV_EXIT_PIO)
 		do_pio(v, x);
 	else if (x->reason == HV_EXIT_MMIO)

@@ -4,6 +4,7 @@
  */
 #include "mem/mem_int.h"
 #include <stdlib.h>
+#include "cpu/trace_points.h"
 
 int hv_mem_create(struct hv_mem **ret_mem, struct err *e)
 {
@@ -261,6 +262,8 @@ void hv_mem_map(struct hv_mem *m, struct hv_map_range *r)
 		at = &(*at)->next;
 	r->next = *at;
 	*at = r;
+	TRACE(mem_map, "%s at %#llx, %#llx bytes", r->name, (unsigned long long)r->gpa,
+	      (unsigned long long)r->bytes);
 	touched(m, r);
 	hv_mem_batch_end(m);
 }
@@ -273,6 +276,7 @@ void hv_mem_unmap(struct hv_mem *m, struct hv_map_range *r)
 			*at = r->next;
 			m->n_ranges--;
 			r->mapped = false;
+			TRACE(mem_unmap, "%s", r->name);
 			touched(m, r);
 			break;
 		}

@@ -4,6 +4,7 @@
  * triple faults. Intel SDM vol. 3 chapter 6; AMD64 manual vol. 2 chapter 8.
  */
 #include "engine/soft/system.h"
+#include "cpu/trace_points.h"
 
 /* One delivery under way. */
 struct delivery {
@@ -274,6 +275,9 @@ void soft_deliver(struct soft_vcpu *v)
 	struct delivery d;
 
 	v->event_valid = false;
+	/* The caller parked the FPU: the log may be called. */
+	TRACE(soft_event, "vcpu%u: vector %u, kind %u, error %#x, rip %#llx", v->hv->index,
+	      ev.vector, ev.kind, ev.error, (unsigned long long)v->s.rip);
 	if (ev.kind == 0 && ev.vector == X86_EXC_PF)
 		v->s.cr2 = ev.cr2;
 	if (v->is_delivering && !combine(&v->delivering, &ev)) {
