@@ -16,9 +16,10 @@
 int boot_put(const struct boot_target *t, uint64_t gpa, const void *p, uint64_t n, struct err *e)
 {
 	if (gpa > t->ram_end || n > t->ram_end - gpa || hv_mem_write(t->mem, gpa, p, n) < 0)
-		return err_set(e, -ENOSPC,
-			       "the kernel wants %llu bytes at %#llx: more memory is needed",
-			       (unsigned long long)n, (unsigned long long)gpa);
+		return err_set(
+			e, -EINVAL,
+			"the kernel wants %llu bytes at %#llx: give more memory (memory.size)",
+			(unsigned long long)n, (unsigned long long)gpa);
 	return 0;
 }
 
@@ -109,9 +110,10 @@ int boot_place_initrd(const struct boot_files *f, const struct boot_target *t, u
 	high = hv_min_u64(high, t->ram_end) & HV_PAGE_MASK;
 	low = hv_align_up(low, HV_PAGE_SIZE);
 	if (low > high || f->initrd.n > high - low)
-		return err_set(e, -ENOSPC,
-			       "the initrd has %llu MiB: more memory is needed beside the kernel",
-			       (unsigned long long)(f->initrd.n >> 20));
+		return err_set(
+			e, -EINVAL,
+			"the initrd has %llu MiB beside the kernel: give more memory (memory.size)",
+			(unsigned long long)(f->initrd.n >> 20));
 	gpa = (high - f->initrd.n) & HV_PAGE_MASK;
 	if (gpa < low)
 		gpa = low;

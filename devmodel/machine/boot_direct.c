@@ -164,7 +164,7 @@ int boot_direct(struct machine *m, struct err *e)
 	if (r < 0)
 		return r;
 	if (m->map.low_bytes < HV_MIB(2))
-		return err_set(e, -ENOSPC, "a kernel needs more memory");
+		return err_set(e, -EINVAL, "a kernel needs more memory (memory.size)");
 	init_chipset(m);
 	init_functions(m);
 	t.ram_end = m->map.low_bytes - TABLES_BYTES;

@@ -113,7 +113,7 @@ static int choose_load(struct header *h, const struct boot_bytes *k, const struc
 		if (h->load <= t->ram_end && h->room <= t->ram_end - h->load)
 			return 0;
 	}
-	return err_set(e, -ENOSPC, "the kernel needs %llu MiB: more memory is needed",
+	return err_set(e, -EINVAL, "the kernel needs %llu MiB: give more memory (memory.size)",
 		       (unsigned long long)((h->room >> 20) + 1));
 }
 

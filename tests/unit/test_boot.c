@@ -159,7 +159,7 @@ static void test_linux_moves(void **state)
 	assert_ok(boot_load(&w->files, &w->target, &w->cpu, &w->e), &w->e);
 	assert_int_equal(w->cpu.rip, 0x200000 + 0x200);
 	w->kernel[0x234] = 0;
-	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -ENOSPC);
+	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -EINVAL);
 }
 
 static void test_linux_prefixes(void **state)
@@ -214,7 +214,7 @@ static void test_linux_no_room(void **state)
 
 	make_bzimage(w);
 	w->files.initrd = (struct boot_bytes){ big, RAM_BYTES - LOAD_AT };
-	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -ENOSPC);
+	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -EINVAL);
 	assert_non_null(strstr(w->e.msg, "more memory"));
 	w->files.initrd.n = 0;
 	put(w->kernel, 0x238, 4, 3);
@@ -229,8 +229,8 @@ static void test_linux_spares_tables(void **state)
 	make_bzimage(w);
 	w->target.ram_end = LOAD_AT + PM_BYTES - 4096;
 	put(w->kernel, 0x230, 4, 0);
-	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -ENOSPC);
-	assert_int_equal(boot_put(&w->target, w->target.ram_end - 2, "abcd", 4, &w->e), -ENOSPC);
+	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -EINVAL);
+	assert_int_equal(boot_put(&w->target, w->target.ram_end - 2, "abcd", 4, &w->e), -EINVAL);
 	assert_int_equal(get_guest(w, w->target.ram_end - 2, 4), 0);
 }
 
@@ -339,7 +339,7 @@ static void test_multiboot_addresses(void **state)
 	make_addresses(w, 0x100000 + MB_AT, 0x100000, 0x90000000, 0, 0x100040);
 	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -EINVAL);
 	make_addresses(w, 0x100000 + MB_AT, 0x100000, 0, 0xffffffff, 0x100040);
-	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -ENOSPC);
+	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -EINVAL);
 	make_addresses(w, 0x1000 + MB_AT, 0x1000, 0, 0, 0x1040); /* below 1 MiB */
 	assert_int_equal(boot_load(&w->files, &w->target, &w->cpu, &w->e), -EINVAL);
 }
