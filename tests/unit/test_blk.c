@@ -187,6 +187,8 @@ static void test_refused(void **state)
 	assert_int_equal(truncate(w->path, 700), 0);
 	assert_int_equal(blk_raw_open(w->path, false, false, &b, &w->e), -EINVAL);
 	assert_non_null(strstr(w->e.msg, "512"));
+	assert_int_equal(blk_raw_open("/tmp", true, false, &b, &w->e), -EINVAL);
+	assert_non_null(strstr(w->e.msg, "neither a file"));
 	assert_null(b);
 }
 

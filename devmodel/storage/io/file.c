@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/util.h"
 
@@ -130,8 +131,14 @@ int io_file_lock(int fd, bool writer, const char *name, struct err *e)
 
 int io_file_size(int fd, const char *name, uint64_t *ret_bytes, struct err *e)
 {
-	const off_t end = lseek(fd, 0, SEEK_END);
+	struct stat st;
+	off_t end;
 
+	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_set(e, -EINVAL,
+			       "cannot use '%s' as a disk: it is neither a file nor a block device",
+			       name);
+	end = lseek(fd, 0, SEEK_END);
 	if (end < 0)
 		return err_set(e, -errno, "cannot open '%s': %s", name, strerror(errno));
 	if (end == 0)
