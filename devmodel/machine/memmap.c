@@ -39,8 +39,10 @@ static void shadow_write(void *ctx, uint64_t off, unsigned size, uint64_t v)
 {
 	const struct memmap_pam *p = ctx;
 
-	if (p->mode == MCH_PAM_WRITE)
-		memcpy(hv_ram_host(p->map->ram) + p->range.gpa + off, &v, size);
+	if (p->mode != MCH_PAM_WRITE)
+		return;
+	memcpy(hv_ram_host(p->map->ram) + p->range.gpa + off, &v, size);
+	hv_ram_written(p->map->ram, p->range.gpa + off, size);
 }
 
 static const struct hv_io_ops shadow_ops = { shadow_read, shadow_write };

@@ -12,7 +12,7 @@ static bool readable(const struct mem_piece *p)
 	return p->kind == HV_MAP_RAM || p->kind == HV_MAP_ROM;
 }
 
-void mem_ram_written(struct hv_ram *r, uint64_t ram_off, uint64_t len)
+void hv_ram_written(struct hv_ram *r, uint64_t ram_off, uint64_t len)
 {
 	hv_ram_dirty_mark(r, ram_off, len);
 	for (struct hv_mem_listener *l = r->mem->listeners; l != NULL; l = l->next)
@@ -22,7 +22,7 @@ void mem_ram_written(struct hv_ram *r, uint64_t ram_off, uint64_t len)
 
 static void piece_written(const struct mem_piece *p, uint64_t gpa, uint64_t len)
 {
-	mem_ram_written((struct hv_ram *)(uintptr_t)p->ram, p->ram_off + (gpa - p->gpa), len);
+	hv_ram_written((struct hv_ram *)(uintptr_t)p->ram, p->ram_off + (gpa - p->gpa), len);
 }
 
 /* One piece as a rule; if more, first all are looked at, so that nothing is half done. */

@@ -129,6 +129,8 @@ void *hv_mem_host(struct hv_mem *m, uint64_t gpa, size_t len, bool write);
 /* Every writer of guest memory but the engine itself calls it after the data has landed and before
  * the completion interrupt: the dirty log and the engine's code cache depend on it. */
 void hv_mem_written(struct hv_mem *m, uint64_t gpa, uint64_t len);
+/* The same by block, for whoever writes memory that the map hides at the moment (BIOS shadow). */
+void hv_ram_written(struct hv_ram *r, uint64_t ram_off, uint64_t len);
 
 /* ---- listeners: engines, the display ---- */
 

@@ -68,7 +68,4 @@ static inline uint8_t *mem_piece_host(const struct mem_piece *p, uint64_t gpa)
 }
 
 void mem_free_rams(struct hv_mem *m);
-
-/* Dirty log and listeners, for len bytes of one block. */
-void mem_ram_written(struct hv_ram *r, uint64_t ram_off, uint64_t len);
 #endif

@@ -282,7 +282,13 @@ static void test_pam(void **state)
 	assert_int_equal(hv_mem_io_read(mem(w), 0xf8000, 4), 0x12345678);
 	cfg_write8(w, 0, 0x90, 0x20); /* write only */
 	assert_int_equal(hv_mem_io_read(mem(w), 0xf8000, 4), 0xffffffff);
+	struct hv_ram *ram = hv_mem_ram(mem(w), 0);
+	uint64_t word;
+	assert_ok(hv_ram_dirty_start(ram, &w->e), &w->e);
 	hv_mem_io_write(mem(w), 0xf8000, 4, 0xabcd);
+	hv_ram_dirty_take(ram, 0xf8 / 64, 1, &word); /* what lies hidden is written all the same */
+	assert_true(word >> 0xf8 % 64 & 1);
+	hv_ram_dirty_stop(ram);
 	cfg_write8(w, 0, 0x90, 0x00); /* neither */
 	assert_int_equal(hv_mem_io_read(mem(w), 0xf8000, 4), 0xffffffff);
 	hv_mem_io_write(mem(w), 0xf8000, 4, 0x1111);
