@@ -138,27 +138,23 @@ static void disk_key(char *key, size_t n, unsigned disk)
 	snprintf(key, n, "disk%u", disk);
 }
 
-static int put_maps(struct machine *m, struct state_writer *w, struct err *e)
+static int put_map(struct state_writer *w, const char *key, const struct blk_changes *c,
+		   struct err *e)
 {
-	int r = 0;
-
-	for (unsigned i = 0; i < MACHINE_MAX_DISKS && r == 0; i++) {
-		struct blk *b = m->back.disk[i].blk;
-		struct blk_changes c;
-		char key[16];
-		if (!has_changes(b))
-			continue;
-		disk_key(key, sizeof(key), i);
-		r = b->ops->changes_begin(b, &c, e);
-		if (r < 0)
-			break;
-		r = state_writer_section(w, key, c.map, c.map_bytes, e);
-		b->ops->changes_end(b, &c);
-	}
-	return r;
+	return state_writer_section(w, key, c->map, c->map_bytes, e);
 }
 
-static int put_changes(struct machine *m, struct state_writer *w, struct err *e)
+static int put_data(struct state_writer *w, const char *key, const struct blk_changes *c,
+		    struct err *e)
+{
+	return state_writer_ram(w, key, c->data, c->data_bytes, e);
+}
+
+/* One part of each such disk: sections come before all memory in the file. */
+static int put_disks(struct machine *m, struct state_writer *w,
+		     int (*put)(struct state_writer *w, const char *key,
+				const struct blk_changes *c, struct err *e),
+		     struct err *e)
 {
 	int r = 0;
 
@@ -172,7 +168,7 @@ static int put_changes(struct machine *m, struct state_writer *w, struct err *e)
 		r = b->ops->changes_begin(b, &c, e);
 		if (r < 0)
 			break;
-		r = state_writer_ram(w, key, c.data, c.data_bytes, e);
+		r = put(w, key, &c, e);
 		b->ops->changes_end(b, &c);
 	}
 	return r;
@@ -211,11 +207,11 @@ int machine_save(struct machine *m, int fd, struct err *e)
 	if (r == 0)
 		r = put_devices(m, w, e);
 	if (r == 0)
-		r = put_maps(m, w, e);
+		r = put_disks(m, w, put_map, e);
 	if (r == 0)
 		r = put_memory(m, w, e);
 	if (r == 0)
-		r = put_changes(m, w, e);
+		r = put_disks(m, w, put_data, e);
 	if (r == 0)
 		r = state_writer_finish(w, e);
 	state_writer_destroy(w);
