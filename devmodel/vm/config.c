@@ -56,7 +56,7 @@ const struct setting vm_settings[] = {
 	{ "debug.trace", SETTING_FILE_OUT, OFF(trace), 1, TEXT_MAX, NULL, NULL,
 	  "file for the trace of instructions and state" },
 	{ "debug.stats", SETTING_BOOL, OFF(stats), 0, 0, NULL, "no",
-	  "print the counters at the end" },
+	  "print the statistics at the end" },
 	{ "soft.tier", SETTING_CHOICE, OFF(soft_tier), 0, 0, tiers, "interp",
 	  "how the soft engine runs code" },
 	{ "soft.translate-after", SETTING_NUMBER, OFF(soft_translate_after), 0, UINT32_MAX, NULL,

@@ -136,16 +136,31 @@ static const struct {
 	size_t off;
 } counters[] = {
 	COUNTER(instructions),
+	COUNTER(translated),
+	COUNTER(interpreted),
+	COUNTER(untranslatable),
+	COUNTER(stepped),
+	COUNTER(fallbacks),
+	COUNTER(slow_accesses),
 	COUNTER(blocks_decoded),
 	COUNTER(blocks_translated),
+	COUNTER(code_invalidations),
+	COUNTER(cache_drops),
+	COUNTER(code_bytes),
+	COUNTER(code_entries),
+	COUNTER(decode_ns),
+	COUNTER(translate_ns),
 	COUNTER(tlb_misses),
-	COUNTER(fallbacks),
+	COUNTER(tlb_flushes),
+	COUNTER(flush_requests),
 	COUNTER(interrupts),
 	COUNTER(exceptions),
 	COUNTER(pio),
 	COUNTER(mmio),
+	COUNTER(lapic),
+	COUNTER(msr),
 	COUNTER(hlt),
-	COUNTER(code_invalidations),
+	COUNTER(kicks),
 };
 
 static uint64_t counter(const struct hv_engine_stats *s, size_t i)
@@ -189,32 +204,86 @@ static void add_process(struct vm *vm, GVariantBuilder *b)
 	add_u64(b, "elapsed-ns", loop_now_ns() - vm->started_ns);
 }
 
+/* ---- fallbacks by instruction ---- */
+
+struct fallback {
+	const char *name; /* static */
+	guint64 n;
+};
+
+static gint most_first(gconstpointer a, gconstpointer b)
+{
+	const guint64 x = ((const struct fallback *)a)->n, y = ((const struct fallback *)b)->n;
+
+	return (x < y) - (x > y);
+}
+
+static GVariant *fallbacks(const struct hv_vm *hv)
+{
+	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(struct fallback));
+	GVariantBuilder b;
+
+	for (unsigned i = 0; hv->engine->fallback; i++) {
+		struct fallback f = { 0 };
+		for (unsigned k = 0; k < hv->n_vcpus; k++) {
+			uint64_t n = 0;
+			f.name = hv->engine->fallback(hv->vcpu[k], i, &n);
+			f.n += n;
+		}
+		if (f.name == NULL)
+			break;
+		if (f.n > 0)
+			g_array_append_val(all, f);
+	}
+	g_array_sort(all, most_first);
+	g_variant_builder_init(&b, G_VARIANT_TYPE("a{st}"));
+	for (guint i = 0; i < all->len; i++) {
+		const struct fallback *f = &g_array_index(all, struct fallback, i);
+		g_variant_builder_add(&b, "{st}", f->name, f->n);
+	}
+	return g_variant_builder_end(&b);
+}
+
+/* ---- all together ---- */
+
+/* One vCPU's counters, added to sums, too. */
+static GVariant *vcpu_stats(const struct hv_vm *hv, unsigned i, uint64_t *sums)
+{
+	struct hv_engine_stats s = { 0 };
+	GVariantBuilder b;
+
+	hv->engine->stats(hv->vcpu[i], &s);
+	g_variant_builder_init(&b, G_VARIANT_TYPE_VARDICT);
+	for (size_t k = 0; k < G_N_ELEMENTS(counters); k++) {
+		g_autofree char *key = counter_key(k);
+		add_u64(&b, key, counter(&s, k));
+		sums[k] += counter(&s, k);
+	}
+	add_u64(&b, "halted-ns", hv_vcpu_halted_ns(hv->vcpu[i]));
+	return g_variant_builder_end(&b);
+}
+
 GVariant *control_stats(struct vm *vm)
 {
 	struct hv_vm *hv = machine_vm(vm->machine);
-	uint64_t sums[G_N_ELEMENTS(counters)] = { 0 };
+	uint64_t sums[G_N_ELEMENTS(counters)] = { 0 }, halted_ns = 0;
 	GVariantBuilder b, cpus;
 
 	g_variant_builder_init(&b, G_VARIANT_TYPE_VARDICT);
 	g_variant_builder_init(&cpus, G_VARIANT_TYPE("aa{sv}"));
 	for (unsigned i = 0; i < hv->n_vcpus; i++) {
-		struct hv_engine_stats s = { 0 };
-		hv->engine->stats(hv->vcpu[i], &s);
-		g_variant_builder_open(&cpus, G_VARIANT_TYPE_VARDICT);
-		for (size_t k = 0; k < G_N_ELEMENTS(counters); k++) {
-			g_autofree char *key = counter_key(k);
-			add_u64(&cpus, key, counter(&s, k));
-			sums[k] += counter(&s, k);
-		}
-		g_variant_builder_close(&cpus);
+		g_variant_builder_add_value(&cpus, vcpu_stats(hv, i, sums));
+		halted_ns += hv_vcpu_halted_ns(hv->vcpu[i]);
 	}
 	g_variant_builder_add(&b, "{sv}", "engine", g_variant_new_string(hv->engine->name));
 	add_u64(&b, "uptime-ns", hv_clock_now_ns(hv->clock));
+	add_process(vm, &b);
+	add_u64(&b, "halted-ns", halted_ns);
 	for (size_t k = 0; k < G_N_ELEMENTS(counters); k++) {
 		g_autofree char *key = counter_key(k);
 		add_u64(&b, key, sums[k]);
 	}
-	add_process(vm, &b);
+	g_variant_builder_add(&b, "{sv}", "fallbacks-by-instruction", fallbacks(hv));
 	g_variant_builder_add(&b, "{sv}", "vcpus", g_variant_builder_end(&cpus));
 	return g_variant_builder_end(&b);
 }

@@ -28,14 +28,14 @@
 #include "vm/probe.h"
 #include "vm/vm.h"
 
-static bool json_errors;
+static bool as_json;
 
 static int complain(const struct err *e)
 {
 	const int code = (int)lodge_error_of_errno(e->code);
 	g_autofree char *json = lodge_json_error(code, e->msg);
 
-	fprintf(stderr, "%s%s\n", json_errors ? "" : "lodge: ", json_errors ? json : e->msg);
+	fprintf(stderr, "%s%s\n", as_json ? "" : "lodge: ", as_json ? json : e->msg);
 	return code == LODGE_ERROR_FAILED ? LODGE_EXIT_FAILED : code;
 }
 
@@ -133,7 +133,7 @@ static int parse_args(int argc, char **argv, struct vm *vm, int *ret_ready_fd, s
 			i++;
 			fcntl(*ret_ready_fd, F_SETFD, FD_CLOEXEC);
 		} else if (strcmp(argv[i], "--json") == 0) {
-			json_errors = true;
+			as_json = true;
 		} else if (argv[i][0] == '-') {
 			r = err_set(e, -EINVAL, "lodge-vm: no option '%.64s'", argv[i]);
 		} else {
@@ -146,10 +146,14 @@ static int parse_args(int argc, char **argv, struct vm *vm, int *ret_ready_fd, s
 static void print_stats(struct vm *vm)
 {
 	g_autoptr(GVariant) stats = g_variant_ref_sink(control_stats(vm));
-	g_autoptr(GString) text = g_string_new("lodge: stats: ");
+	g_autofree char *text = lodge_stats_text(stats);
+	g_autoptr(GString) json = g_string_new("{\"stats\":");
 
-	lodge_json_variant(text, stats);
-	fprintf(stderr, "%s\n", text->str);
+	lodge_json_variant(json, stats);
+	if (as_json)
+		fprintf(stderr, "%s}\n", json->str);
+	else
+		fprintf(stderr, "lodge: stats of VM \"%s\"\n%s", vm_name(vm), text);
 }
 
 static int run(struct vm *vm, int ready_fd, struct err *e)

@@ -55,6 +55,23 @@ static void sleep_until_change(struct hv_vcpu_thread *t, uint32_t seen)
 	atomic_store(&t->asleep, 0);
 }
 
+static void halt(struct hv_vcpu *v, uint32_t seen)
+{
+	uint64_t since = loop_now_ns();
+
+	atomic_store_explicit(&v->halted_since_ns, since, memory_order_relaxed);
+	sleep_until_change(v->thread, seen);
+	atomic_store_explicit(&v->halted_since_ns, 0, memory_order_relaxed);
+	atomic_fetch_add_explicit(&v->halted_ns, loop_now_ns() - since, memory_order_relaxed);
+}
+
+uint64_t hv_vcpu_halted_ns(const struct hv_vcpu *v)
+{
+	uint64_t ns = atomic_load(&v->halted_ns), since = atomic_load(&v->halted_since_ns);
+
+	return since != 0 ? ns + (loop_now_ns() - since) : ns;
+}
+
 void hv_vcpu_request(struct hv_vcpu *v, uint32_t bits)
 {
 	atomic_fetch_or(&v->requests, bits);
@@ -226,7 +243,7 @@ static void run(struct hv_vcpu *v)
 			;
 		switch (t->exit.reason) {
 		case HV_EXIT_HLT:
-			sleep_until_change(t, seen);
+			halt(v, seen);
 			break;
 		case HV_EXIT_SHUTDOWN:
 			hold(v, HV_VM_SHUTDOWN);

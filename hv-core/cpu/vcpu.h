@@ -67,6 +67,7 @@ struct hv_vcpu {
 	 * with the state, and by hv_vcpu_tsc_moved(). */
 	_Atomic uint64_t tsc_offset;
 	/* private to cpu/vcpu.c */
+	_Atomic uint64_t halted_ns, halted_since_ns; /* since: 0 when it is not halted */
 	struct hv_vcpu_thread *thread;
 };
 
@@ -115,6 +116,8 @@ void hv_vcpu_state_get(struct hv_vcpu *v, struct x86_state *s);
 int hv_vcpu_state_set(struct hv_vcpu *v, const struct x86_state *s, struct err *e) HV_MUST_CHECK;
 
 /* ---- any thread, domains may be held; never blocks ---- */
+/* How long it has slept in HLT so far, by the host's clock. */
+uint64_t hv_vcpu_halted_ns(const struct hv_vcpu *v);
 void hv_vcpu_set_intr(struct hv_vcpu *v, bool level);
 void hv_vcpu_post_nmi(struct hv_vcpu *v);
 void hv_vcpu_post_init(struct hv_vcpu *v);

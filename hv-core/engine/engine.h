@@ -61,9 +61,26 @@ struct hv_debug {
 
 /* Counters for Stats1 and --stats; read without a lock, so only roughly consistent. */
 struct hv_engine_stats {
-	uint64_t instructions, blocks_decoded, blocks_translated, tlb_misses, fallbacks, interrupts,
-		exceptions;
-	uint64_t pio, mmio, hlt, code_invalidations;
+	/*
+	 * Every instruction that was finished; a repeated string instruction is one. Each is one of
+	 * translated, interpreted (in a block without a translation) and fallbacks (of a translated
+	 * block, but done by the interpreter). Of those translated, slow_accesses were handed to
+	 * the interpreter because memory was not to be reached directly: a TLB miss, a page's end,
+	 * a device, a page with code.
+	 */
+	uint64_t instructions, translated, interpreted, fallbacks, slow_accesses;
+	uint64_t untranslatable; /* about so many of interpreted: no translation can be made */
+	uint64_t stepped;	 /* so many: one by one, with something to look at in between */
+	uint64_t blocks_decoded, blocks_translated, code_invalidations;
+	uint64_t cache_drops, code_bytes; /* all blocks at once; bytes of translated code now */
+	uint64_t code_entries;		  /* from the run loop into translated code */
+	uint64_t decode_ns, translate_ns;
+	uint64_t tlb_misses, tlb_flushes;
+	uint64_t flush_requests; /* of other threads: to drop translations */
+	uint64_t interrupts, exceptions;
+	/* What led out of the guest: ports, memory-mapped devices, the local APIC (its page and
+	 * MSRs), MSRs in all, halts, requests to leave */
+	uint64_t pio, mmio, lapic, msr, hlt, kicks;
 };
 
 struct hv_engine_ops {
@@ -96,6 +113,9 @@ struct hv_engine_ops {
 	/* Linear to physical as the vCPU would translate it now, without side effects. */
 	bool (*translate)(struct hv_vcpu *v, uint64_t linear, uint64_t *ret_gpa);
 	void (*stats)(struct hv_vcpu *v, struct hv_engine_stats *ret_stats);
+	/* The fallbacks by instruction: the name (static) and number of the i-th kind, many of them
+	 * 0; NULL past the last. O */
+	const char *(*fallback)(struct hv_vcpu *v, unsigned i, uint64_t *ret_n);
 };
 
 extern const struct hv_engine_ops hv_engine_soft;

@@ -218,6 +218,55 @@ static void test_store_beside_code(void **state)
 	assert_true(b.blocks_decoded - a.blocks_decoded < 10);
 }
 
+/* How often the named instruction fell back to the interpreter. */
+static uint64_t fallbacks_of(const char *name)
+{
+	const char *s;
+	uint64_t n, found = UINT64_MAX;
+
+	for (unsigned i = 0; (s = hv_engine_soft.fallback(box->vm.vcpu[0], i, &n)) != NULL; i++)
+		if (strcmp(s, name) == 0)
+			found = n;
+	return found;
+}
+
+/* Each instruction is counted once, and for who ran it. */
+static void test_counts(void **state)
+{
+	struct hv_vcpu *hv = box->vm.vcpu[0];
+	bool tr = soft_of(hv)->tr != NULL;
+	struct hv_engine_stats a, b;
+	struct x86_state s;
+	struct hv_exit x;
+	struct err e;
+
+	(void)state;
+	/* l: cpuid; xor ecx, ecx; dec esi; jnz l; hlt */
+	CODE(0x0f, 0xa2, 0x31, 0xc9, 0xff, 0xce, 0x75, 0xf8, 0xf4);
+	box_state(box, BOX_LONG64, &s);
+	s.gpr[X86_RSI] = 100;
+	uint64_t cpuids = tr ? fallbacks_of("cpuid") : 0;
+
+	hv_engine_soft.stats(hv, &a);
+	assert_int_equal(hv_vcpu_state_set(hv, &s, &e), 0);
+	hv_engine_soft.vcpu_run(hv, &x);
+	hv_engine_soft.stats(hv, &b);
+	assert_int_equal(x.reason, HV_EXIT_HLT);
+	assert_int_equal(b.instructions - a.instructions, 401);
+	assert_int_equal(b.instructions, b.translated + b.interpreted + b.fallbacks);
+	assert_true(b.decode_ns > a.decode_ns);
+	if (!tr) {
+		assert_int_equal(b.interpreted - a.interpreted, 401);
+		assert_null(hv_engine_soft.fallback(hv, 0, &cpuids));
+		return;
+	}
+	assert_true(b.interpreted - a.interpreted <= 4);
+	assert_true(b.translated - a.translated >= 280);
+	assert_int_equal(fallbacks_of("cpuid") - cpuids, 100);
+	assert_true(b.fallbacks - a.fallbacks >= 100 && b.code_bytes > 0);
+	assert_true(b.translate_ns > a.translate_ns && b.blocks_translated > a.blocks_translated);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_string_restart),
 		cmocka_unit_test(test_self_modifying),
 		cmocka_unit_test(test_store_beside_code),
+		cmocka_unit_test(test_counts),
 	};
 
 	return cmocka_run_group_tests_name("soft_basic", tests, setup, teardown);

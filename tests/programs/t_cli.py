@@ -124,8 +124,13 @@ def test_cli_json_keys(env):
     check(sorted(s["serial-ports"][0]) == ["output", "port"], s["serial-ports"])
     check(sorted(s["devices"][0]) == ["class", "id", "summary"], s["devices"])
     check(sorted(s["exit-info"]) == ["status", "text"], s["exit-info"])
-    want = {"blocks-decoded", "blocks-translated", "code-invalidations", "elapsed-ns", "engine",
-            "exceptions", "fallbacks", "hlt", "instructions", "interrupts", "mmio", "pio",
-            "process-resident-bytes", "process-resident-max-bytes", "process-system-ns",
-            "process-user-ns", "tlb-misses", "uptime-ns", "vcpus"}
-    check(set(env.lodge_json("stats", "test")) == want, "stats")
+    counters = {"blocks-decoded", "blocks-translated", "cache-drops", "code-bytes", "code-entries",
+                "code-invalidations", "decode-ns", "exceptions", "fallbacks", "flush-requests",
+                "halted-ns", "hlt", "instructions", "interpreted", "interrupts", "kicks", "lapic",
+                "mmio", "msr", "pio", "slow-accesses", "stepped", "tlb-flushes", "tlb-misses",
+                "translate-ns", "translated", "untranslatable"}
+    want = counters | {"elapsed-ns", "engine", "fallbacks-by-instruction", "process-resident-bytes",
+                       "process-resident-max-bytes", "process-system-ns", "process-user-ns",
+                       "uptime-ns", "vcpus"}
+    stats = env.lodge_json("stats", "test")
+    check(set(stats) == want and set(stats["vcpus"][0]) == counters, stats)

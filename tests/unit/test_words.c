@@ -103,6 +103,49 @@ static void test_json(void **state)
 	check_json("('x', -1, @as [])", "[\"x\",-1,[]]");
 }
 
+/* Shares of the whole, units, the most frequent fallbacks. */
+static void test_stats(void **state)
+{
+	g_autoptr(GString) rows = g_string_new(NULL);
+	g_autoptr(GVariant) v = NULL;
+	g_autofree char *text = NULL, *all = NULL;
+
+	(void)state;
+	for (unsigned i = 0; i < 25; i++)
+		g_string_append_printf(rows, "%s'insn%u': uint64 %u", i ? "," : "", i, 100 - i);
+	all = g_strdup_printf("{'engine': <'soft'>, 'elapsed-ns': <uint64 2000000000>,"
+			      "'halted-ns': <uint64 1000000000>,"
+			      "'code-bytes': <uint64 1572864>, 'pio': <uint64 0>,"
+			      "'instructions': <uint64 2000>, 'translated': <uint64 1999>,"
+			      "'fallbacks': <uint64 200>, 'fallbacks-by-instruction': <{%s}>,"
+			      "'vcpus': <[@a{sv} {}, {}]>}",
+			      rows->str);
+	v = g_variant_ref_sink(g_variant_new_parsed(all));
+	text = lodge_stats_text(v);
+	assert_non_null(strstr(text, "engine                               soft\n"));
+	assert_non_null(strstr(text, "elapsed                           2.000 s\n"));
+	assert_non_null(strstr(text, "halted                            1.000 s   25.000 %\n"));
+	assert_non_null(strstr(text, "code                              1.5 MiB\n"));
+	assert_non_null(strstr(text, "pio                                     0\n"));
+	assert_non_null(strstr(text, "translated                           1999   99.950 %\n"));
+	assert_non_null(strstr(text, "  insn19                               81   40.500 %\n"));
+	assert_non_null(strstr(text, "  and 5 more\n"));
+	assert_null(strstr(text, "insn20"));
+	assert_null(strstr(text, "vcpus"));
+}
+
+static void test_stats_of_nothing(void **state)
+{
+	g_autoptr(GVariant) v = g_variant_ref_sink(
+		g_variant_new_parsed("{'halted-ns': <uint64 5>, 'translated': <uint64 7>,"
+				     "'fallbacks-by-instruction': <@a{st} {}>}"));
+	g_autofree char *text = lodge_stats_text(v);
+
+	(void)state;
+	assert_non_null(strstr(text, "translated                              7    0.000 %\n"));
+	assert_null(strstr(text, "fallbacks"));
+}
+
 static void test_errors(void **state)
 {
 	(void)state;
@@ -120,6 +163,7 @@ int main(void)
 		cmocka_unit_test(test_sizes), cmocka_unit_test(test_size_text),
 		cmocka_unit_test(test_times), cmocka_unit_test(test_nearest),
 		cmocka_unit_test(test_json),  cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_stats), cmocka_unit_test(test_stats_of_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -296,9 +296,7 @@ static int print_stats(struct cli *c, struct ui_vm *vm, GError **error)
 		r = ui_vm_call(vm, LODGE_IFACE_STATS, "Get", NULL, CALL_TIMEOUT_MS, error);
 	g_autoptr(GVariant) stats = NULL;
 	g_autoptr(GString) json = g_string_new(NULL);
-	GVariantIter it;
-	const char *key;
-	GVariant *v;
+	g_autofree char *text = NULL;
 
 	if (!r)
 		return cli_code(error);
@@ -308,15 +306,8 @@ static int print_stats(struct cli *c, struct ui_vm *vm, GError **error)
 		g_print("%s\n", json->str);
 		return 0;
 	}
-	g_variant_iter_init(&it, stats);
-	while (g_variant_iter_next(&it, "{&sv}", &key, &v)) {
-		if (!g_variant_is_of_type(v, G_VARIANT_TYPE("aa{sv}"))) {
-			g_string_truncate(json, 0);
-			lodge_json_variant(json, v);
-			g_print("%-28s %s\n", key, json->str);
-		}
-		g_variant_unref(v);
-	}
+	text = lodge_stats_text(stats);
+	g_print("%s", text);
 	return 0;
 }
 

@@ -62,6 +62,12 @@ char *lodge_format_size(uint64_t bytes);
 /* The word that needs the fewest edits to become s, of a NULL-ended list; NULL if none is near. */
 const char *lodge_nearest(const char *s, const char *const *words);
 
+/* ---- statistics ---- */
+
+/* What Stats1.Get returns, a line a counter, with shares; of the fallbacks by instruction the most
+ * frequent. */
+char *lodge_stats_text(GVariant *stats);
+
 /* ---- JSON ---- */
 
 void lodge_json_string(GString *out, const char *s);

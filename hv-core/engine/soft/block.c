@@ -77,6 +77,7 @@ void block_drop_all(struct soft_vcpu *v)
 	}
 	c->used = 0;
 	c->generation++;
+	v->stats.cache_drops++;
 	if (v->tr != NULL)
 		soft_tr_drop(v);
 }
@@ -166,7 +167,10 @@ static struct block *decode(struct soft_vcpu *v, uint64_t lin, const struct soft
 	b->host[1] = NULL;
 	b->page[1] = NULL;
 	b->mask[0] = b->mask[1] = 0;
+	uint64_t start = __builtin_ia32_rdtsc();
+
 	decode_block(v, b, io ? 1 : BLOCK_MAX_INSNS);
+	v->decode_ticks += __builtin_ia32_rdtsc() - start;
 	v->stats.blocks_decoded++;
 	if (io || (b->crosses && b->host[1] == NULL))
 		b->chains = false;

@@ -136,6 +136,7 @@ static void write_cr8(struct soft_vcpu *v, uint64_t x)
 	v->s.cr8 = x;
 	if (v->hv->lapic == NULL)
 		return;
+	v->stats.lapic++;
 	soft_outside_begin(v);
 	v->hv->lapic->tpr_set(v->hv->lapic_ctx, (uint8_t)x);
 	soft_outside_end(v);
@@ -145,6 +146,7 @@ static uint64_t read_cr8(struct soft_vcpu *v)
 {
 	if (v->hv->lapic == NULL)
 		return v->s.cr8;
+	v->stats.lapic++;
 	soft_outside_begin(v);
 	v->s.cr8 = v->hv->lapic->tpr_get(v->hv->lapic_ctx);
 	soft_outside_end(v);

@@ -162,8 +162,8 @@ static void soft_vcpu_run(struct hv_vcpu *hv, struct hv_exit *ret_exit)
 
 	soft_run(v);
 	*ret_exit = v->exit;
-	if (v->exit.reason == HV_EXIT_HLT)
-		v->stats.hlt++;
+	v->stats.hlt += v->exit.reason == HV_EXIT_HLT;
+	v->stats.kicks += v->exit.reason == HV_EXIT_KICKED;
 }
 
 /* Nothing to do: the run loop looks at the vCPU's requests after every block. */
@@ -233,7 +233,24 @@ static bool soft_translate_op(struct hv_vcpu *hv, uint64_t linear, uint64_t *ret
 
 static void soft_stats(struct hv_vcpu *hv, struct hv_engine_stats *ret_stats)
 {
-	*ret_stats = soft_of(hv)->stats;
+	struct soft_vcpu *v = soft_of(hv);
+	uint64_t hz = hv_host_tsc_hz();
+
+	*ret_stats = v->stats;
+	if (v->in_code)
+		ret_stats->translated += ret_stats->instructions - v->code_since;
+	ret_stats->interpreted = ret_stats->instructions - ret_stats->translated;
+	ret_stats->translated -= hv_min_u64(ret_stats->translated, ret_stats->fallbacks);
+	ret_stats->decode_ns = hv_muldiv64(v->decode_ticks, HV_NS_PER_SEC, hz);
+	ret_stats->translate_ns = hv_muldiv64(v->translate_ticks, HV_NS_PER_SEC, hz);
+	ret_stats->code_bytes = v->tr != NULL ? soft_tr_code_bytes(v) : 0;
+}
+
+static const char *soft_fallback(struct hv_vcpu *hv, unsigned i, uint64_t *ret_n)
+{
+	struct soft_vcpu *v = soft_of(hv);
+
+	return v->tr != NULL ? soft_tr_fallback(v, i, ret_n) : NULL;
 }
 
 const struct hv_engine_ops hv_engine_soft = {
@@ -251,4 +268,5 @@ const struct hv_engine_ops hv_engine_soft = {
 	.debug_set = soft_debug_set,
 	.translate = soft_translate_op,
 	.stats = soft_stats,
+	.fallback = soft_fallback,
 };

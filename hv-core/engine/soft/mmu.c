@@ -73,13 +73,22 @@ static bool in_lapic(const struct soft_vcpu *v, uint64_t gpa)
 	return (base & 0xc00) == 0x800 && (gpa & HV_PAGE_MASK) == (base & HV_PAGE_MASK);
 }
 
+/* True: it is the local APIC's. */
+static bool count_access(struct soft_vcpu *v, uint64_t gpa)
+{
+	bool lapic = in_lapic(v, gpa);
+
+	v->stats.mmio += !lapic;
+	v->stats.lapic += lapic;
+	return lapic;
+}
+
 uint64_t soft_phys_read(struct soft_vcpu *v, uint64_t gpa, unsigned size)
 {
 	uint64_t x;
 
-	v->stats.mmio++;
 	soft_outside_begin(v);
-	if (in_lapic(v, gpa))
+	if (count_access(v, gpa))
 		x = v->hv->lapic->mmio_read(v->hv->lapic_ctx, (uint32_t)(gpa & 4095), size);
 	else
 		x = hv_mem_io_read(v->hv->vm->mem, gpa, size);
@@ -89,9 +98,8 @@ uint64_t soft_phys_read(struct soft_vcpu *v, uint64_t gpa, unsigned size)
 
 void soft_phys_write(struct soft_vcpu *v, uint64_t gpa, unsigned size, uint64_t x)
 {
-	v->stats.mmio++;
 	soft_outside_begin(v);
-	if (in_lapic(v, gpa))
+	if (count_access(v, gpa))
 		v->hv->lapic->mmio_write(v->hv->lapic_ctx, (uint32_t)(gpa & 4095), size, x);
 	else
 		hv_mem_io_write(v->hv->vm->mem, gpa, size, x);
@@ -144,6 +152,7 @@ void soft_tlb_flush_all(struct soft_vcpu *v)
 {
 	struct soft_mmu *m = v->mmu;
 
+	v->stats.tlb_flushes++;
 	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		if (!m->used[mode])
@@ -189,6 +198,7 @@ void soft_tlb_flush_nonglobal(struct soft_vcpu *v)
 {
 	struct soft_mmu *m = v->mmu;
 
+	v->stats.tlb_flushes++;
 	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		if (!m->used[mode])
@@ -216,6 +226,7 @@ void soft_tlb_flush_page(struct soft_vcpu *v, uint64_t linear)
 	struct soft_mmu *m = v->mmu;
 	unsigned i = linear >> 12 & (SOFT_TLB_SIZE - 1);
 
+	v->stats.tlb_flushes++;
 	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		struct soft_tlb_entry *t[2] = { v->tlbs[mode].read, v->tlbs[mode].write };

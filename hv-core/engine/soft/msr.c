@@ -143,6 +143,7 @@ static bool read_lapic(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t *
 	(void)n;
 	if (v->hv->lapic == NULL)
 		return false;
+	v->stats.lapic++;
 	soft_outside_begin(v);
 	int r = v->hv->lapic->msr_read(v->hv->lapic_ctx, msr, ret);
 
@@ -155,6 +156,7 @@ static bool write_lapic(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_t 
 	(void)n;
 	if (v->hv->lapic == NULL)
 		return false;
+	v->stats.lapic++;
 	soft_outside_begin(v);
 	int r = v->hv->lapic->msr_write(v->hv->lapic_ctx, msr, x);
 
@@ -538,6 +540,7 @@ static void rdmsr(struct soft_vcpu *v, const struct insn *i)
 
 	(void)i;
 	sys_need_cpl0(v);
+	v->stats.msr++;
 	ok = r != NULL && read_msr(v, r, msr, &x);
 	if (r == NULL)
 		log_unknown(v, msr, false);
@@ -555,6 +558,7 @@ static void wrmsr(struct soft_vcpu *v, const struct insn *i)
 	bool ok;
 
 	sys_need_cpl0(v);
+	v->stats.msr++;
 	ok = r != NULL && write_msr(v, r, msr, x);
 	if (r == NULL)
 		log_unknown(v, msr, true);

@@ -159,12 +159,22 @@ static void link_to(struct block *b, unsigned slot, struct block *next)
 	b->next[slot] = next;
 }
 
+/* Counts what was done since control went into translated code. */
+static void leave_code(struct soft_vcpu *v)
+{
+	v->in_code = false;
+	v->stats.translated += v->stats.instructions - v->code_since;
+}
+
 /* Translated code from b on; what is to run next, or NULL: something wants attention. */
 static struct block *run_translated(struct soft_vcpu *v, const struct block *b)
 {
+	v->code_since = v->stats.instructions;
+	v->in_code = true;
 	void *slot = soft_tr_run(v, b);
 	uint64_t generation = block_generation(v);
 
+	leave_code(v);
 	v->cur = NULL;
 	if (HV_UNLIKELY(attention(v)))
 		return NULL;
@@ -223,7 +233,10 @@ static void run_slow(struct soft_vcpu *v)
 	v->s.rip = soft_next_ip(v, b->insns);
 	if (v->slow & SOFT_SLOW_TRACE)
 		soft_trace_insn(v, b->insns);
+	uint64_t before = v->stats.instructions;
+
 	run_block(v, b->insns, 1);
+	v->stats.stepped += v->stats.instructions - before;
 	v->cur = NULL;
 	soft_after_insn(v);
 }
@@ -237,6 +250,8 @@ static void landed(struct soft_vcpu *v)
 	if (v->cur == NULL)
 		return;
 	v->stats.instructions += (uint64_t)(v->cur - v->first);
+	if (v->in_code)
+		leave_code(v);
 	if (!v->is_delivering)
 		v->s.rip = v->cur->ip;
 	v->cur = NULL;

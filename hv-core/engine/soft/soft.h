@@ -205,6 +205,10 @@ struct soft_vcpu {
 	struct soft_sys sys;
 	sigjmp_buf raise_to;
 	struct hv_engine_stats stats;
+	bool in_code;	     /* control went into translated code */
+	uint64_t code_since; /* stats.instructions then; stats.translated counts up to there */
+	uint64_t *count;     /* in there: what else the interpreter's instruction counts as */
+	uint64_t decode_ticks, translate_ticks; /* of the host's time-stamp counter */
 
 	/* Between this thread and those that want its translations dropped (sync.c) */
 	_Atomic bool inside;	     /* may be using translations: in the engine, not called out */

@@ -139,6 +139,8 @@ static void pause_here(const struct str *s)
 	v->end = s->i + 1;
 	v->s.rip = s->i->ip;
 	v->stats.instructions--; /* it is counted when it is done */
+	if (v->in_code)
+		--*v->count;
 }
 
 /* After n elements of a repeated instruction: true if there are more to do now. */

@@ -20,6 +20,7 @@ static void meet_demand(struct soft_vcpu *v)
 	atomic_fetch_and(&v->hv->requests, ~(uint32_t)HV_REQ_FLUSH);
 	uint64_t want = atomic_load(&v->flush_want);
 
+	v->stats.flush_requests++;
 	soft_phys_flush(v);
 	atomic_store(&v->flush_done, want);
 }

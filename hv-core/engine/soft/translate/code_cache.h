@@ -24,8 +24,9 @@ struct soft_tr {
 	uint8_t *rw, *rx;      /* owned mappings of the same memory */
 	struct tr_slot *slots; /* owned mapping beside rx */
 	uint32_t used, glue_bytes, n_slots;
-	uint64_t host_gs;   /* the thread's own GS base, while v runs */
-	unsigned threshold; /* runs in the interpreter before a block is translated */
+	uint64_t host_gs;    /* the thread's own GS base, while v runs */
+	unsigned threshold;  /* runs in the interpreter before a block is translated */
+	uint64_t *fallbacks; /* owned: by mnemonic */
 	/* In the writable mapping: */
 	const uint8_t *exit, *call;
 	void *(*enter)(const void *code); /* returns the slot it came out by, or NULL */

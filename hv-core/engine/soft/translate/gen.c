@@ -160,7 +160,7 @@ static void head(struct gen *g)
 
 static void interpret(struct gen *g)
 {
-	em_mov_imm(&g->e, H_RCX, g->k);
+	em_mov_imm(&g->e, H_RCX, g->k | (uint32_t)g->d.z.mnemonic << TR_MNEMONIC_SHIFT);
 	em_jump(&g->e, 0xe8, g->insn_call);
 }
 
@@ -260,6 +260,7 @@ bool soft_tr_make(struct soft_vcpu *v, struct block *b)
 	static _Thread_local struct gen g;
 	struct soft_tr *t = v->tr;
 	unsigned mode = MODE_OF_KEY(b->key);
+	uint64_t start = __builtin_ia32_rdtsc();
 
 	soft_fpu_park(v);
 	if (!soft_tr_room(v)) {
@@ -285,5 +286,6 @@ bool soft_tr_make(struct soft_vcpu *v, struct block *b)
 	exit_paths(&g);
 	t->used = (uint32_t)hv_align_up((uint64_t)(g.e.p - t->rw), 16);
 	v->stats.blocks_translated++;
+	v->translate_ticks += __builtin_ia32_rdtsc() - start;
 	return true;
 }

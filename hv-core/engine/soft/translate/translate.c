@@ -2,9 +2,13 @@
 #include "engine/soft/translate/translate.h"
 #include <asm/hwcap2.h>
 #include <sys/auxv.h>
+#include "engine/soft/decode.h"
 #include "engine/soft/key.h"
 #include "engine/soft/run.h"
 #include "engine/soft/translate/code_cache.h"
+
+#define MNEMONICS (ZYDIS_MNEMONIC_MAX_VALUE + 1)
+_Static_assert(MNEMONICS <= 1u << (32 - TR_MNEMONIC_SHIFT), "fits beside an instruction's number");
 
 static int host_probe(struct err *e)
 {
@@ -27,6 +31,11 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 	if (r < 0)
 		return r;
 	v->tr->threshold = v->hv->vm->opt.translate_after;
+	v->tr->fallbacks = calloc(MNEMONICS, sizeof(*v->tr->fallbacks));
+	if (v->tr->fallbacks == NULL) {
+		soft_tr_destroy(v);
+		return err_set(e, -ENOMEM, "out of memory");
+	}
 	v->tr_tlb_mask = (SOFT_TLB_SIZE - 1) * sizeof(struct soft_tlb_entry);
 	v->tr_jump_mask = (SOFT_JUMPS - 1) * sizeof(struct soft_jump);
 	v->tr_page_mask = HV_PAGE_MASK;
@@ -40,6 +49,8 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 
 void soft_tr_destroy(struct soft_vcpu *v)
 {
+	if (v->tr != NULL)
+		free(v->tr->fallbacks);
 	tr_cache_destroy(v);
 }
 
@@ -96,11 +107,17 @@ static bool translatable(const struct block *b)
 
 bool soft_tr_due(struct soft_vcpu *v, struct block *b)
 {
-	return b->runs++ >= v->tr->threshold && translatable(b);
+	if (b->runs++ < v->tr->threshold)
+		return false;
+	if (translatable(b))
+		return true;
+	v->stats.untranslatable += b->n;
+	return false;
 }
 
 void *soft_tr_run(struct soft_vcpu *v, const struct block *b)
 {
+	v->stats.code_entries++;
 	return v->tr->enter(b->body);
 }
 
@@ -123,22 +140,36 @@ void soft_tr_follow(struct soft_vcpu *v, void *slot, struct block *next)
 	v->jumps_used[mode] = true;
 }
 
-bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned n)
+bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what)
 {
-	const struct insn *i, *end = b->insns + b->n;
+	const struct insn *i = &b->insns[what & TR_NUMBER], *end = b->insns + b->n;
 
-	v->stats.fallbacks += n < TR_MISSED;
-	n &= TR_MISSED - 1;
-	i = &b->insns[n];
+	v->count = what & TR_MISSED ? &v->stats.slow_accesses : &v->stats.fallbacks;
 	v->first = b->insns;
 	v->cur = i;
 	v->end = end;
 	v->s.rip = b->end_ip;
 	i->fn(v, i);
+	++*v->count;
+	if (!(what & TR_MISSED))
+		v->tr->fallbacks[what >> TR_MNEMONIC_SHIFT]++;
 	if (v->end == end && i + 1 != end)
 		return false;
-	v->stats.instructions += n + 1;
+	v->stats.instructions += (what & TR_NUMBER) + 1;
 	return true;
+}
+
+uint32_t soft_tr_code_bytes(const struct soft_vcpu *v)
+{
+	return v->tr->used - v->tr->glue_bytes;
+}
+
+const char *soft_tr_fallback(const struct soft_vcpu *v, unsigned i, uint64_t *ret_n)
+{
+	if (i >= MNEMONICS)
+		return NULL;
+	*ret_n = v->tr->fallbacks[i];
+	return ZydisMnemonicGetString((ZydisMnemonic)i);
 }
 
 /* ---- dropping ---- */

@@ -33,9 +33,16 @@ void soft_tr_drop(struct soft_vcpu *v);
 void soft_tr_forget_jumps(struct soft_vcpu *v);
 void soft_tr_mode(struct soft_vcpu *v);
 
-/* Called by translated code: instruction n of b in the interpreter. True: leave. */
-bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned n);
-#define TR_MISSED 0x10000u /* added to n: it has a translation, whose check failed */
+/* Called by translated code: an instruction of b in the interpreter; what: its number and why.
+ * True: leave. */
+bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what);
+#define TR_NUMBER 0xffffu
+#define TR_MISSED 0x10000u   /* it has a translation, whose check failed */
+#define TR_MNEMONIC_SHIFT 20 /* else: what it is, for the statistics */
 
 bool soft_tr_room(const struct soft_vcpu *v);
+/* What the translated code of now takes. */
+uint32_t soft_tr_code_bytes(const struct soft_vcpu *v);
+/* hv_engine_ops.fallback */
+const char *soft_tr_fallback(const struct soft_vcpu *v, unsigned i, uint64_t *ret_n);
 #endif
