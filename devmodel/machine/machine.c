@@ -387,6 +387,8 @@ static int make_cpus(struct machine *m, const struct state_file *f, struct err *
 	m->vm.opt.trace_fd = c->trace_fd;
 	m->vm.opt.translate = c->translate;
 	m->vm.opt.translate_after = c->translate_after;
+	m->vm.opt.perf_map = c->perf_map_fd >= 0;
+	m->vm.opt.perf_map_fd = c->perf_map_fd;
 	m->vm.opt.disable = c->engine_disable;
 	return hv_vm_init(&m->vm, c->n_cpus, e);
 }

@@ -63,6 +63,8 @@ const struct setting vm_settings[] = {
 	  "16", "runs of a block before it is translated" },
 	{ "soft.disable", SETTING_NUMBER, OFF(soft_disable), 0, UINT32_MAX, NULL, "0",
 	  "bits of soft engine optimisations to switch off" },
+	{ "soft.perf-map", SETTING_BOOL, OFF(soft_perf_map), 0, 0, NULL, "no",
+	  "name translated code in /tmp/perf-PID.map, for perf" },
 	{ "log.level", SETTING_CHOICE, OFF(log_level), 0, 0, levels, "warn",
 	  "what is worth a line on standard error" },
 	{ "log.file", SETTING_FILE_OUT, OFF(log_file), 1, TEXT_MAX, NULL, NULL,
@@ -260,6 +262,9 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 	if (!c->kernel && (c->initrd || c->append))
 		return err_set(e, -EINVAL, "%s needs a kernel: set boot.kernel",
 			       c->initrd ? "boot.initrd" : "boot.append");
+	if (c->soft_perf_map && strcmp(c->soft_tier, "translate") != 0)
+		return err_set(e, -EINVAL,
+			       "soft.perf-map names translated code: set soft.tier=translate");
 	if (!c->kernel && !c->state && strcmp(c->engine, "null") != 0)
 		return err_set(e, -EINVAL,
 			       "nothing to run: give a kernel (boot.kernel) or a saved "

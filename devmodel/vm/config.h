@@ -40,6 +40,7 @@ struct vm_config {
 	char *soft_tier;
 	uint32_t soft_translate_after;
 	uint32_t soft_disable;
+	bool soft_perf_map;
 	bool stats;
 	char *log_level, *log_file, *log_trace;
 };

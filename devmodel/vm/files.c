@@ -74,6 +74,39 @@ static int open_disks(const struct vm_config *c, struct vm_files *f, struct err 
 	return 0;
 }
 
+/* Where perf looks for the names of a process' generated code. */
+static void perf_map_path(char *path, size_t size)
+{
+	snprintf(path, size, "/tmp/perf-%d.map", (int)getpid());
+}
+
+/* Anybody may have made a file or link of that name; one of the user's own that an earlier process
+ * left there goes. */
+static int open_perf_map(int *ret_fd, struct err *e)
+{
+	char path[64];
+
+	perf_map_path(path, sizeof(path));
+	unlink(path);
+	*ret_fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (*ret_fd < 0)
+		return err_set(e, -errno, "soft.perf-map: cannot make '%s': %s", path,
+			       strerror(errno));
+	return 0;
+}
+
+static int open_outputs(const struct vm_config *c, struct vm_files *f, struct err *e)
+{
+	if (c->trace) {
+		f->trace_fd = open(c->trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY,
+				   0666);
+		if (f->trace_fd < 0)
+			return err_set(e, -errno, "debug.trace: cannot make '%s': %s", c->trace,
+				       strerror(errno));
+	}
+	return c->soft_perf_map ? open_perf_map(&f->perf_map_fd, e) : 0;
+}
+
 static int open_all(const struct vm_config *c, struct vm_files *f, struct err *e)
 {
 	int r = 0;
@@ -88,13 +121,7 @@ static int open_all(const struct vm_config *c, struct vm_files *f, struct err *e
 		r = open_in("boot.state", c->state, &f->state_fd, e);
 	if (r == 0)
 		r = open_disks(c, f, e);
-	if (r < 0 || !c->trace)
-		return r;
-	f->trace_fd = open(c->trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-	if (f->trace_fd < 0)
-		return err_set(e, -errno, "debug.trace: cannot make '%s': %s", c->trace,
-			       strerror(errno));
-	return 0;
+	return r < 0 ? r : open_outputs(c, f, e);
 }
 
 static void announce(int fd, const char *word, const char *path)
@@ -107,9 +134,11 @@ static void announce(int fd, const char *word, const char *path)
 
 void vm_files_announce(const struct vm_config *c, int fd)
 {
+	char perf_map[64];
 	const struct {
 		const char *word, *path;
 	} all[] = {
+		{ "made", c->soft_perf_map ? perf_map : NULL },
 		{ "made", c->trace },
 		{ "made", c->log_file },
 		{ "made", c->debugcon },
@@ -121,6 +150,7 @@ void vm_files_announce(const struct vm_config *c, int fd)
 
 	if (fd < 0)
 		return;
+	perf_map_path(perf_map, sizeof(perf_map));
 	for (size_t i = 0; i < HV_ARRAY_LEN(all); i++)
 		if (all[i].path && strcmp(all[i].path, "-") != 0 &&
 		    strcmp(all[i].path, "none") != 0)
@@ -131,7 +161,9 @@ void vm_files_announce(const struct vm_config *c, int fd)
 
 int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct err *e)
 {
-	struct vm_files f = { .kernel_fd = -1, .initrd_fd = -1, .state_fd = -1, .trace_fd = -1 };
+	struct vm_files f = {
+		.kernel_fd = -1, .initrd_fd = -1, .state_fd = -1, .trace_fd = -1, .perf_map_fd = -1
+	};
 	int r = open_all(c, &f, e);
 
 	tzset(); /* reads the time zone's file, for vm.clock=local */
@@ -146,8 +178,8 @@ int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct 
 
 void vm_files_close(struct vm_files *f)
 {
-	int *const fds[] = { &f->kernel_fd, &f->initrd_fd, &f->state_fd, &f->trace_fd,
-			     &f->statm_fd };
+	int *const fds[] = { &f->kernel_fd, &f->initrd_fd,   &f->state_fd,
+			     &f->trace_fd,  &f->perf_map_fd, &f->statm_fd };
 
 	for (size_t i = 0; i < HV_ARRAY_LEN(fds); i++) {
 		if (*fds[i] >= 0)

@@ -268,6 +268,7 @@ static int start_machine(struct vm *vm, struct err *e)
 		.translate_after = c->soft_translate_after,
 		.engine_disable = c->soft_disable,
 		.trace_fd = vm->files.trace_fd,
+		.perf_map_fd = vm->files.perf_map_fd,
 		.rtc_local = strcmp(c->clock, "local") == 0,
 		.debug_exit_port = (uint16_t)c->debug_exit,
 		.kernel = c->kernel,

@@ -92,6 +92,8 @@ struct hv_vm {
 		int trace_fd;	/* borrowed */
 		bool translate; /* soft engine: blocks that are run often become host code */
 		uint32_t translate_after; /* so many runs */
+		bool perf_map;		  /* names for translated code, so that perf finds them */
+		int perf_map_fd;	  /* borrowed; appended to */
 		uint32_t disable;	  /* bits of optimisations switched off, the engine's own */
 	} opt;
 	/* private to cpu/vcpu.c */

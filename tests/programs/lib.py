@@ -23,6 +23,15 @@ def check(cond, text):
         raise AssertionError(text)
 
 
+def until(fn, text):
+    """What fn returns as soon as that is true; not for ever."""
+    end = time.monotonic() + TIMEOUT
+    while not (r := fn()):
+        check(time.monotonic() < end, text)
+        time.sleep(0.01)
+    return r
+
+
 def build(env, name):
     """The multiboot program NAME.asm as an ELF file."""
     for tool in ("nasm", "ld"):

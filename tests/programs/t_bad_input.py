@@ -125,6 +125,8 @@ def test_bad_input_together(env):
     run_bad(env, 2, "--engine", "null", "--set", "disk.a.keep=yes")
     run_bad(env, 5, "--engine", "driver", "--kernel", "file")
     run_bad(env, 2, "--engine", "null", *sum([["--disk", "file"]] * 9, []))
+    run_bad(env, 2, "--engine", "null", "--set", "soft.perf-map=yes", "--set", "soft.tier=interp")
+    run_bad(env, 2, "--engine", "null", "--stats=json")
     run_bad(env, 2, "--engine", "null", "--set", "nonsense")
     run_bad(env, 2, "--engine", "null", "--set", "=")
 

@@ -54,6 +54,7 @@ static int setup(void **state)
 					     .n_cpus = 2,
 					     .ram_bytes = HV_MIB(RAM_MIB),
 					     .trace_fd = -1,
+					     .perf_map_fd = -1,
 					     .debug_exit_port = EXIT_PORT,
 					     .kernel = "kernel",
 					     .append = "a=b",

@@ -1,6 +1,6 @@
 /*
  * Native stubs: small functions that each run one guest instruction, re-encoded (simd_encode.c), on
- * the host. All vCPUs of a VM share them. The code lives in one memfd that is mapped twice, once
+ * the host. All vCPUs of a VM share them. The code lives in memory that is mapped twice, once
  * writable and once executable, so that no page is ever both. A guest may make more distinct
  * instructions than there is room for: the rest runs from a slot of the vCPU's own that is written
  * anew whenever it has to hold another instruction.
@@ -12,11 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x10u
-#endif
+#include "engine/soft/exec_mem.h"
 
 #define STUB_REGION_BYTES HV_MIB(4)
 #define STUB_MAX_BYTES 96u /* of one stub, with alignment */
@@ -37,30 +33,6 @@ struct soft_stubs {
 	struct stub_row *table; /* owned; under lock */
 };
 
-static int map_region(struct soft_stubs *s, struct err *e)
-{
-	int fd = memfd_create("lodge-stubs", MFD_CLOEXEC | MFD_EXEC);
-
-	if (fd < 0 && errno == EINVAL) /* Linux before 6.3 */
-		fd = memfd_create("lodge-stubs", MFD_CLOEXEC);
-	if (fd < 0)
-		return err_set(e, -errno, "no executable memory file for the soft engine: %s",
-			       strerror(errno));
-	if (ftruncate(fd, (off_t)STUB_REGION_BYTES) == 0) {
-		s->rw = mmap(NULL, STUB_REGION_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		s->rx = mmap(NULL, STUB_REGION_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	}
-	int saved = errno;
-
-	close(fd);
-	if (s->rw == MAP_FAILED || s->rx == MAP_FAILED || s->rw == NULL || s->rx == NULL)
-		return err_set(e, -saved,
-			       "this host refuses executable memory (memfd_noexec or a security "
-			       "policy): %s",
-			       strerror(saved));
-	return 0;
-}
-
 int soft_stubs_create(struct soft_vm *vm, struct err *e)
 {
 	struct soft_stubs *s = calloc(1, sizeof(*s));
@@ -71,7 +43,8 @@ int soft_stubs_create(struct soft_vm *vm, struct err *e)
 	vm->stubs = s;
 	pthread_mutex_init(&s->lock, NULL);
 	s->table = calloc(STUB_TABLE_SIZE, sizeof(*s->table));
-	r = s->table == NULL ? err_set(e, -ENOMEM, "out of memory") : map_region(s, e);
+	r = s->table == NULL ? err_set(e, -ENOMEM, "out of memory")
+			     : soft_exec_map(STUB_REGION_BYTES, NULL, &s->rw, &s->rx, e);
 	if (r < 0) {
 		soft_stubs_destroy(vm);
 		return r;

@@ -9,11 +9,8 @@
 #include "engine/soft/translate/code_cache.h"
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x10u
-#endif
+#include "engine/soft/exec_mem.h"
+#include "engine/soft/translate/perf_map.h"
 
 #define CODE_BYTES HV_MIB(32)
 #define SLOT_BYTES HV_MIB(8)
@@ -116,42 +113,28 @@ static void make_glue(struct soft_vcpu *v)
 	make_exit(&e);
 	t->call = e.p;
 	make_call(&e, v);
+	tr_perf_glue(v, t->rx, (size_t)(e.p - t->rw));
 	memcpy(&t->enter, &enter, sizeof(enter));
 	t->glue_bytes = t->used = (uint32_t)hv_align_up((uint64_t)(e.p - t->rw), 64);
 }
 
 static int map_cache(struct soft_tr *t, struct err *e)
 {
-	int fd = memfd_create("lodge-code", MFD_CLOEXEC | MFD_EXEC);
-
-	if (fd < 0 && errno == EINVAL) /* Linux before 6.3 */
-		fd = memfd_create("lodge-code", MFD_CLOEXEC);
-	if (fd < 0)
-		return err_set(e, -errno, "no executable memory file for translated code: %s",
-			       strerror(errno));
-	uint8_t *rw = MAP_FAILED, *rx = MAP_FAILED;
-	void *slots = MAP_FAILED;
 	uint8_t *both = mmap(NULL, CODE_BYTES + SLOT_BYTES, PROT_NONE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (both != MAP_FAILED && ftruncate(fd, (off_t)CODE_BYTES) == 0) {
-		rw = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		rx = mmap(both, CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
-		slots = mmap(both + CODE_BYTES, SLOT_BYTES, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	}
-	int saved_errno = errno;
+	if (both == MAP_FAILED)
+		return err_set(e, -errno, "no memory for translated code");
+	int r = soft_exec_map(CODE_BYTES, both, &t->rw, &t->rx, e);
 
-	close(fd);
-	t->rw = rw == MAP_FAILED ? NULL : rw;
-	t->rx = both == MAP_FAILED ? NULL : both;
-	t->slots = slots;
-	if (rw == MAP_FAILED || rx == MAP_FAILED || slots == MAP_FAILED)
-		return err_set(e, -saved_errno,
-			       "this host refuses executable memory (memfd_noexec or a security "
-			       "policy): %s",
-			       strerror(saved_errno));
-	return 0;
+	if (r < 0) {
+		munmap(both, CODE_BYTES + SLOT_BYTES);
+		return r;
+	}
+	t->slots = mmap(both + CODE_BYTES, SLOT_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	return (void *)t->slots == MAP_FAILED ? err_set(e, -errno, "no memory for translated code")
+					      : 0;
 }
 
 int tr_cache_create(struct soft_vcpu *v, struct err *e)

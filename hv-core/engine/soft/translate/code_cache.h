@@ -1,7 +1,7 @@
 /*
- * Where a vCPU's translated code lies, and how control gets into it and out again. One memfd mapped
- * twice, writable and executable, never both; beside the executable mapping the slots through which
- * blocks jump to each other, so that linking writes no code.
+ * Where a vCPU's translated code lies, and how control gets into it and out again. Memory that is
+ * mapped twice, writable and executable, never both; beside the executable mapping the slots
+ * through which blocks jump to each other, so that linking writes no code.
  */
 #ifndef SOFT_TRANSLATE_CODE_CACHE_H
 #define SOFT_TRANSLATE_CODE_CACHE_H

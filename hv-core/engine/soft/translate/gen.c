@@ -1,5 +1,6 @@
 /* Blocks to host code: see gen.h and docs/soft-engine.md. */
 #include "engine/soft/translate/gen.h"
+#include "engine/soft/translate/perf_map.h"
 
 #define MODE_OF_KEY(key) ((key) >> KEY_MODE_SHIFT & 3)
 
@@ -284,6 +285,7 @@ bool soft_tr_make(struct soft_vcpu *v, struct block *b)
 	body(&g);
 	miss_paths(&g);
 	exit_paths(&g);
+	tr_perf_block(v, b, t->rx + t->used, (size_t)(g.e.p - (t->rw + t->used)));
 	t->used = (uint32_t)hv_align_up((uint64_t)(g.e.p - t->rw), 16);
 	v->stats.blocks_translated++;
 	v->translate_ticks += __builtin_ia32_rdtsc() - start;
