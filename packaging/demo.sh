@@ -82,7 +82,7 @@ seen "Debian's kernel $(cat "$guest/version") and a busybox initramfs ready"
 state=$cache/saved.state
 rm -f "$state"
 python3 packaging/demo_guest.py --first-step $((n + 1)) --started "$start" --state "$state" \
-	${auto:+--poweroff}
+	--native "$guest/sieve" ${auto:+--poweroff}
 if [ -z "$auto" ]; then
 	echo "== you are in the guest's shell now: Enter shows its prompt; Ctrl-] and q leaves"
 	exec build/ui/cli/lodge run --state "$state" --headless

@@ -3,6 +3,8 @@
 import argparse
 import os
 import re
+import statistics
+import subprocess
 import sys
 import time
 
@@ -13,6 +15,7 @@ p = argparse.ArgumentParser()
 p.add_argument("--first-step", type=int, required=True)
 p.add_argument("--started", type=float, required=True)
 p.add_argument("--state", required=True)
+p.add_argument("--native", required=True, help="the guest's program sieve, for the host")
 p.add_argument("--poweroff", action="store_true")
 a = p.parse_args()
 step_number = a.first_step
@@ -67,13 +70,53 @@ def typed(vm, line, pattern, timeout=30):
     return m
 
 
+SIEVE = r"sieve: begin\n", r"sieve: (\d+) primes\n"
+
+
+def sieve_in_guest(vm):
+    """(seconds between its two lines, what it found)"""
+    if vm.fresh:
+        sys.stdout.write(vm.prefix + "guest# ")
+        vm.fresh = False
+    vm.send("sieve\n")
+    vm.expect(SIEVE[0], 30)
+    t = time.monotonic()
+    m = vm.expect(SIEVE[1], 300)
+    seconds = time.monotonic() - t
+    vm.expect("guest# ", 30)
+    return seconds, m[1]
+
+
+def sieve_on_host():
+    """The same; the median of three."""
+    times = []
+    for _ in range(3):
+        with subprocess.Popen([a.native], stdout=subprocess.PIPE, text=True) as host:
+            begin = host.stdout.readline()
+            t = time.monotonic()
+            end = host.stdout.readline()
+            times.append(time.monotonic() - t)
+        m = re.fullmatch(SIEVE[1], end)
+        if not re.fullmatch(SIEVE[0], begin) or not m:
+            raise Failed(f"{a.native} says {begin!r} and {end!r}")
+    return statistics.median(times), m[1]
+
+
 def main():
     t = time.monotonic()
     vm = Shown.debian("amd64", 1, "192M", append="")
     try:
         vm.expect("LODGE-GUEST-UP", 240)
         vm.expect("guest# ", 30)
+        boot = time.monotonic() - t
         step(vm, "Debian booted to a shell", t)
+
+        t = time.monotonic()
+        (guest_time, primes), (host_time, same) = sieve_in_guest(vm), sieve_on_host()
+        if primes != same:
+            raise Failed(f"the guest counts {primes} primes, the host {same}")
+        step(vm, f"{primes} primes counted, in the guest and by the host itself", t)
+        print(f"engine: boot {boot:.1f} s; sieve {guest_time / host_time:.1f} x native time")
 
         t = time.monotonic()
         x, y = os.getpid(), int(time.time()) % 100000

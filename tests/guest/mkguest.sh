@@ -3,8 +3,9 @@
 #
 # KIND is amd64, 686 (without PAE) or 686-pae: the packages linux-image-KIND of Debian 12. They are
 # downloaded as a user with package lists of our own, so nothing is installed and no architecture
-# is added to the host. The folder holds vmlinuz, initrd.cpio and version. It lies in
-# $LODGE_TEST_CACHE (default: ~/.cache/lodge-tests); what is there is used again.
+# is added to the host. The folder holds vmlinuz, initrd.cpio, version and, for amd64, the initramfs'
+# program sieve for a run on the host. It lies in $LODGE_TEST_CACHE (default: ~/.cache/lodge-tests);
+# what is there is used again.
 set -euo pipefail
 
 kind=${1:?usage: mkguest.sh amd64|686|686-pae}
@@ -109,7 +110,7 @@ fi
 
 # ---- the initramfs: made anew when one of its sources changes
 
-sources="$here/init $here/mkguest.sh $here/busy.c"
+sources="$here/init $here/mkguest.sh $here/busy.c $here/sieve.c"
 # shellcheck disable=SC2086 # a list of files
 sum=$(cat $sources | sha256sum | cut -c1-16)
 if [ "$(cat "$out/initrd.sum" 2>/dev/null)" != "$sum" ]; then
@@ -119,8 +120,12 @@ if [ "$(cat "$out/initrd.sum" 2>/dev/null)" != "$sum" ]; then
 	for a in $busybox_applets; do ln -sf busybox "$r/bin/$a"; done
 	cp "$out"/modules/* "$r/lib/modules/"
 	if [ $arch = amd64 ]; then
-		gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -pthread -o "$r/bin/busy" "$here/busy.c"
-		strip "$r/bin/busy"
+		for p in busy sieve; do
+			gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -pthread -o "$r/bin/$p" "$here/$p.c"
+			strip "$r/bin/$p"
+		done
+		cp "$r/bin/sieve" "$work/sieve"
+		mv "$work/sieve" "$out/sieve"
 	fi
 	cp "$here/init" "$r/init"
 	chmod 755 "$r/init"
