@@ -1,7 +1,8 @@
 #!/bin/bash
 # demo.sh [--auto] [--cold]: Lodge from nothing, shown on a fresh clone: packages, build, Debian to
-# a shell in the terminal, a sum, a save, something broken, and everything whole again from the
-# saved state. One line a step with its measured time; between them what the guest prints.
+# a shell in the terminal, the engine's speed (boot, and a program against the host itself), a sum, a
+# save, something broken, and everything whole again from the saved state. One line a step with its
+# measured time; between them what the guest prints.
 #
 # On a terminal it leaves you in the guest's shell at the end (Ctrl-] leaves); --auto does not.
 # The clone and the downloads are kept in ~/.cache and used again; --cold throws the clone away.
@@ -15,7 +16,7 @@ for arg; do
 	--auto) auto=1 ;;
 	--cold) cold=1 ;;
 	*)
-		sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+		sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
 		exit 2
 		;;
 	esac
