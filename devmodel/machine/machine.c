@@ -390,6 +390,7 @@ static int make_cpus(struct machine *m, const struct state_file *f, struct err *
 	m->vm.opt.perf_map = c->perf_map_fd >= 0;
 	m->vm.opt.perf_map_fd = c->perf_map_fd;
 	m->vm.opt.disable = c->engine_disable;
+	m->vm.opt.count = c->count_insns;
 	return hv_vm_init(&m->vm, c->n_cpus, e);
 }
 

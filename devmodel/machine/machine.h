@@ -29,6 +29,7 @@ struct machine_config {
 	bool translate;	    /* engine soft: translator, and after how many runs of a block */
 	uint32_t translate_after;
 	uint32_t engine_disable;
+	bool count_insns; /* the engine counts instructions, which takes time */
 	int trace_fd;	 /* -1: none */
 	int perf_map_fd; /* engine soft: where perf looks for the names of code; -1: none */
 	bool rtc_local;	 /* power on: the clock chip shows the host's local time, not UTC */

@@ -267,6 +267,7 @@ static int start_machine(struct vm *vm, struct err *e)
 		.translate = strcmp(c->soft_tier, "translate") == 0,
 		.translate_after = c->soft_translate_after,
 		.engine_disable = c->soft_disable,
+		.count_insns = c->stats,
 		.trace_fd = vm->files.trace_fd,
 		.perf_map_fd = vm->files.perf_map_fd,
 		.rtc_local = strcmp(c->clock, "local") == 0,

@@ -95,6 +95,7 @@ struct hv_vm {
 		bool perf_map;		  /* names for translated code, so that perf finds them */
 		int perf_map_fd;	  /* borrowed; appended to */
 		uint32_t disable;	  /* bits of optimisations switched off, the engine's own */
+		bool count; /* instructions are to be counted exactly, whatever it costs */
 	} opt;
 	/* private to cpu/vcpu.c */
 	_Atomic bool a20_masked; /* any thread */

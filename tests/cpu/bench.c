@@ -47,6 +47,7 @@ int bench_setup(void **state)
 	vm->model = &bench.model;
 	vm->engine = hv_engine_find("soft");
 	vm->on_event = on_event;
+	vm->opt.count = true;
 	vm->opt.translate = getenv("LODGE_TEST_TRANSLATE") != NULL; /* each block at once */
 	assert_ok(hv_vm_init(vm, 1, &e), &e);
 	vm->vcpu[0]->lapic = &lapic;

@@ -34,6 +34,7 @@ static int create(struct box *b, unsigned n, const char *model, struct err *e)
 	b->vm.engine = &hv_engine_soft;
 	b->vm.model = &b->model;
 	b->vm.on_event = on_event;
+	b->vm.opt.count = true;
 	b->vm.opt.translate = getenv("LODGE_TEST_TRANSLATE") != NULL; /* each block at once */
 	r = hv_vm_init(&b->vm, n, e);
 	/* The instructions run here, not in the vCPUs' threads. */

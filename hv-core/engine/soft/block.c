@@ -126,13 +126,9 @@ static inline bool matches(struct soft_vcpu *v, const struct block *b, uint64_t 
 	       soft_fetch(v, (lin & HV_PAGE_MASK) + HV_PAGE_SIZE)->host == b->host[1];
 }
 
-static void insert(struct soft_vcpu *v, struct block *b)
+/* To be found when its code is written over; takes its place in the arena. */
+static void keep(struct block_cache *c, struct block *b)
 {
-	struct block_cache *c = v->blocks;
-	struct block **h = hash_slot(c, b->host[0], b->lin);
-
-	b->hash_next = *h;
-	*h = b;
 	for (unsigned k = 0; k < 2; k++) {
 		if (b->page[k] == NULL)
 			continue;
@@ -142,6 +138,35 @@ static void insert(struct soft_vcpu *v, struct block *b)
 		*s = (uintptr_t)b | k;
 	}
 	c->used += (BLOCK_BYTES(b->n) + 63) & ~63ull;
+}
+
+static void insert(struct soft_vcpu *v, struct block *b)
+{
+	struct block_cache *c = v->blocks;
+	struct block **h = hash_slot(c, b->host[0], b->lin);
+
+	b->hash_next = *h;
+	*h = b;
+	keep(c, b);
+}
+
+struct block *block_trace(struct soft_vcpu *v, struct block *b, unsigned n, uint64_t mask)
+{
+	struct block_cache *c = v->blocks;
+
+	if (c->used + BLOCK_BYTES(n) > ARENA_BYTES)
+		return NULL;
+	struct block *t = (struct block *)(void *)(c->arena + c->used);
+
+	*t = *b;
+	t->n = (uint16_t)n;
+	t->mask[0] = mask;
+	t->head = b;
+	t->slots = NULL;
+	t->code = t->checked = t->body = NULL;
+	t->hash_next = NULL;
+	keep(c, t);
+	return t;
 }
 
 static struct block *decode(struct soft_vcpu *v, uint64_t lin, const struct soft_fetch *f)
@@ -159,9 +184,11 @@ static struct block *decode(struct soft_vcpu *v, uint64_t lin, const struct soft
 	b->cs_limit = cs_limit(v);
 	b->crosses = false;
 	b->next[0] = b->next[1] = NULL;
-	b->code = b->body = NULL;
+	b->code = b->checked = b->body = NULL;
 	b->slots = NULL;
-	b->runs = 0;
+	b->runs = b->taken = 0;
+	b->head = NULL;
+	b->uses_fpu = false;
 	b->host[0] = f->host;
 	b->page[0] = f->code;
 	b->host[1] = NULL;
@@ -220,7 +247,7 @@ static void kill_block(struct soft_vcpu *v, struct block *b)
 	struct block **h = hash_slot(v->blocks, b->host[0], b->lin);
 
 	if (v->tr != NULL)
-		soft_tr_killed(v, b);
+		soft_tr_killed(v, b->head != NULL ? b->head : b);
 	while (*h != NULL && *h != b)
 		h = &(*h)->hash_next;
 	if (*h == b)

@@ -20,11 +20,14 @@ struct block {
 	uint8_t *host[2];      /* of the pages; identifies them */
 	struct code_page *page[2];
 	uint64_t mask[2]; /* which parts of them */
-	/* Translated code: entered by links that look at requests first, and directly; NULL: none
-	 */
-	const void *code, *body;
+	/* Translated code, NULL: none. Entered at code from other pages; at checked, where requests
+	 * are looked at; at body. */
+	const void *code, *checked, *body;
 	struct tr_slot *slots; /* links that lead here */
 	uint32_t runs;	       /* in the interpreter, of those before it was translated */
+	uint32_t taken;	       /* of those, how many ended with a jump */
+	struct block *head;    /* of a trace: the block that it begins with; else NULL */
+	bool uses_fpu;	       /* its translation wants the x87, SSE and AVX registers live */
 	struct block *hash_next;
 	uintptr_t page_next[2]; /* block.c */
 	struct insn insns[] __attribute__((aligned(64)));
@@ -35,6 +38,9 @@ void block_cache_destroy(struct soft_vcpu *v);
 
 /* The block at s.rip; raises what fetching it raises. Never NULL. */
 struct block *block_find(struct soft_vcpu *v);
+/* A block of the same page and mode as b with room for n instructions, which the caller fills in;
+ * it is never found, but dropped with the bytes in mask. NULL: there is no room. */
+struct block *block_trace(struct soft_vcpu *v, struct block *b, unsigned n, uint64_t mask);
 /* Drops v's blocks with bytes in mask of p. Own thread. True if there were any. */
 bool block_invalidate(struct soft_vcpu *v, struct code_page *p, uint64_t mask);
 /* Leaves word that v must do so. Any thread. */

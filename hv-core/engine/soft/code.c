@@ -60,6 +60,7 @@ static struct code_ram *add(struct soft_code *c, struct hv_ram *ram)
 	r->ram = ram;
 	r->host = hv_ram_host(ram);
 	r->bytes = hv_ram_bytes(ram);
+	r->first = n == 0 ? 0 : r[-1].first + r[-1].bytes / HV_PAGE_SIZE;
 	void *p = mmap(NULL, r->bytes / HV_PAGE_SIZE * sizeof(struct code_page),
 		       PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 

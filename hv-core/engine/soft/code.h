@@ -16,6 +16,7 @@ struct code_ram {
 	struct hv_ram *ram; /* borrowed */
 	uint8_t *host;
 	uint64_t bytes;
+	uint64_t first;		 /* number of its first page among those of all blocks */
 	struct code_page *pages; /* owned, mapped */
 	_Atomic bool dirty_log;
 };

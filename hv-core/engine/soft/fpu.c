@@ -13,13 +13,15 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include "engine/soft/translate/translate.h"
 
 static uint32_t host_mxcsr;
 static uint16_t host_fcw;
 static uint64_t host_xstate; /* FPU_XSTATE as far as the host has it */
 
-/* Which stubs the thread may run. */
+/* Which stubs the thread may run, and whose translations. */
 static __thread uintptr_t stub_lo, stub_hi;
+static __thread struct soft_vcpu *vcpu;
 
 __attribute__((no_sanitize("address", "thread"))) void soft_fpu_load_slow(struct soft_vcpu *v)
 {
@@ -85,6 +87,21 @@ void soft_fpu_state_changed(struct soft_vcpu *v)
 
 /* ---- faults of stubs ---- */
 
+/* As if the translated code had called the interpreter there. */
+static bool to_interpreter(greg_t *r)
+{
+	struct soft_tr_trap t;
+
+	if (vcpu == NULL || vcpu->tr == NULL || !soft_tr_trap(vcpu, (uintptr_t)r[REG_RIP], &t))
+		return false;
+	r[REG_RSP] -= 8;
+	*(uintptr_t *)r[REG_RSP] = t.next; /* NOLINT(performance-no-int-to-ptr) */
+	r[REG_RCX] = t.insn;
+	r[REG_R11] = (greg_t)t.block;
+	r[REG_RIP] = (greg_t)t.call;
+	return true;
+}
+
 static void on_sigfpe(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
@@ -97,6 +114,8 @@ static void on_sigfpe(int sig, siginfo_t *info, void *context)
 		r[REG_RIP] = (greg_t)stub_lo; /* a RET */
 		return;
 	}
+	if (to_interpreter(r))
+		return;
 	/* Our own bug: let it happen again without a handler. */
 	signal(sig, SIG_DFL);
 }
@@ -166,6 +185,7 @@ int soft_fpu_thread_start(struct soft_vcpu *v, struct err *e)
 	stack_t ss = { .ss_sp = v->fpu->alt_stack, .ss_size = v->fpu->alt_stack_bytes };
 
 	soft_stubs_range(v->vm, &stub_lo, &stub_hi);
+	vcpu = v;
 	if (sigaltstack(&ss, NULL) < 0)
 		return err_set(e, -errno, "sigaltstack: %s", strerror(errno));
 	return install_handler(e);

@@ -126,8 +126,27 @@ void soft_fpu_wait(struct soft_vcpu *v);
 
 /* 1: run by a stub that writes its memory operand; 0: by another stub; -1: by something else. */
 int simd_plain(const struct insn *i);
+/* Is it run by a stub that needs the x87, SSE and AVX registers? */
+bool simd_uses_fpu(const struct insn *i);
 
-/* simd_encode.c: false where the instruction is none for a stub. */
+/* What the operands say about the fields of the encoding (simd_encode.c). */
+struct simd_fields {
+	uint8_t reg, rm, vvvv; /* register numbers, 0 to 15; without a register: as encoded */
+	uint16_t attr;	       /* enum stub_attr: STUB_REG, _RM, _VVVV: it is a general register */
+};
+void simd_fields(const struct decoded *d, struct simd_fields *f);
+
+/* Host registers for them; rm is the base of a memory operand [rm + index + disp], index RSP:
+ * none. */
+struct simd_place {
+	uint8_t reg, rm, vvvv, index;
+	int32_t disp;
+};
+#define SIMD_MAX_BYTES 15u
+/* Writes the instruction so placed to to (SIMD_MAX_BYTES); returns its length, 0: it is none that
+ * runs natively. */
+unsigned simd_put(const struct decoded *d, const struct simd_place *p, uint8_t *to);
+/* The same for a stub. False where the instruction is none for one. */
 bool simd_encode(const struct decoded *d, struct stub_insn *n);
 
 /* Selectors of simd_table.c */

@@ -1,7 +1,6 @@
 /* Guest-physical pages, the fetch TLB, and dropping translations. */
 #include "engine/soft/mmu.h"
 #include "engine/soft/code.h"
-#include "engine/soft/translate/translate.h"
 #include "mem/mem.h"
 
 int soft_mmu_create(struct soft_vcpu *v, struct err *e)
@@ -14,6 +13,8 @@ int soft_mmu_create(struct soft_vcpu *v, struct err *e)
 	m->phys_rsvd = ~((1ull << v->hv->vm->model->phys_bits) - 1) & 0x000fffffffffffffull;
 	for (unsigned i = 0; i < SOFT_MODES; i++)
 		m->used[i] = true;
+	for (unsigned i = 0; i < 2 * SOFT_FETCH_SIZE; i++)
+		m->fetch[i].tag = SOFT_TLB_EMPTY;
 	soft_phys_flush(v);
 	return 0;
 }
@@ -108,6 +109,14 @@ void soft_phys_write(struct soft_vcpu *v, uint64_t gpa, unsigned size, uint64_t 
 
 /* ---- fetch ---- */
 
+/* 36 bits of canonical linear page, 28 of the host page's number among those of all RAMs. */
+static uint64_t fetch_word(const struct soft_page *p, uint64_t linear)
+{
+	uint64_t frame = p->ram->first + (uint64_t)(p->code - p->ram->pages) + 1;
+
+	return frame >> 28 ? 0 : frame << 36 | (linear >> 12 & 0xfffffffffull);
+}
+
 const struct soft_fetch *soft_fetch_slow(struct soft_vcpu *v, uint64_t linear)
 {
 	struct soft_mmu *m = v->mmu;
@@ -119,13 +128,17 @@ const struct soft_fetch *soft_fetch_slow(struct soft_vcpu *v, uint64_t linear)
 		soft_raise_err(v, X86_EXC_GP, 0);
 	if (!soft_walk(v, linear, X86_PF_I | (user ? X86_PF_U : 0), false, false, &w))
 		soft_raise_pf(v, linear, w.error);
-	struct soft_fetch *f = &m->fetch[user][linear >> 12 & (SOFT_FETCH_SIZE - 1)];
+	unsigned i = soft_fetch_index(linear, user);
+	struct soft_fetch *f = &m->fetch[i];
 	const struct soft_page *p = soft_page_at(v, w.gpa);
 
 	f->tag = linear & HV_PAGE_MASK;
 	f->gpa = w.gpa;
 	f->host = p->host;
 	f->code = p->code;
+	f->word = p->host == NULL ? 0 : fetch_word(p, linear);
+	v->fetch_words[i] = f->word;
+	m->fetch_used[i / 64] |= 1ull << (i % 64);
 	return f;
 }
 
@@ -135,11 +148,13 @@ static void fetch_flush(struct soft_vcpu *v)
 {
 	struct soft_mmu *m = v->mmu;
 
-	if (v->tr != NULL)
-		soft_tr_forget_jumps(v);
-	for (unsigned u = 0; u < 2; u++)
-		for (unsigned i = 0; i < SOFT_FETCH_SIZE; i++)
-			m->fetch[u][i].tag = SOFT_TLB_EMPTY;
+	for (unsigned w = 0; w < HV_ARRAY_LEN(m->fetch_used); w++)
+		for (; m->fetch_used[w] != 0; m->fetch_used[w] &= m->fetch_used[w] - 1) {
+			unsigned i = w * 64 + (unsigned)__builtin_ctzll(m->fetch_used[w]);
+
+			m->fetch[i].tag = SOFT_TLB_EMPTY;
+			v->fetch_words[i] = 0;
+		}
 }
 
 static void marks_clear(struct soft_tlb_marks *k)

@@ -4,7 +4,6 @@
 #include "engine/soft/code.h"
 #include "engine/soft/soft.h"
 
-#define SOFT_FETCH_SIZE 256u
 #define SOFT_PAGES_SIZE 1024u
 #define SOFT_TLB_WORDS (SOFT_TLB_SIZE / 64)
 
@@ -22,6 +21,7 @@ struct soft_fetch {
 	uint64_t gpa;  /* of the page */
 	uint8_t *host; /* NULL: I/O */
 	struct code_page *code;
+	uint64_t word; /* linear and host page in one: equal only if both are; 0: unknown */
 };
 
 struct soft_tlb_marks { /* one bit an entry */
@@ -31,7 +31,8 @@ struct soft_tlb_marks { /* one bit an entry */
 };
 
 struct soft_mmu {
-	struct soft_fetch fetch[2][SOFT_FETCH_SIZE]; /* by CPL == 3 */
+	struct soft_fetch fetch[2 * SOFT_FETCH_SIZE];  /* by CPL == 3 */
+	uint64_t fetch_used[2 * SOFT_FETCH_SIZE / 64]; /* bits of entries that may be filled */
 	struct soft_page pages[SOFT_PAGES_SIZE];
 	struct soft_tlb_marks marks[SOFT_MODES][2]; /* by write */
 	bool used[SOFT_MODES];			    /* has the mode any entry at all? */
@@ -64,10 +65,14 @@ void soft_phys_flush(struct soft_vcpu *v);
 /* Drops write entries to the page at host in v's TLBs. */
 void soft_tlb_drop_host(struct soft_vcpu *v, const uint8_t *host);
 
+static inline unsigned soft_fetch_index(uint64_t linear, bool user)
+{
+	return user * SOFT_FETCH_SIZE + (linear >> 12 & (SOFT_FETCH_SIZE - 1));
+}
+
 static inline const struct soft_fetch *soft_fetch(struct soft_vcpu *v, uint64_t linear)
 {
-	const struct soft_fetch *f =
-		&v->mmu->fetch[v->s.cpl == 3][linear >> 12 & (SOFT_FETCH_SIZE - 1)];
+	const struct soft_fetch *f = &v->mmu->fetch[soft_fetch_index(linear, v->s.cpl == 3)];
 
 	return HV_LIKELY(f->tag == (linear & HV_PAGE_MASK)) ? f : soft_fetch_slow(v, linear);
 }

@@ -144,8 +144,7 @@ static inline struct block *linked(struct soft_vcpu *v, const struct block *b, u
 		return NULL;
 	if (HV_LIKELY(b->near_link[slot]))
 		return next;
-	const struct soft_fetch *f =
-		&v->mmu->fetch[v->s.cpl == 3][next->lin >> 12 & (SOFT_FETCH_SIZE - 1)];
+	const struct soft_fetch *f = &v->mmu->fetch[soft_fetch_index(next->lin, v->s.cpl == 3)];
 
 	return f->tag == (next->lin & HV_PAGE_MASK) && f->host == next->host[0] ? next : NULL;
 }
@@ -205,6 +204,8 @@ static void run_blocks(struct soft_vcpu *v)
 		if (HV_UNLIKELY(attention(v)))
 			return;
 		unsigned slot = v->s.rip != b->end_ip;
+
+		b->taken += slot;
 		struct block *next = linked(v, b, slot);
 
 		if (HV_LIKELY(next != NULL)) {

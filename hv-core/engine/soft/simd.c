@@ -265,11 +265,16 @@ static const insn_fn fns[3][3] = {
 
 int simd_plain(const struct insn *i)
 {
-	if (i->fn == op_write || i->fn == op_gpr_write)
-		return 1;
-	if (i->fn == op_none || i->fn == op_gpr_none || i->fn == op_read || i->fn == op_gpr_read)
-		return 0;
+	for (unsigned kind = KIND_NONE; kind <= KIND_WRITE; kind++)
+		for (unsigned column = 0; column < 3; column++)
+			if (i->fn == fns[kind][column])
+				return kind == KIND_WRITE;
 	return -1;
+}
+
+bool simd_uses_fpu(const struct insn *i)
+{
+	return simd_plain(i) >= 0 && i->fn != op_int_none && i->fn != op_int_read;
 }
 
 /*

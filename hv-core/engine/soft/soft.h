@@ -113,6 +113,8 @@ enum soft_access_mode {
 	SOFT_MODES
 };
 
+#define SOFT_FETCH_SIZE 1024u
+
 struct soft_tlb {
 	struct soft_tlb_entry read[SOFT_TLB_SIZE];
 	/* Made only when D is set, the page is not code, and the block's dirty bit is set. */
@@ -132,6 +134,14 @@ static inline uint32_t soft_jump_index(uint64_t rip)
 }
 
 /* ---- the vCPU ---- */
+
+/* Bits of hv_engine_options.disable: what the translator does without. */
+enum soft_disable {
+	SOFT_DISABLE_TRACES = 1 << 0,	  /* blocks are translated one by one */
+	SOFT_DISABLE_PAGE_LINKS = 1 << 1, /* between pages: jumps by table only */
+	SOFT_DISABLE_GROUPS = 1 << 2,	  /* every memory access has its own check */
+	SOFT_DISABLE_RETURNS = 1 << 3,	  /* returns by table only */
+};
 
 enum soft_slow { /* reasons why the run loop goes instruction by instruction */
 		 SOFT_SLOW_TF = 1 << 0,
@@ -223,6 +233,8 @@ struct soft_vcpu {
 	struct soft_tr *tr; /* owned; translate/: NULL: interpreter only */
 	uint64_t tr_tlb_mask, tr_page_mask, tr_jump_mask; /* constants of translated code */
 	uint64_t tr_align16, tr_align32;
+	/* What the fetch TLB's rows map (soft_fetch.word), for translated code; by CPL == 3 */
+	uint64_t fetch_words[2 * SOFT_FETCH_SIZE];
 	uint64_t tr_code, tr_tmp;      /* its own between two steps */
 	uint32_t jump_key[SOFT_MODES]; /* what the table is good for */
 	bool jumps_used[SOFT_MODES];

@@ -5,15 +5,19 @@
  * exit   the way out: RCX is the guest's RIP, R11 the slot; stores the registers, returns to C.
  * call   runs one instruction in the interpreter: RCX is its number, R11 the block. Returns into
  * the block, or leaves if the instruction ended it.
+ * load_fpu makes the guest's x87, SSE and AVX registers the host's.
  */
 #include "engine/soft/translate/code_cache.h"
 #include <stdlib.h>
 #include <sys/mman.h>
 #include "engine/soft/exec_mem.h"
+#include "engine/soft/fpu.h"
+#include "engine/soft/translate/gen.h"
 #include "engine/soft/translate/perf_map.h"
 
 #define CODE_BYTES HV_MIB(32)
 #define SLOT_BYTES HV_MIB(8)
+#define TRAP_BYTES HV_MIB(16)
 
 /* RCX, R11 and R15 are the translator's own; what is rarest in kernels and compiled programs lives
  * in the context. The guest's RSP must not be the host's: signals would be delivered there. */
@@ -78,18 +82,24 @@ static void make_exit(struct emit *e)
 	epilogue(e);
 }
 
-static void make_call(struct emit *e, const struct soft_vcpu *v)
+/* Called with the stack off by 8 bytes, as a function is. */
+static void call_c(struct emit *e, const struct soft_vcpu *v, uintptr_t fn)
 {
-	store_guest(e);
 	em_mov_imm(e, H_RDI, (uintptr_t)v);
-	em_rr(e, OP_W, 0x8b, H_RSI, H_R11);
-	em_rr(e, 0, 0x8b, H_RDX, H_RCX);
 	em_rr(e, OP_W, 0x83, 5, H_RSP);
 	em8(e, 8);
-	em_mov_imm(e, H_RAX, (uintptr_t)soft_tr_insn);
+	em_mov_imm(e, H_RAX, fn);
 	em_rr(e, 0, 0xff, 2, H_RAX);
 	em_rr(e, OP_W, 0x83, 0, H_RSP);
 	em8(e, 8);
+}
+
+static void make_call(struct emit *e, const struct soft_vcpu *v)
+{
+	store_guest(e);
+	em_rr(e, OP_W, 0x8b, H_RSI, H_R11);
+	em_rr(e, 0, 0x8b, H_RDX, H_RCX);
+	call_c(e, v, (uintptr_t)soft_tr_insn);
 	em_rr(e, OP_BYTE, 0x84, H_RAX, H_RAX);
 	uint8_t *stopped = em_jcc(e, 5);
 
@@ -100,6 +110,14 @@ static void make_call(struct emit *e, const struct soft_vcpu *v)
 	em8(e, 8);
 	em_rr(e, 0, 0x31, H_RAX, H_RAX);
 	epilogue(e);
+}
+
+static void make_load_fpu(struct emit *e, const struct soft_vcpu *v)
+{
+	store_guest(e);
+	call_c(e, v, (uintptr_t)soft_fpu_load_slow);
+	load_guest(e);
+	em8(e, 0xc3);
 }
 
 static void make_glue(struct soft_vcpu *v)
@@ -113,6 +131,8 @@ static void make_glue(struct soft_vcpu *v)
 	make_exit(&e);
 	t->call = e.p;
 	make_call(&e, v);
+	t->load_fpu = e.p;
+	make_load_fpu(&e, v);
 	tr_perf_glue(v, t->rx, (size_t)(e.p - t->rw));
 	memcpy(&t->enter, &enter, sizeof(enter));
 	t->glue_bytes = t->used = (uint32_t)hv_align_up((uint64_t)(e.p - t->rw), 64);
@@ -133,6 +153,10 @@ static int map_cache(struct soft_tr *t, struct err *e)
 	}
 	t->slots = mmap(both + CODE_BYTES, SLOT_BYTES, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	void *traps = mmap(NULL, TRAP_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	t->traps = traps == MAP_FAILED ? NULL : traps;
 	return (void *)t->slots == MAP_FAILED ? err_set(e, -errno, "no memory for translated code")
 					      : 0;
 }
@@ -142,8 +166,11 @@ int tr_cache_create(struct soft_vcpu *v, struct err *e)
 	v->tr = calloc(1, sizeof(*v->tr));
 	if (v->tr == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
+	v->tr->gen = calloc(1, sizeof(*v->tr->gen));
 	int r = map_cache(v->tr, e);
 
+	if (r == 0 && (v->tr->gen == NULL || v->tr->traps == NULL))
+		r = err_set(e, -ENOMEM, "out of memory");
 	if (r < 0) {
 		tr_cache_destroy(v);
 		return r;
@@ -162,6 +189,9 @@ void tr_cache_destroy(struct soft_vcpu *v)
 		munmap(t->rw, CODE_BYTES);
 	if (t->rx != NULL)
 		munmap(t->rx, CODE_BYTES + SLOT_BYTES);
+	if (t->traps != NULL)
+		munmap(t->traps, TRAP_BYTES);
+	free(t->gen);
 	free(t);
 	v->tr = NULL;
 }
@@ -171,5 +201,6 @@ bool soft_tr_room(const struct soft_vcpu *v)
 	const struct soft_tr *t = v->tr;
 
 	return t->used + TR_BLOCK_BYTES <= CODE_BYTES &&
-	       (t->n_slots + 4) * sizeof(struct tr_slot) <= SLOT_BYTES;
+	       (t->n_slots + GEN_MAX_EXITS) * sizeof(struct tr_slot) <= SLOT_BYTES &&
+	       (t->n_traps + BLOCK_MAX_INSNS) * sizeof(struct tr_trap) <= TRAP_BYTES;
 }

@@ -12,23 +12,47 @@
 /* What a block may take; also room that is asked for before it is begun. */
 #define TR_BLOCK_BYTES HV_KIB(40)
 
+/* Which entry of a block a link leads to. */
+enum tr_to {
+	TR_TO_BODY,
+	TR_TO_CHECKED, /* requests are looked at on this way */
+	TR_TO_CODE,    /* and whether the page lies where it lay: from another page */
+};
+
 struct tr_slot {
 	const void *target;
 	const void *unlinked; /* the way out to the run loop */
 	struct tr_slot *next; /* of those that lead to the same block */
-	const uint8_t *host;  /* the page that both lie in */
-	bool checked;	      /* requests are looked at on this way */
+	const uint8_t *host;  /* the page it stands in */
+	enum tr_to to;
 };
+
+/* Host code that may raise SIGFPE: at and next (behind it) are offsets in the cache. */
+struct tr_trap {
+	uint32_t at, next;
+	struct block *block;
+	uint32_t insn; /* its number in the block */
+};
+
+struct gen;
+
+#define TR_MAX_PARTS 8u /* blocks of a trace */
 
 struct soft_tr {
 	uint8_t *rw, *rx;      /* owned mappings of the same memory */
 	struct tr_slot *slots; /* owned mapping beside rx */
-	uint32_t used, glue_bytes, n_slots;
+	struct tr_trap *traps; /* owned mapping; by address */
+	struct gen *gen;       /* owned: what translating a block needs */
+	uint32_t used, glue_bytes, n_slots, n_traps;
 	uint64_t host_gs;    /* the thread's own GS base, while v runs */
-	unsigned threshold;  /* runs in the interpreter before a block is translated */
 	uint64_t *fallbacks; /* owned: by mnemonic */
+	/* As the VM was configured */
+	unsigned threshold; /* runs in the interpreter before a block is translated */
+	unsigned max_parts; /* of a trace; 1: single blocks */
+	bool count;	    /* instructions */
+	bool link_pages;    /* links lead to other pages, too */
 	/* In the writable mapping: */
-	const uint8_t *exit, *call;
+	const uint8_t *exit, *call, *load_fpu;
 	void *(*enter)(const void *code); /* returns the slot it came out by, or NULL */
 };
 

@@ -180,6 +180,11 @@ void em_patch(struct emit *e, uint8_t *at)
 	put_distance(at, e->p);
 }
 
+void em_patch_to(uint8_t *at, const uint8_t *to)
+{
+	put_distance(at, to);
+}
+
 void em_jump_slot(struct emit *e, const void *slot)
 {
 	em8(e, 0xff);

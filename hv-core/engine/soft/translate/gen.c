@@ -1,10 +1,11 @@
 /* Blocks to host code: see gen.h and docs/soft-engine.md. */
 #include "engine/soft/translate/gen.h"
+#include "engine/soft/fpu.h"
 #include "engine/soft/translate/perf_map.h"
 
 #define MODE_OF_KEY(key) ((key) >> KEY_MODE_SHIFT & 3)
 
-/* ---- pieces ---- */
+/* ---- registers ---- */
 
 unsigned gen_use(struct gen *g, unsigned n, unsigned temp)
 {
@@ -25,6 +26,8 @@ static unsigned use_offset(struct gen *g, uint16_t off, unsigned temp)
 	return off == SOFT_ZERO ? H_NONE : gen_use(g, off / 8u, temp);
 }
 
+/* ---- memory ---- */
+
 bool gen_offset(struct gen *g, unsigned to)
 {
 	const struct insn *i = g->i;
@@ -44,17 +47,8 @@ bool gen_offset(struct gen *g, unsigned to)
 	return true;
 }
 
-void gen_missed(struct gen *g)
-{
-	g->now.from[g->now.n++] = em_unless_rcx_zero(&g->e);
-}
-
-bool gen_ea(struct gen *g)
-{
-	return !(g->i->flags & INSN_ALIGN) && gen_ea_unaligned(g);
-}
-
-bool gen_ea_unaligned(struct gen *g)
+/* R11 = the linear address of the memory operand. */
+static bool linear(struct gen *g)
 {
 	const struct insn *i = g->i;
 
@@ -67,6 +61,11 @@ bool gen_ea_unaligned(struct gen *g)
 		em_rm(&g->e, OP_W, 0x8d, H_R11, H_R11, H_RCX, 0, 0);
 	}
 	return true;
+}
+
+void gen_missed(struct gen *g)
+{
+	g->now.from[g->now.n++] = em_unless_rcx_zero(&g->e);
 }
 
 void gen_check(struct gen *g, unsigned size, bool write)
@@ -86,6 +85,53 @@ void gen_check(struct gen *g, unsigned size, bool write)
 	gen_missed(g);
 }
 
+static bool check_alignment(struct gen *g, unsigned size)
+{
+	if (size != 16 && size != 32)
+		return false;
+	em_rr(&g->e, OP_W, 0x8b, H_RCX, H_R11);
+	em_pext(&g->e, H_RCX, size == 16 ? TR_OFF(tr_align16) : TR_OFF(tr_align32));
+	gen_missed(g);
+	return true;
+}
+
+bool gen_operand(struct gen *g, unsigned size, bool write, struct gen_mem *m)
+{
+	if (!linear(g))
+		return false;
+	if ((g->i->flags & INSN_ALIGN) && !check_alignment(g, size))
+		return false;
+	gen_check(g, size, write);
+	*m = (struct gen_mem){ H_R11, H_R15, 0 };
+	return true;
+}
+
+void gen_rm(struct gen *g, unsigned flags, uint8_t op, unsigned reg, const struct gen_mem *m)
+{
+	em_rm(&g->e, flags, op, reg, m->base, m->index, 0, m->disp);
+}
+
+void gen_may_trap(struct gen *g, const uint8_t *start)
+{
+	struct soft_tr *t = g->v->tr;
+
+	t->traps[t->n_traps++] = (struct tr_trap){ .at = (uint32_t)(start - t->rw),
+						   .next = (uint32_t)(g->e.p - t->rw),
+						   .insn = g->k,
+						   .block = g->b };
+}
+
+/* ---- ways out ---- */
+
+void gen_count(struct gen *g, unsigned done)
+{
+	if (!g->v->tr->count)
+		return;
+	em_load(&g->e, H_RCX, TR_OFF(stats.instructions));
+	em_rm(&g->e, OP_W, 0x8d, H_RCX, H_RCX, H_NONE, 0, (int32_t)done);
+	em_store(&g->e, H_RCX, TR_OFF(stats.instructions));
+}
+
 void gen_lookup(struct gen *g)
 {
 	struct emit *e = &g->e;
@@ -100,109 +146,147 @@ void gen_lookup(struct gen *g)
 	gen_missed(g);
 }
 
-void gen_count(struct gen *g)
+static void add_exit(struct gen *g, uint8_t *from, uint64_t target, bool link)
 {
-	em_load(&g->e, H_RCX, TR_OFF(stats.instructions));
-	em_rm(&g->e, OP_W, 0x8d, H_RCX, H_RCX, H_NONE, 0, (int32_t)g->b->n);
-	em_store(&g->e, H_RCX, TR_OFF(stats.instructions));
+	g->exits[g->n_exits++] = (struct gen_exit){ from, target, g->k + 1, link, NULL };
 }
 
-static void exit_by(struct gen *g, uint8_t *from, struct tr_slot *slot, uint64_t rip)
+static bool near(const struct gen *g, uint64_t target)
 {
-	g->exits[g->n_exits].from = from;
-	g->exits[g->n_exits].slot = slot;
-	g->exits[g->n_exits++].rip = rip;
+	return ((target ^ g->b->lin) & HV_PAGE_MASK) == 0;
 }
 
-static void link_near(struct gen *g, uint64_t target)
+/* A jump that is led to the translation of the target once there is one. */
+static struct tr_slot *jump_slot(struct gen *g, uint64_t target)
 {
 	struct soft_tr *t = g->v->tr;
 	struct tr_slot *s = &t->slots[t->n_slots++];
 
-	*s = (struct tr_slot){ .host = g->b->host[0], .checked = target <= g->i->ip };
+	*s = (struct tr_slot){ .host = g->b->host[0] };
+	/* A way that looks at no requests leads upwards, so that no circle is made of such. */
+	s->to = !near(g, target) ? TR_TO_CODE : target <= g->b->ip ? TR_TO_CHECKED : TR_TO_BODY;
 	em_jump_slot(&g->e, s);
-	exit_by(g, NULL, s, target);
+	return s;
 }
 
-/* In another page: only as long as the jump table has it, which is dropped with translations. */
-static void link_far(struct gen *g, uint64_t target)
+/* Where links between pages are off: through the table of jumps. */
+static void jump_by_table(struct gen *g, uint64_t target)
 {
-	struct emit *e = &g->e;
 	uint32_t at = g->jumps + soft_jump_index(target) * (uint32_t)sizeof(struct soft_jump);
 
-	em_load(e, H_RCX, at);
-	em_rr(e, OP_W, 0xf7, 2, H_RCX);
-	em_mov_imm(e, H_R11, target);
-	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 1);
-	exit_by(g, em_unless_rcx_zero(e), NULL, target);
-	em_gs(e, 0, 0xff, 4, at + (uint32_t)offsetof(struct soft_jump, code));
+	em_load(&g->e, H_RCX, at);
+	em_rr(&g->e, OP_W, 0xf7, 2, H_RCX);
+	em_mov_imm(&g->e, H_R11, target);
+	em_rm(&g->e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 1);
+	add_exit(g, em_unless_rcx_zero(&g->e), target, false);
+	em_gs(&g->e, 0, 0xff, 4, at + (uint32_t)offsetof(struct soft_jump, code));
 }
 
 void gen_link(struct gen *g, uint64_t target)
 {
-	if (((target ^ g->b->lin) & HV_PAGE_MASK) == 0)
-		link_near(g, target);
+	if (target == g->b->ip) {
+		em_jump(&g->e, 0xe9, g->checked);
+		return;
+	}
+	if (!near(g, target) && !g->v->tr->link_pages) {
+		jump_by_table(g, target);
+		return;
+	}
+	struct tr_slot *s = jump_slot(g, target);
+
+	add_exit(g, NULL, target, false);
+	g->exits[g->n_exits - 1].slot = s;
+}
+
+void gen_link_if(struct gen *g, unsigned cc, uint64_t target)
+{
+	uint8_t *from = em_jcc(&g->e, cc);
+
+	if (target == g->b->ip && !g->v->tr->count)
+		em_patch_to(from, g->checked);
 	else
-		link_far(g, target);
+		add_exit(g, from, target, true);
 }
 
 /* ---- the block ---- */
 
+/* Code that is reached from other pages: does the page still lie where it lay? */
+static void check_page(struct gen *g)
+{
+	const struct soft_fetch *f = soft_fetch(g->v, g->b->lin);
+	struct emit *e = &g->e;
+
+	em_load(e, H_RCX,
+		TR_OFF(fetch_words) + soft_fetch_index(g->b->lin, g->b->key & KEY_USER) *
+					      (uint32_t)sizeof(uint64_t));
+	em_mov_imm(e, H_R11, -f->word);
+	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 0);
+	add_exit(g, em_unless_rcx_zero(e), g->b->ip, false);
+}
+
 /* Requests of other threads: the code as links from further down, and from other pages, reach it.
  */
-static void head(struct gen *g)
+static void check_requests(struct gen *g)
 {
 	struct emit *e = &g->e;
 
 	em_load(e, H_RCX, TR_OFF(hv));
 	em_rm(e, 0, 0x8b, H_RCX, H_RCX, H_NONE, 0, (int32_t)offsetof(struct hv_vcpu, requests));
-	exit_by(g, em_unless_rcx_zero(e), NULL, g->b->ip);
+	add_exit(g, em_unless_rcx_zero(e), g->b->ip, false);
+}
+
+static void load_fpu(struct gen *g)
+{
+	em_gs(&g->e, OP_0F, 0xb6, H_RCX, TR_OFF(fpu_live)); /* movzx */
+	em_rm(&g->e, 0, 0x8d, H_RCX, H_RCX, H_NONE, 0, -1);
+	em8(&g->e, 0xe3); /* jrcxz over the call */
+	em8(&g->e, 5);
+	em_jump(&g->e, 0xe8, g->v->tr->load_fpu);
+}
+
+static void entries(struct gen *g, struct block *head)
+{
+	head->code = g->e.p + g->e.to_rx;
+	check_page(g);
+	g->checked = g->e.p;
+	head->checked = g->e.p + g->e.to_rx;
+	check_requests(g);
+	head->body = g->e.p + g->e.to_rx;
+	for (unsigned k = 0; k < g->b->n && !g->b->uses_fpu; k++)
+		g->b->uses_fpu = simd_uses_fpu(&g->b->insns[k]);
+	if (g->b->uses_fpu && !SOFT_FPU_EAGER)
+		load_fpu(g);
 }
 
 static void interpret(struct gen *g)
 {
-	em_mov_imm(&g->e, H_RCX, g->k | (uint32_t)g->d.z.mnemonic << TR_MNEMONIC_SHIFT);
+	em_mov_imm(&g->e, H_RCX, g->k | (uint32_t)g->d->z.mnemonic << TR_MNEMONIC_SHIFT);
 	em_jump(&g->e, 0xe8, g->insn_call);
 }
 
-static bool redecode(struct gen *g)
+static bool translate(struct gen *g)
 {
-	uint64_t off = (g->b->lin & 4095) + (g->i->ip - g->b->ip);
-	unsigned n = g->i->len;
+	bool legacy = g->d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
 
-	for (unsigned k = 0; k < n; k++)
-		g->d.bytes[k] = g->b->host[0][off + k];
-	if (!decode_again(g->v, &g->d, n))
+	if (!g->known[g->k])
 		return false;
-	for (unsigned k = 0; k < g->d.z.operand_count_visible; k++) {
-		const ZydisDecodedOperand *op = &g->d.op[k];
-
-		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value >= ZYDIS_REGISTER_AH &&
-		    op->reg.value <= ZYDIS_REGISTER_BH)
-			return false;
-	}
-	return true;
+	if (g->i->flags & INSN_END)
+		return legacy && gen_branch(g);
+	return (legacy && (gen_stack(g) || gen_plain(g))) || gen_vector(g);
 }
 
 static void one(struct gen *g)
 {
+	struct soft_tr *t = g->v->tr;
 	uint8_t *start = g->e.p;
-	uint32_t slots = g->v->tr->n_slots;
+	uint32_t slots = t->n_slots, traps = t->n_traps;
 	unsigned exits = g->n_exits;
-	bool done = false;
 
 	g->now.n = 0;
-	if (redecode(g)) {
-		bool legacy = g->d.z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
-
-		if (g->i->flags & INSN_END)
-			done = legacy && gen_branch(g);
-		else
-			done = (legacy && (gen_stack(g) || gen_plain(g))) || gen_vector(g);
-	}
-	if (!done) {
+	if (!translate(g)) {
 		g->e.p = start;
-		g->v->tr->n_slots = slots;
+		t->n_slots = slots;
+		t->n_traps = traps;
 		g->n_exits = exits;
 		interpret(g);
 		return;
@@ -227,17 +311,25 @@ static void miss_paths(struct gen *g)
 	}
 }
 
+/* A link's own way out is added while it is made: the list grows. */
 static void exit_paths(struct gen *g)
 {
 	for (unsigned k = 0; k < g->n_exits; k++) {
-		struct tr_slot *s = g->exits[k].slot;
+		struct gen_exit x = g->exits[k];
 
-		if (g->exits[k].from != NULL)
-			em_patch(&g->e, g->exits[k].from);
-		if (s != NULL)
-			s->target = s->unlinked = g->e.p + g->e.to_rx;
-		em_mov_imm(&g->e, H_R11, (uintptr_t)s);
-		em_mov_imm(&g->e, H_RCX, g->exits[k].rip);
+		if (x.from != NULL)
+			em_patch(&g->e, x.from);
+		if (x.link) {
+			g->i = &g->b->insns[x.done - 1];
+			g->k = x.done - 1;
+			gen_count(g, x.done);
+			gen_link(g, x.target);
+			continue;
+		}
+		if (x.slot != NULL)
+			x.slot->target = x.slot->unlinked = g->e.p + g->e.to_rx;
+		em_mov_imm(&g->e, H_R11, (uintptr_t)x.slot);
+		em_mov_imm(&g->e, H_RCX, x.target);
 		em_jump(&g->e, 0xe9, g->v->tr->exit);
 	}
 }
@@ -248,19 +340,21 @@ static void body(struct gen *g)
 
 	for (g->k = 0; g->k < b->n; g->k++) {
 		g->i = &b->insns[g->k];
+		g->d = &g->decoded[g->k];
 		one(g);
 	}
-	if (!(b->insns[b->n - 1].flags & INSN_END)) {
-		gen_count(g);
+	g->k = b->n - 1u;
+	if (!(b->insns[g->k].flags & INSN_END)) {
+		gen_count(g, b->n);
 		gen_link(g, b->end_ip);
 	}
 }
 
-bool soft_tr_make(struct soft_vcpu *v, struct block *b)
+bool soft_tr_make(struct soft_vcpu *v, struct block *head)
 {
-	static _Thread_local struct gen g;
 	struct soft_tr *t = v->tr;
-	unsigned mode = MODE_OF_KEY(b->key);
+	struct gen *g = t->gen;
+	unsigned mode = MODE_OF_KEY(head->key);
 	uint64_t start = __builtin_ia32_rdtsc();
 
 	soft_fpu_park(v);
@@ -268,25 +362,25 @@ bool soft_tr_make(struct soft_vcpu *v, struct block *b)
 		block_drop_all(v);
 		return false;
 	}
-	g.e = (struct emit){ t->rw + t->used, t->rx - t->rw };
-	g.v = v;
-	g.b = b;
-	g.is64 = b->key & KEY_CODE64;
-	g.stack_ok = g.is64 || ((b->key & KEY_STACK32) && (v->flat >> X86_SS & 1));
-	g.tlb = (uint32_t)(TR_OFF(tlbs) + mode * sizeof(struct soft_tlb));
-	g.jumps = (uint32_t)(TR_OFF(jumps) + mode * sizeof(v->jumps[0]));
-	g.n_miss = g.n_exits = 0;
-	g.insn_call = g.e.p;
-	em_mov_imm(&g.e, H_R11, (uintptr_t)b);
-	em_jump(&g.e, 0xe9, t->call);
-	b->code = g.e.p + g.e.to_rx;
-	head(&g);
-	b->body = g.e.p + g.e.to_rx;
-	body(&g);
-	miss_paths(&g);
-	exit_paths(&g);
-	tr_perf_block(v, b, t->rx + t->used, (size_t)(g.e.p - (t->rw + t->used)));
-	t->used = (uint32_t)hv_align_up((uint64_t)(g.e.p - t->rw), 16);
+	g->v = v;
+	gen_trace(g, head);
+	g->e = (struct emit){ t->rw + t->used, t->rx - t->rw };
+	g->is64 = head->key & KEY_CODE64;
+	g->stack_ok = g->is64 || ((head->key & KEY_STACK32) && (v->flat >> X86_SS & 1));
+	g->tlb = (uint32_t)(TR_OFF(tlbs) + mode * sizeof(struct soft_tlb));
+	g->jumps = (uint32_t)(TR_OFF(jumps) + mode * sizeof(v->jumps[0]));
+	g->n_miss = g->n_exits = 0;
+	g->k = 0;
+	g->i = g->b->insns;
+	g->insn_call = g->e.p;
+	em_mov_imm(&g->e, H_R11, (uintptr_t)g->b);
+	em_jump(&g->e, 0xe9, t->call);
+	entries(g, head);
+	body(g);
+	miss_paths(g);
+	exit_paths(g);
+	tr_perf_block(v, g->b, t->rx + t->used, (size_t)(g->e.p - (t->rw + t->used)));
+	t->used = (uint32_t)hv_align_up((uint64_t)(g->e.p - t->rw), 16);
 	v->stats.blocks_translated++;
 	v->translate_ticks += __builtin_ia32_rdtsc() - start;
 	return true;

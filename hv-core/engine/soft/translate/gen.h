@@ -9,7 +9,8 @@
 #include "engine/soft/key.h"
 #include "engine/soft/translate/code_cache.h"
 
-#define GEN_MAX_MISS 4 /* checks of one instruction */
+#define GEN_MAX_MISS 4	 /* checks of one instruction */
+#define GEN_MAX_EXITS 64 /* of a block */
 
 struct gen_miss {
 	uint8_t *from[GEN_MAX_MISS];
@@ -17,53 +18,80 @@ struct gen_miss {
 	const uint8_t *back;
 };
 
+/* A way out of the block, whose code stands behind the block's. */
+struct gen_exit {
+	uint8_t *from;	 /* the jump that leads to it */
+	uint64_t target; /* where the guest goes on */
+	unsigned done;	 /* instructions that are to be counted on this way */
+	bool link;	 /* to the target's translation; else to the run loop */
+	struct tr_slot *slot;
+};
+
+/* A memory operand on the host: [base + index + disp], index H_NONE: none. */
+struct gen_mem {
+	unsigned base, index;
+	int32_t disp;
+};
+
 struct gen {
 	struct emit e;
 	struct soft_vcpu *v;
-	struct block *b;
+	struct block *b;      /* whose instructions are translated: a trace, or the head itself */
 	const struct insn *i; /* the one being translated, number k */
 	unsigned k;
-	struct decoded d;
+	const struct decoded *d; /* of it */
 	bool is64, stack_ok;
 	uint32_t tlb, jumps;	  /* offsets in the context: those of the block's mode */
 	const uint8_t *insn_call; /* runs instruction RCX of the block in the interpreter */
+	const uint8_t *checked;	  /* the block's entry that looks at requests */
 	struct gen_miss now;
-	unsigned n_miss, n_exits;
-	struct {
-		uint8_t *from;
-		struct tr_slot *slot;
-		uint64_t rip;
-	} exits[8];
+	unsigned n_miss, n_exits, n_insns;
+	struct gen_exit exits[GEN_MAX_EXITS];
 	struct gen_miss miss[BLOCK_MAX_INSNS];
+	/* Of the blocks that the trace is made of, one after the other (trace.c) */
+	struct insn insns[BLOCK_MAX_INSNS];
+	struct decoded decoded[BLOCK_MAX_INSNS];
+	bool known[BLOCK_MAX_INSNS]; /* decoded[] is valid */
 };
+
+/* ---- trace.c ---- */
+
+/* Chooses what is translated with head, decodes it, and sets g->b. */
+void gen_trace(struct gen *g, struct block *head);
 
 /* ---- pieces (gen.c) ---- */
 
-/* R11 = the linear address of the memory operand. False: only the interpreter can. */
-bool gen_ea(struct gen *g);
-/* The offset alone, in the host register. */
+/* The offset alone of the memory operand, in the host register. */
 bool gen_offset(struct gen *g, unsigned to);
-/* The same where alignment is checked otherwise. */
-bool gen_ea_unaligned(struct gen *g);
+/* The operand, size bytes of it, checked. R11 and R15 are taken then. False: only the interpreter
+ * can. */
+bool gen_operand(struct gen *g, unsigned size, bool write, struct gen_mem *m);
+/* em_rm() for it. */
+void gen_rm(struct gen *g, unsigned flags, uint8_t op, unsigned reg, const struct gen_mem *m);
 /* Goes on if RCX is 0; else the interpreter does the instruction. */
 void gen_missed(struct gen *g);
 /* After this, guest address R11 is at host address R11 + R15. */
 void gen_check(struct gen *g, unsigned size, bool write);
 /* R15 = the code for guest address R11, which is translated. */
 void gen_lookup(struct gen *g);
-/* The block is done; counts its instructions. */
-void gen_count(struct gen *g);
+/* Counts the first done instructions of the block as run, if anybody wants to know. */
+void gen_count(struct gen *g, unsigned done);
 /* Goes on at target. */
 void gen_link(struct gen *g, uint64_t target);
+/* The same by a conditional jump; else goes on behind it. */
+void gen_link_if(struct gen *g, unsigned cc, uint64_t target);
 /* The host register that guest register n is in; loaded into temp if it has none. */
 unsigned gen_use(struct gen *g, unsigned n, unsigned temp);
 /* After guest register n was written in the register that gen_use gave. */
 void gen_put(struct gen *g, unsigned n, unsigned host);
+/* The host instruction that begins at start and ends here raises SIGFPE where the guest's own would
+ * raise an exception. No guest register is displaced there. */
+void gen_may_trap(struct gen *g, const uint8_t *start);
 
 /* ---- groups: false, whatever has been emitted: no translation ---- */
 
 bool gen_plain(struct gen *g);	/* gen_int.c: anything that goes on at the next instruction */
 bool gen_vector(struct gen *g); /* gen_vector.c */
 bool gen_stack(struct gen *g);	/* gen_flow.c: pushes and pops */
-bool gen_branch(struct gen *g); /* gen_flow.c: ends the block */
+bool gen_branch(struct gen *g); /* gen_flow.c: ends the block, or goes on in the trace */
 #endif

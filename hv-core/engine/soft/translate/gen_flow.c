@@ -44,7 +44,7 @@ static void top_of_stack(struct gen *g)
 
 static bool push(struct gen *g)
 {
-	const ZydisDecodedInstruction *z = &g->d.z;
+	const ZydisDecodedInstruction *z = &g->d->z;
 
 	if (z->opcode >= 0x50 && z->opcode <= 0x57) {
 		push_begin(g);
@@ -57,10 +57,11 @@ static bool push(struct gen *g)
 		push_end(g, H_RCX);
 		return true;
 	}
-	if (z->opcode != 0xff || !(g->i->flags & INSN_MEM) || !gen_ea(g))
+	struct gen_mem m;
+
+	if (z->opcode != 0xff || !(g->i->flags & INSN_MEM) || !gen_operand(g, width(g), false, &m))
 		return false;
-	gen_check(g, width(g), false);
-	read_r11(g, H_RCX);
+	gen_rm(g, wide(g), 0x8b, H_RCX, &m);
 	em_store(&g->e, H_RCX, TR_OFF(tr_tmp));
 	push_begin(g);
 	em_load(&g->e, H_RCX, TR_OFF(tr_tmp));
@@ -70,7 +71,7 @@ static bool push(struct gen *g)
 
 static bool pop(struct gen *g)
 {
-	const ZydisDecodedInstruction *z = &g->d.z;
+	const ZydisDecodedInstruction *z = &g->d->z;
 	unsigned n = (z->opcode & 7u) | z->raw.rex.B * 8u;
 
 	if (z->opcode < 0x58 || z->opcode > 0x5f)
@@ -96,9 +97,9 @@ static bool leave(struct gen *g)
 
 bool gen_stack(struct gen *g)
 {
-	if (!g->stack_ok || (g->d.z.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE))
+	if (!g->stack_ok || (g->d->z.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE))
 		return false;
-	switch (g->d.z.mnemonic) {
+	switch (g->d->z.mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
 		return push(g);
 	case ZYDIS_MNEMONIC_POP:
@@ -124,29 +125,45 @@ static bool good(const struct gen *g, uint64_t target)
 	return g->is64 ? soft_canonical(target) : target <= UINT32_MAX;
 }
 
+/* Where the trace goes on after this instruction; false: it ends here. */
+static bool goes_on(const struct gen *g, uint64_t *ret_ip)
+{
+	if (g->k + 1u == g->b->n)
+		return false;
+	*ret_ip = g->b->insns[g->k + 1].ip;
+	return true;
+}
+
 static bool jcc(struct gen *g)
 {
-	if (!good(g, g->i->imm))
-		return false;
-	gen_count(g);
-	uint8_t *taken = em_jcc(&g->e, g->d.z.opcode & 15);
+	uint64_t taken = g->i->imm, not_taken = next_ip(g), on;
+	unsigned cc = g->d->z.opcode & 15;
 
-	gen_link(g, next_ip(g));
-	em_patch(&g->e, taken);
-	gen_link(g, g->i->imm);
+	if (!good(g, taken))
+		return false;
+	if (!goes_on(g, &on)) {
+		gen_link_if(g, cc, taken);
+		gen_count(g, g->k + 1);
+		gen_link(g, not_taken);
+	} else if (on == not_taken) {
+		gen_link_if(g, cc, taken);
+	} else {
+		gen_link_if(g, cc ^ 1, not_taken);
+	}
 	return true;
 }
 
 /* R11 = where an indirect branch goes; R15 = its code. */
 static bool indirect(struct gen *g)
 {
-	const ZydisDecodedInstruction *z = &g->d.z;
+	const ZydisDecodedInstruction *z = &g->d->z;
 
 	if (g->i->flags & INSN_MEM) {
-		if (!gen_ea(g))
+		struct gen_mem m;
+
+		if (!gen_operand(g, width(g), false, &m))
 			return false;
-		gen_check(g, width(g), false);
-		read_r11(g, H_R11);
+		gen_rm(g, wide(g), 0x8b, H_R11, &m);
 	} else {
 		unsigned n = z->raw.modrm.rm | z->raw.rex.B * 8u;
 
@@ -159,15 +176,19 @@ static bool indirect(struct gen *g)
 static bool jmp(struct gen *g)
 {
 	if (g->i->flags & INSN_BRANCH) {
+		uint64_t on;
+
 		if (!good(g, g->i->imm))
 			return false;
-		gen_count(g);
+		if (goes_on(g, &on))
+			return true;
+		gen_count(g, g->k + 1);
 		gen_link(g, g->i->imm);
 		return true;
 	}
-	if (g->d.z.opcode != 0xff || !indirect(g))
+	if (g->d->z.opcode != 0xff || !indirect(g))
 		return false;
-	gen_count(g);
+	gen_count(g, g->k + 1);
 	em_rr(&g->e, 0, 0xff, 4, H_R15);
 	return true;
 }
@@ -177,7 +198,7 @@ static void push_return(struct gen *g)
 	push_begin(g);
 	em_mov_imm(&g->e, H_RCX, next_ip(g));
 	push_end(g, H_RCX);
-	gen_count(g);
+	gen_count(g, g->k + 1);
 }
 
 static bool call(struct gen *g)
@@ -191,7 +212,7 @@ static bool call(struct gen *g)
 		gen_link(g, g->i->imm);
 		return true;
 	}
-	if (g->d.z.opcode != 0xff || !indirect(g))
+	if (g->d->z.opcode != 0xff || !indirect(g))
 		return false;
 	em_store(&g->e, H_R15, TR_OFF(tr_code));
 	push_return(g);
@@ -201,22 +222,22 @@ static bool call(struct gen *g)
 
 static bool ret(struct gen *g)
 {
-	uint64_t more = g->d.z.opcode == 0xc2 ? g->i->imm : 0;
+	uint64_t more = g->d->z.opcode == 0xc2 ? g->i->imm : 0;
 
-	if (!g->stack_ok || (g->d.z.opcode != 0xc3 && g->d.z.opcode != 0xc2))
+	if (!g->stack_ok || (g->d->z.opcode != 0xc3 && g->d->z.opcode != 0xc2))
 		return false;
 	top_of_stack(g);
 	read_r11(g, H_R11);
 	gen_lookup(g);
 	sp_plus(g, tr_host[X86_RSP], (int32_t)(width(g) + more));
-	gen_count(g);
+	gen_count(g, g->k + 1);
 	em_rr(&g->e, 0, 0xff, 4, H_R15);
 	return true;
 }
 
 bool gen_branch(struct gen *g)
 {
-	const ZydisDecodedInstruction *z = &g->d.z;
+	const ZydisDecodedInstruction *z = &g->d->z;
 
 	/* The interpreter's own must not be an instruction that only faults: those have lost their
 	 * flags. */

@@ -1,198 +1,89 @@
 /*
- * Vector instructions that cannot raise floating-point exceptions: as the stubs have them
- * (simd_encode.c: memory at RDI, a general register in R8 or R9), without the call. Those that can
- * are left to the stubs, where SIGFPE finds them.
+ * x87, MMX, SSE, AVX and BMI: the guest's own instruction, with its memory operand and its general
+ * registers where the translator has them. Those registers are live (gen.c sees to it), and
+ * exceptions that the guest has unmasked arrive as SIGFPE.
  */
 #include "engine/soft/fpu.h"
 #include "engine/soft/translate/gen.h"
 
-#define BOTH(m) ZYDIS_MNEMONIC_##m, ZYDIS_MNEMONIC_V##m
-static const uint16_t quiet[] = {
-	BOTH(MOVAPS),
-	BOTH(MOVUPS),
-	BOTH(MOVAPD),
-	BOTH(MOVUPD),
-	BOTH(MOVDQA),
-	BOTH(MOVDQU),
-	BOTH(MOVD),
-	BOTH(MOVQ),
-	BOTH(MOVSS),
-	BOTH(MOVSD),
-	BOTH(MOVLPS),
-	BOTH(MOVHPS),
-	BOTH(MOVLPD),
-	BOTH(MOVHPD),
-	BOTH(MOVHLPS),
-	BOTH(MOVLHPS),
-	BOTH(MOVNTPS),
-	BOTH(MOVNTDQ),
-	BOTH(LDDQU),
-	BOTH(PXOR),
-	BOTH(POR),
-	BOTH(PAND),
-	BOTH(PANDN),
-	BOTH(XORPS),
-	BOTH(XORPD),
-	BOTH(ANDPS),
-	BOTH(ANDPD),
-	BOTH(ORPS),
-	BOTH(ORPD),
-	BOTH(ANDNPS),
-	BOTH(ANDNPD),
-	BOTH(PADDB),
-	BOTH(PADDW),
-	BOTH(PADDD),
-	BOTH(PADDQ),
-	BOTH(PSUBB),
-	BOTH(PSUBW),
-	BOTH(PSUBD),
-	BOTH(PSUBQ),
-	BOTH(PCMPEQB),
-	BOTH(PCMPEQW),
-	BOTH(PCMPEQD),
-	BOTH(PCMPGTB),
-	BOTH(PCMPGTW),
-	BOTH(PCMPGTD),
-	BOTH(PUNPCKLBW),
-	BOTH(PUNPCKLWD),
-	BOTH(PUNPCKLDQ),
-	BOTH(PUNPCKLQDQ),
-	BOTH(PUNPCKHBW),
-	BOTH(PUNPCKHWD),
-	BOTH(PUNPCKHDQ),
-	BOTH(PUNPCKHQDQ),
-	BOTH(PSHUFD),
-	BOTH(PSHUFB),
-	BOTH(PSHUFLW),
-	BOTH(PSHUFHW),
-	BOTH(SHUFPS),
-	BOTH(SHUFPD),
-	BOTH(UNPCKLPS),
-	BOTH(UNPCKLPD),
-	BOTH(UNPCKHPS),
-	BOTH(UNPCKHPD),
-	BOTH(PSLLW),
-	BOTH(PSLLD),
-	BOTH(PSLLQ),
-	BOTH(PSRLW),
-	BOTH(PSRLD),
-	BOTH(PSRLQ),
-	BOTH(PSRAW),
-	BOTH(PSRAD),
-	BOTH(PSLLDQ),
-	BOTH(PSRLDQ),
-	BOTH(PMINUB),
-	BOTH(PMAXUB),
-	BOTH(PMULLW),
-	BOTH(PMULHW),
-	BOTH(PMULUDQ),
-	BOTH(PMULLD),
-	BOTH(PALIGNR),
-	BOTH(PMOVMSKB),
-	BOTH(PACKUSWB),
-	BOTH(PACKSSWB),
-	BOTH(PACKSSDW),
-	BOTH(PAVGB),
-	ZYDIS_MNEMONIC_VPBROADCASTB,
-	ZYDIS_MNEMONIC_VPBROADCASTD,
-	ZYDIS_MNEMONIC_VINSERTI128,
-	ZYDIS_MNEMONIC_VEXTRACTI128,
+/* The host registers that general operands are in; temp[] are those for guest registers that live
+ * in the context. */
+struct general {
+	struct simd_fields f;
+	const uint8_t *temp;
 };
 
-static bool is_quiet(const struct decoded *d)
+static uint8_t load(struct gen *g, struct general *a, uint8_t n, unsigned is)
 {
-	for (unsigned k = 0; k < d->z.operand_count; k++)
-		if (d->op[k].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		    d->op[k].reg.value >= ZYDIS_REGISTER_MM0 &&
-		    d->op[k].reg.value <= ZYDIS_REGISTER_MM7)
-			return false; /* an x87 exception may be pending */
-	for (unsigned k = 0; k < HV_ARRAY_LEN(quiet); k++)
-		if (quiet[k] == d->z.mnemonic)
-			return true;
-	return false;
+	if (!(a->f.attr & is))
+		return n;
+	if (tr_host[n] != H_NONE)
+		return tr_host[n];
+	em_load(&g->e, *a->temp, SOFT_REG(n));
+	return *a->temp++;
 }
 
-/* The guest's general register among the operands; -1: none. */
-static int general_reg(const struct decoded *d)
+static void store(struct gen *g, const struct general *a, uint8_t n, unsigned written, uint8_t host)
 {
-	for (unsigned k = 0; k < d->z.operand_count_visible; k++)
-		if (d->op[k].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		    decode_reg(d->op[k].reg.value) != SOFT_ZERO)
-			return decode_reg(d->op[k].reg.value) / 8;
-	return -1;
+	if (a->f.attr & written)
+		gen_put(g, n, host);
 }
 
-static void mov(struct gen *g, unsigned to, unsigned from)
+static bool any_in_context(const struct simd_fields *f)
 {
-	if (to != from)
-		em_rr(&g->e, OP_W, 0x8b, to, from);
+	return ((f->attr & STUB_REG) && tr_host[f->reg] == H_NONE) ||
+	       ((f->attr & STUB_RM) && tr_host[f->rm] == H_NONE) ||
+	       ((f->attr & STUB_VVVV) && tr_host[f->vvvv] == H_NONE);
 }
 
-/* The registers must be the guest's: else the interpreter loads them. */
-static void check_live(struct gen *g)
+static bool operand(struct gen *g, bool write, struct general *a, struct simd_place *p)
 {
-	em_gs(&g->e, OP_0F, 0xb6, H_RCX, TR_OFF(fpu_live)); /* movzx */
-	em_rm(&g->e, 0, 0x8d, H_RCX, H_RCX, H_NONE, 0, -1);
-	gen_missed(g);
-}
+	static const uint8_t rest[] = { H_R15, H_RCX };
+	struct gen_mem m;
 
-/* RDI = host address of the operand; the guest's is in R15. */
-static bool operand(struct gen *g, bool write)
-{
-	unsigned size = g->i->mem_size;
-
-	if ((g->i->flags & INSN_ALIGN) && size != 16 && size != 32)
+	if (!gen_operand(g, g->i->mem_size, write, &m))
 		return false;
-	if (!gen_ea_unaligned(g))
-		return false;
-	if (g->i->flags & INSN_ALIGN) {
-		mov(g, H_RCX, H_R11);
-		em_pext(&g->e, H_RCX, size == 16 ? TR_OFF(tr_align16) : TR_OFF(tr_align32));
-		gen_missed(g);
+	if (any_in_context(&a->f)) {
+		gen_rm(g, OP_W, 0x8d, H_R11, &m);
+		m = (struct gen_mem){ H_R11, H_NONE, 0 };
+		a->temp = rest;
 	}
-	gen_check(g, size, write);
-	em_rm(&g->e, OP_W, 0x8d, H_R11, H_R11, H_R15, 0, 0);
-	mov(g, H_R15, H_RDI);
-	mov(g, H_RDI, H_R11);
+	p->rm = (uint8_t)m.base;
+	p->index = m.index == H_NONE ? H_RSP : (uint8_t)m.index;
+	p->disp = m.disp;
 	return true;
 }
 
 bool gen_vector(struct gen *g)
 {
-	const unsigned in = STUB_REG | STUB_RM, out = STUB_W_REG | STUB_W_RM;
-	bool mem = g->i->flags & INSN_MEM;
-	int write = simd_plain(g->i), reg = general_reg(&g->d);
-	struct stub_insn n;
+	static const uint8_t temps[] = { H_R11, H_R15, H_RCX };
+	int write = simd_plain(g->i);
+	struct general a = { .temp = temps };
+	struct simd_place p = { .index = H_RSP };
 
-	if (write < 0 || !is_quiet(&g->d) || !simd_encode(&g->d, &n))
+	if (write < 0 || SOFT_FPU_EAGER)
 		return false;
-	unsigned io = n.attr & STUB_IO;
-	bool first = io & (STUB_REG | STUB_W_REG), second = io & (STUB_RM | STUB_W_RM);
+	simd_fields(g->d, &a.f);
+	if (!(g->i->flags & INSN_MEM))
+		p.rm = load(g, &a, a.f.rm, STUB_RM);
+	else if (!operand(g, write, &a, &p))
+		return false;
+	p.reg = load(g, &a, a.f.reg, STUB_REG);
+	p.vvvv = load(g, &a, a.f.vvvv, STUB_VVVV);
+	const uint8_t *start = g->e.p;
+	unsigned len = simd_put(g->d, &p, g->e.p);
 
-	if ((io & ~(in | out)) || (first && second) || (io != 0) != (reg >= 0) || (mem && io))
+	if (len == 0)
 		return false;
-	unsigned host = first ? H_R8 : H_R9;
-
-	check_live(g);
-	if (mem && !operand(g, write))
-		return false;
-	if (io) {
-		mov(g, H_R11, host);
-		mov(g, host, gen_use(g, (unsigned)reg, host));
-	}
-	for (unsigned k = 0; k < n.len; k++)
-		em8(&g->e, n.bytes[k]);
-	if (mem)
-		mov(g, H_RDI, H_R15);
-	if (io) {
-		mov(g, H_R15, host);
-		mov(g, host, H_R11);
-	}
-	if (io & out) {
-		if (tr_host[reg] == H_NONE)
-			em_store(&g->e, H_R15, SOFT_REG(reg));
-		else
-			mov(g, tr_host[reg], H_R15);
-	}
+	g->e.p += len;
+	if (!(a.f.attr & STUB_NO_FPU))
+		gen_may_trap(g, start);
+	/* MULX with one register for both halves leaves the high half: that of the reg field. */
+	store(g, &a, a.f.vvvv, STUB_W_VVVV, p.vvvv);
+	store(g, &a, a.f.reg, STUB_W_REG, p.reg);
+	if (!(g->i->flags & INSN_MEM))
+		store(g, &a, a.f.rm, STUB_W_RM, p.rm);
+	if (a.f.attr & STUB_W_RCX)
+		em_rr(&g->e, OP_W, 0x8b, tr_host[X86_RCX], H_RCX);
 	return true;
 }

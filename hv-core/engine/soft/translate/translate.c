@@ -3,12 +3,37 @@
 #include <asm/hwcap2.h>
 #include <sys/auxv.h>
 #include "engine/soft/decode.h"
+#include "engine/soft/fpu.h"
 #include "engine/soft/key.h"
 #include "engine/soft/run.h"
 #include "engine/soft/translate/code_cache.h"
 
 #define MNEMONICS (ZYDIS_MNEMONIC_MAX_VALUE + 1)
 _Static_assert(MNEMONICS <= 1u << (32 - TR_MNEMONIC_SHIFT), "fits beside an instruction's number");
+
+/* ---- jumps ---- */
+
+static void forget(struct soft_vcpu *v, unsigned mode)
+{
+	struct soft_jump *j = v->jumps[mode];
+
+	if (!v->jumps_used[mode])
+		return;
+	v->jumps_used[mode] = false;
+	for (unsigned k = 0; k < SOFT_JUMPS; k++)
+		j[k].rip = 0;
+	j[0].rip = 1; /* an address that belongs into another row, as 0 does elsewhere */
+}
+
+static void forget_all(struct soft_vcpu *v)
+{
+	for (unsigned m = 0; m < SOFT_MODES; m++) {
+		v->jumps_used[m] = true;
+		forget(v, m);
+	}
+}
+
+/* ---- creation ---- */
 
 static int host_probe(struct err *e)
 {
@@ -24,6 +49,7 @@ static int host_probe(struct err *e)
 
 int soft_tr_create(struct soft_vcpu *v, struct err *e)
 {
+	const uint32_t off = v->hv->vm->opt.disable;
 	int r = host_probe(e);
 
 	if (r == 0)
@@ -36,14 +62,15 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 		soft_tr_destroy(v);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
+	v->tr->max_parts = off & SOFT_DISABLE_TRACES ? 1 : TR_MAX_PARTS;
+	v->tr->link_pages = !(off & SOFT_DISABLE_PAGE_LINKS);
+	v->tr->count = v->hv->vm->opt.count;
 	v->tr_tlb_mask = (SOFT_TLB_SIZE - 1) * sizeof(struct soft_tlb_entry);
 	v->tr_jump_mask = (SOFT_JUMPS - 1) * sizeof(struct soft_jump);
 	v->tr_page_mask = HV_PAGE_MASK;
 	v->tr_align16 = 15;
 	v->tr_align32 = 31;
-	for (unsigned m = 0; m < SOFT_MODES; m++)
-		v->jumps_used[m] = true;
-	soft_tr_forget_jumps(v);
+	forget_all(v);
 	return 0;
 }
 
@@ -62,26 +89,6 @@ void soft_tr_begin(struct soft_vcpu *v)
 void soft_tr_end(struct soft_vcpu *v)
 {
 	__asm__ volatile("wrgsbase %0" : : "r"(v->tr->host_gs));
-}
-
-/* ---- jumps ---- */
-
-static void forget(struct soft_vcpu *v, unsigned mode)
-{
-	struct soft_jump *j = v->jumps[mode];
-
-	if (!v->jumps_used[mode])
-		return;
-	v->jumps_used[mode] = false;
-	for (unsigned k = 0; k < SOFT_JUMPS; k++)
-		j[k].rip = 0;
-	j[0].rip = 1; /* an address that belongs into another row, as 0 does elsewhere */
-}
-
-void soft_tr_forget_jumps(struct soft_vcpu *v)
-{
-	for (unsigned m = 0; m < SOFT_MODES; m++)
-		forget(v, m);
 }
 
 void soft_tr_mode(struct soft_vcpu *v)
@@ -128,9 +135,11 @@ void soft_tr_follow(struct soft_vcpu *v, void *slot, struct block *next)
 	struct tr_slot *s = slot;
 
 	if (s != NULL) {
-		if (s->host != next->host[0])
+		if (s->to != TR_TO_CODE && s->host != next->host[0])
 			return;
-		s->target = s->checked ? next->code : next->body;
+		s->target = s->to == TR_TO_BODY	     ? next->body
+			    : s->to == TR_TO_CHECKED ? next->checked
+						     : next->code;
 		s->next = next->slots;
 		next->slots = s;
 		return;
@@ -148,13 +157,16 @@ bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what)
 	v->first = b->insns;
 	v->cur = i;
 	v->end = end;
-	v->s.rip = b->end_ip;
+	v->s.rip = soft_next_ip(v, i);
 	i->fn(v, i);
 	++*v->count;
 	if (!(what & TR_MISSED))
 		v->tr->fallbacks[what >> TR_MNEMONIC_SHIFT]++;
-	if (v->end == end && i + 1 != end)
+	if (v->end == end && i + 1 != end) {
+		if (b->uses_fpu && !SOFT_FPU_EAGER)
+			soft_fpu_load(v);
 		return false;
+	}
 	v->stats.instructions += (what & TR_NUMBER) + 1;
 	return true;
 }
@@ -170,6 +182,32 @@ const char *soft_tr_fallback(const struct soft_vcpu *v, unsigned i, uint64_t *re
 		return NULL;
 	*ret_n = v->tr->fallbacks[i];
 	return ZydisMnemonicGetString((ZydisMnemonic)i);
+}
+
+/* ---- traps ---- */
+
+bool soft_tr_trap(struct soft_vcpu *v, uintptr_t pc, struct soft_tr_trap *ret)
+{
+	const struct soft_tr *t = v->tr;
+	uint32_t at = (uint32_t)(pc - (uintptr_t)t->rx), lo = 0, hi = t->n_traps;
+
+	if (pc < (uintptr_t)t->rx || pc - (uintptr_t)t->rx >= t->used)
+		return false;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (t->traps[mid].next <= at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo == t->n_traps || at < t->traps[lo].at)
+		return false;
+	*ret = (struct soft_tr_trap){ .call = (uintptr_t)(t->call + (t->rx - t->rw)),
+				      .next = (uintptr_t)t->rx + t->traps[lo].next,
+				      .block = t->traps[lo].block,
+				      .insn = t->traps[lo].insn | TR_MISSED };
+	return true;
 }
 
 /* ---- dropping ---- */
@@ -188,6 +226,7 @@ void soft_tr_killed(struct soft_vcpu *v, struct block *b)
 		s->target = s->unlinked;
 	b->slots = NULL;
 	b->code = NULL;
+	b->runs = b->taken = 0;
 }
 
 void soft_tr_drop(struct soft_vcpu *v)
@@ -196,9 +235,7 @@ void soft_tr_drop(struct soft_vcpu *v)
 
 	v->tr->used = v->tr->glue_bytes;
 	v->tr->n_slots = 0;
-	for (unsigned m = 0; m < SOFT_MODES; m++)
-		v->jumps_used[m] = true;
-	soft_tr_forget_jumps(v);
+	forget_all(v);
 	/* What lay there may have been fetched: CPUID serialises. */
 	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
 }

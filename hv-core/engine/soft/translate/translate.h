@@ -29,8 +29,7 @@ void soft_tr_follow(struct soft_vcpu *v, void *slot, struct block *next);
 void soft_tr_killed(struct soft_vcpu *v, struct block *b);
 /* All blocks are gone. */
 void soft_tr_drop(struct soft_vcpu *v);
-/* Translations of fetches are gone, or the mode's key is another one. */
-void soft_tr_forget_jumps(struct soft_vcpu *v);
+/* The mode's key is another one. */
 void soft_tr_mode(struct soft_vcpu *v);
 
 /* Called by translated code: an instruction of b in the interpreter; what: its number and why.
@@ -39,6 +38,16 @@ bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what);
 #define TR_NUMBER 0xffffu
 #define TR_MISSED 0x10000u   /* it has a translation, whose check failed */
 #define TR_MNEMONIC_SHIFT 20 /* else: what it is, for the statistics */
+
+/* SIGFPE in translated code: where the interpreter does the instruction. */
+struct soft_tr_trap {
+	uintptr_t call, next; /* a function of the block and the number, and where it returns to */
+	struct block *block;
+	uint32_t insn;
+};
+/* False: pc is not that of a translated instruction that may raise one. Any context: of v's thread,
+ * in a signal handler. */
+bool soft_tr_trap(struct soft_vcpu *v, uintptr_t pc, struct soft_tr_trap *ret);
 
 bool soft_tr_room(const struct soft_vcpu *v);
 /* What the translated code of now takes. */
