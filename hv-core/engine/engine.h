@@ -66,7 +66,8 @@ struct hv_engine_stats {
 	 * translated, interpreted (in a block without a translation) and fallbacks (of a translated
 	 * block, but done by the interpreter). Of those translated, slow_accesses were handed to
 	 * the interpreter because memory was not to be reached directly: a TLB miss, a page's end,
-	 * a device, a page with code.
+	 * a device, a page with code. A translator counts them only where
+	 * hv_engine_options.count says so; else the first three are 0.
 	 */
 	uint64_t instructions, translated, interpreted, fallbacks, slow_accesses;
 	uint64_t untranslatable; /* about so many of interpreted: no translation can be made */

@@ -6,7 +6,7 @@ import stat
 from lib import Skip, build, check, until
 
 ARGS = ["--memory", "64M", "--engine", "soft", "--set", "soft.tier=translate", "--set",
-        "soft.translate-after=0", "--set", "soft.perf-map=yes"]
+        "soft.translate-after=0", "--set", "soft.perf-map=yes", "--stats"]
 
 
 def code_mappings(pid):

@@ -68,7 +68,7 @@ def test_stats_text(env):
 
 def test_stats_while_running(env):
     """The counters of a guest that runs move."""
-    env.vm(build(env, "loop"), "--memory", "64M", "--engine", "soft", *TRANSLATE)
+    env.vm(build(env, "loop"), "--memory", "64M", "--engine", "soft", "--stats", *TRANSLATE)
     def grows(key):
         was = env.lodge_json("stats", "test")[key]
         until(lambda: env.lodge_json("stats", "test")[key] > was, f"{key} stays")

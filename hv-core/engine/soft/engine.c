@@ -237,7 +237,9 @@ static void soft_stats(struct hv_vcpu *hv, struct hv_engine_stats *ret_stats)
 	uint64_t hz = hv_host_tsc_hz();
 
 	*ret_stats = v->stats;
-	if (v->in_code)
+	if (v->tr != NULL && !v->hv->vm->opt.count)
+		ret_stats->instructions = ret_stats->translated = 0; /* only some of them */
+	else if (v->in_code)
 		ret_stats->translated += ret_stats->instructions - v->code_since;
 	ret_stats->interpreted = ret_stats->instructions - ret_stats->translated;
 	ret_stats->translated -= hv_min_u64(ret_stats->translated, ret_stats->fallbacks);
