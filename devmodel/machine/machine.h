@@ -30,9 +30,9 @@ struct machine_config {
 	uint32_t translate_after;
 	uint32_t engine_disable;
 	bool count_insns; /* the engine counts instructions, which takes time */
-	int trace_fd;	 /* -1: none */
-	int perf_map_fd; /* engine soft: where perf looks for the names of code; -1: none */
-	bool rtc_local;	 /* power on: the clock chip shows the host's local time, not UTC */
+	int trace_fd;	  /* -1: none */
+	int perf_map_fd;  /* engine soft: where perf looks for the names of code; -1: none */
+	bool rtc_local;	  /* power on: the clock chip shows the host's local time, not UTC */
 	uint16_t debug_exit_port; /* 0: none */
 	/* direct boot; kernel NULL: none */
 	const char *kernel, *initrd, *append;

@@ -5,8 +5,8 @@ import stat
 
 from lib import Skip, build, check, until
 
-ARGS = ["--memory", "64M", "--engine", "soft", "--set", "soft.tier=translate", "--set",
-        "soft.translate-after=0", "--set", "soft.perf-map=yes", "--stats"]
+ARGS = ["--stats", "--memory", "64M", "--engine", "soft", "--set", "soft.tier=translate", "--set",
+        "soft.translate-after=0", "--set", "soft.perf-map=yes"]
 
 
 def code_mappings(pid):
