@@ -188,6 +188,9 @@ static struct block *decode(struct soft_vcpu *v, uint64_t lin, const struct soft
 	b->slots = NULL;
 	b->runs = b->taken = 0;
 	b->head = NULL;
+	b->exact = NULL;
+	b->group_fails = 0;
+	b->no_groups = false;
 	b->uses_fpu = false;
 	b->host[0] = f->host;
 	b->page[0] = f->code;

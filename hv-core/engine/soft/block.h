@@ -27,6 +27,9 @@ struct block {
 	uint32_t runs;	       /* in the interpreter, of those before it was translated */
 	uint32_t taken;	       /* of those, how many ended with a jump */
 	struct block *head;    /* of a trace: the block that it begins with; else NULL */
+	uint32_t *exact;       /* of its exact copy: where each instruction begins; NULL: none */
+	uint32_t group_fails;  /* how often that had to be used */
+	bool no_groups;	       /* too often: every access is checked by itself */
 	bool uses_fpu;	       /* its translation wants the x87, SSE and AVX registers live */
 	struct block *hash_next;
 	uintptr_t page_next[2]; /* block.c */

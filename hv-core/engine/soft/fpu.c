@@ -97,7 +97,6 @@ static bool to_interpreter(greg_t *r)
 	r[REG_RSP] -= 8;
 	*(uintptr_t *)r[REG_RSP] = t.next; /* NOLINT(performance-no-int-to-ptr) */
 	r[REG_RCX] = t.insn;
-	r[REG_R11] = (greg_t)t.block;
 	r[REG_RIP] = (greg_t)t.call;
 	return true;
 }

@@ -33,6 +33,22 @@ static void tlb_insert(struct soft_vcpu *v, uint64_t linear, enum soft_access_mo
 	k->huge[i / 64] = (k->huge[i / 64] & ~bit) | (w->shift == 30 ? bit : 0);
 }
 
+/* The entry for a page, if it may have one. */
+static bool make_entry(struct soft_vcpu *v, uint64_t linear, enum soft_access_mode mode, bool write,
+		       const struct soft_page *p, const struct walk *w)
+{
+	if (p->host == NULL || (write && !p->writable))
+		return false;
+	if (write && atomic_load_explicit(&p->ram->dirty_log, memory_order_relaxed)) {
+		soft_fpu_park(v);
+		hv_ram_dirty_mark(p->ram->ram, (uint64_t)(p->host - p->ram->host), HV_PAGE_SIZE);
+	}
+	if (write && !soft_code_may_write(v, p->code))
+		return false;
+	tlb_insert(v, linear, mode, write, p->host, w);
+	return true;
+}
+
 /* Translates, raising what is due, and makes the TLB entry if the page may have one. */
 static void target_get(struct soft_vcpu *v, uint64_t linear, enum soft_access_mode mode, bool write,
 		       struct target *t)
@@ -54,20 +70,24 @@ static void target_get(struct soft_vcpu *v, uint64_t linear, enum soft_access_mo
 	t->host = p->host == NULL ? NULL : p->host + (linear & 4095);
 	t->watched = (v->slow & (SOFT_SLOW_BREAK | SOFT_SLOW_GDB)) &&
 		     soft_page_watched(v, linear & HV_PAGE_MASK);
-	if (p->host == NULL || t->watched)
-		return;
-	if (!write) {
-		tlb_insert(v, linear, mode, false, p->host, &w);
-		return;
-	}
-	if (!p->writable)
-		return;
-	if (atomic_load_explicit(&p->ram->dirty_log, memory_order_relaxed)) {
-		soft_fpu_park(v);
-		hv_ram_dirty_mark(p->ram->ram, (uint64_t)(p->host - p->ram->host), HV_PAGE_SIZE);
-	}
-	if (soft_code_may_write(v, p->code))
-		tlb_insert(v, linear, mode, true, p->host, &w);
+	if (!t->watched)
+		make_entry(v, linear, mode, write, p, &w);
+}
+
+bool soft_tlb_fill(struct soft_vcpu *v, uint64_t linear, bool write)
+{
+	enum soft_access_mode mode = soft_mode(v);
+	uint32_t access = (write ? X86_PF_W : 0) | (mode == SOFT_MODE_USER ? X86_PF_U : 0);
+	struct walk w;
+
+	v->stats.tlb_misses++;
+	if ((v->long_mode && !soft_canonical(linear)) ||
+	    !soft_walk(v, linear, access, mode == SOFT_MODE_SUPER_SMAP, false, &w))
+		return false;
+	if ((v->slow & (SOFT_SLOW_BREAK | SOFT_SLOW_GDB)) &&
+	    soft_page_watched(v, linear & HV_PAGE_MASK))
+		return false;
+	return make_entry(v, linear, mode, write, soft_page_at(v, w.gpa), &w);
 }
 
 /* Powers of two as one access, so that aligned ones are atomic. */

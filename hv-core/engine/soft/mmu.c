@@ -168,6 +168,7 @@ void soft_tlb_flush_all(struct soft_vcpu *v)
 	struct soft_mmu *m = v->mmu;
 
 	v->stats.tlb_flushes++;
+	v->tlb_epoch++;
 	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		if (!m->used[mode])
@@ -214,6 +215,7 @@ void soft_tlb_flush_nonglobal(struct soft_vcpu *v)
 	struct soft_mmu *m = v->mmu;
 
 	v->stats.tlb_flushes++;
+	v->tlb_epoch++;
 	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		if (!m->used[mode])
@@ -242,6 +244,7 @@ void soft_tlb_flush_page(struct soft_vcpu *v, uint64_t linear)
 	unsigned i = linear >> 12 & (SOFT_TLB_SIZE - 1);
 
 	v->stats.tlb_flushes++;
+	v->tlb_epoch++;
 	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		struct soft_tlb_entry *t[2] = { v->tlbs[mode].read, v->tlbs[mode].write };
@@ -257,6 +260,7 @@ void soft_tlb_flush_page(struct soft_vcpu *v, uint64_t linear)
 
 void soft_tlb_drop_host(struct soft_vcpu *v, const uint8_t *host)
 {
+	v->tlb_epoch++;
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++)
 		for (unsigned i = 0; v->mmu->used[mode] && i < SOFT_TLB_SIZE; i++) {
 			struct soft_tlb_entry *e = &v->tlbs[mode].write[i];

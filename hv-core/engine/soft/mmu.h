@@ -60,6 +60,9 @@ bool soft_walk(struct soft_vcpu *v, uint64_t linear, uint32_t access, bool smap,
 struct soft_page *soft_page_at(struct soft_vcpu *v, uint64_t gpa);
 /* Translates for an instruction fetch; raises. */
 const struct soft_fetch *soft_fetch_slow(struct soft_vcpu *v, uint64_t linear);
+/* Makes the data TLB's entry for an access in the current mode, which sets A (and D); false: it
+ * cannot have one, or there is no such translation. */
+bool soft_tlb_fill(struct soft_vcpu *v, uint64_t linear, bool write);
 /* What lies at physical pages has changed: forgets that, too. */
 void soft_phys_flush(struct soft_vcpu *v);
 /* Drops write entries to the page at host in v's TLBs. */

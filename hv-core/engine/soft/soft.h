@@ -114,6 +114,7 @@ enum soft_access_mode {
 };
 
 #define SOFT_FETCH_SIZE 1024u
+#define TR_GROUPS 24u /* grouped checks of a trace */
 
 struct soft_tlb {
 	struct soft_tlb_entry read[SOFT_TLB_SIZE];
@@ -141,6 +142,7 @@ enum soft_disable {
 	SOFT_DISABLE_PAGE_LINKS = 1 << 1, /* between pages: jumps by table only */
 	SOFT_DISABLE_GROUPS = 1 << 2,	  /* every memory access has its own check */
 	SOFT_DISABLE_RETURNS = 1 << 3,	  /* returns by table only */
+	SOFT_DISABLE_MOVES = 1 << 4,	  /* R10, R11, R14 and R15 live in memory */
 };
 
 enum soft_slow { /* reasons why the run loop goes instruction by instruction */
@@ -236,6 +238,9 @@ struct soft_vcpu {
 	/* What the fetch TLB's rows map (soft_fetch.word), for translated code; by CPL == 3 */
 	uint64_t fetch_words[2 * SOFT_FETCH_SIZE];
 	uint64_t tr_code, tr_tmp;      /* its own between two steps */
+	uint64_t tr_address;	       /* of the group whose check failed */
+	uint64_t tr_groups[TR_GROUPS]; /* host addresses of the groups of the trace that runs */
+	uint64_t tlb_epoch;	       /* counts dropped data translations */
 	uint32_t jump_key[SOFT_MODES]; /* what the table is good for */
 	bool jumps_used[SOFT_MODES];
 	struct soft_jump jumps[SOFT_MODES][SOFT_JUMPS];

@@ -5,6 +5,7 @@
  * exit   the way out: RCX is the guest's RIP, R11 the slot; stores the registers, returns to C.
  * call   runs one instruction in the interpreter: RCX is its number, R11 the block. Returns into
  * the block, or leaves if the instruction ended it.
+ * group_missed asks where to go on: R11 is the block, RCX says which group. Does not return.
  * load_fpu makes the guest's x87, SSE and AVX registers the host's.
  */
 #include "engine/soft/translate/code_cache.h"
@@ -18,6 +19,7 @@
 #define CODE_BYTES HV_MIB(32)
 #define SLOT_BYTES HV_MIB(8)
 #define TRAP_BYTES HV_MIB(16)
+#define ENTRY_BYTES HV_MIB(8)
 
 /* RCX, R11 and R15 are the translator's own; what is rarest in kernels and compiled programs lives
  * in the context. The guest's RSP must not be the host's: signals would be delivered there. */
@@ -94,20 +96,43 @@ static void call_c(struct emit *e, const struct soft_vcpu *v, uintptr_t fn)
 	em8(e, 8);
 }
 
+/* Off by 16 bytes: a function of the block's own calls it. */
 static void make_call(struct emit *e, const struct soft_vcpu *v)
 {
 	store_guest(e);
+	em_mov_imm(e, H_RDI, (uintptr_t)v);
 	em_rr(e, OP_W, 0x8b, H_RSI, H_R11);
 	em_rr(e, 0, 0x8b, H_RDX, H_RCX);
-	call_c(e, v, (uintptr_t)soft_tr_insn);
+	em_mov_imm(e, H_RAX, (uintptr_t)soft_tr_insn);
+	em_rr(e, 0, 0xff, 2, H_RAX);
 	em_rr(e, OP_BYTE, 0x84, H_RAX, H_RAX);
 	uint8_t *stopped = em_jcc(e, 5);
 
 	load_guest(e);
 	em8(e, 0xc3);
 	em_patch(e, stopped);
-	em_rr(e, OP_W, 0x83, 0, H_RSP);
-	em8(e, 8);
+	em_rr(e, OP_W, 0x83, 0, H_RSP); /* add rsp, 16 */
+	em8(e, 16);
+	em_rr(e, 0, 0x31, H_RAX, H_RAX);
+	epilogue(e);
+}
+
+static void make_group_missed(struct emit *e, const struct soft_vcpu *v)
+{
+	store_guest(e);
+	em_rr(e, OP_W, 0x8b, H_RSI, H_R11);
+	em_rr(e, 0, 0x8b, H_RDX, H_RCX);
+	push_pop(e, 0x58, H_RCX); /* what would be returned to; the stack is even again */
+	em_mov_imm(e, H_RDI, (uintptr_t)v);
+	em_mov_imm(e, H_RAX, (uintptr_t)soft_tr_group_missed);
+	em_rr(e, 0, 0xff, 2, H_RAX);
+	em_rr(e, OP_W, 0x85, H_RAX, H_RAX);
+	uint8_t *stopped = em_jcc(e, 4);
+
+	em_store(e, H_RAX, TR_OFF(tr_code));
+	load_guest(e);
+	em_gs(e, 0, 0xff, 4, TR_OFF(tr_code));
+	em_patch(e, stopped);
 	em_rr(e, 0, 0x31, H_RAX, H_RAX);
 	epilogue(e);
 }
@@ -131,6 +156,8 @@ static void make_glue(struct soft_vcpu *v)
 	make_exit(&e);
 	t->call = e.p;
 	make_call(&e, v);
+	t->group_missed = e.p;
+	make_group_missed(&e, v);
 	t->load_fpu = e.p;
 	make_load_fpu(&e, v);
 	tr_perf_glue(v, t->rx, (size_t)(e.p - t->rw));
@@ -156,7 +183,11 @@ static int map_cache(struct soft_tr *t, struct err *e)
 	void *traps = mmap(NULL, TRAP_BYTES, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
+	void *entries = mmap(NULL, ENTRY_BYTES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
 	t->traps = traps == MAP_FAILED ? NULL : traps;
+	t->entries = entries == MAP_FAILED ? NULL : entries;
 	return (void *)t->slots == MAP_FAILED ? err_set(e, -errno, "no memory for translated code")
 					      : 0;
 }
@@ -169,7 +200,7 @@ int tr_cache_create(struct soft_vcpu *v, struct err *e)
 	v->tr->gen = calloc(1, sizeof(*v->tr->gen));
 	int r = map_cache(v->tr, e);
 
-	if (r == 0 && (v->tr->gen == NULL || v->tr->traps == NULL))
+	if (r == 0 && (v->tr->gen == NULL || v->tr->traps == NULL || v->tr->entries == NULL))
 		r = err_set(e, -ENOMEM, "out of memory");
 	if (r < 0) {
 		tr_cache_destroy(v);
@@ -191,6 +222,8 @@ void tr_cache_destroy(struct soft_vcpu *v)
 		munmap(t->rx, CODE_BYTES + SLOT_BYTES);
 	if (t->traps != NULL)
 		munmap(t->traps, TRAP_BYTES);
+	if (t->entries != NULL)
+		munmap(t->entries, ENTRY_BYTES);
 	free(t->gen);
 	free(t);
 	v->tr = NULL;
@@ -202,5 +235,6 @@ bool soft_tr_room(const struct soft_vcpu *v)
 
 	return t->used + TR_BLOCK_BYTES <= CODE_BYTES &&
 	       (t->n_slots + GEN_MAX_EXITS) * sizeof(struct tr_slot) <= SLOT_BYTES &&
+	       (t->n_entries + BLOCK_MAX_INSNS) * sizeof(*t->entries) <= ENTRY_BYTES &&
 	       (t->n_traps + BLOCK_MAX_INSNS) * sizeof(struct tr_trap) <= TRAP_BYTES;
 }

@@ -30,8 +30,8 @@ struct tr_slot {
 /* Host code that may raise SIGFPE: at and next (behind it) are offsets in the cache. */
 struct tr_trap {
 	uint32_t at, next;
-	struct block *block;
-	uint32_t insn; /* its number in the block */
+	uint32_t call; /* runs an instruction of the block in the interpreter */
+	uint32_t insn; /* this one's number */
 };
 
 struct gen;
@@ -42,8 +42,9 @@ struct soft_tr {
 	uint8_t *rw, *rx;      /* owned mappings of the same memory */
 	struct tr_slot *slots; /* owned mapping beside rx */
 	struct tr_trap *traps; /* owned mapping; by address */
+	uint32_t *entries;     /* owned mapping; of exact copies */
 	struct gen *gen;       /* owned: what translating a block needs */
-	uint32_t used, glue_bytes, n_slots, n_traps;
+	uint32_t used, glue_bytes, n_slots, n_traps, n_entries;
 	uint64_t host_gs;    /* the thread's own GS base, while v runs */
 	uint64_t *fallbacks; /* owned: by mnemonic */
 	/* As the VM was configured */
@@ -52,7 +53,7 @@ struct soft_tr {
 	bool count;	    /* instructions */
 	bool link_pages;    /* links lead to other pages, too */
 	/* In the writable mapping: */
-	const uint8_t *exit, *call, *load_fpu;
+	const uint8_t *exit, *call, *load_fpu, *group_missed;
 	void *(*enter)(const void *code); /* returns the slot it came out by, or NULL */
 };
 

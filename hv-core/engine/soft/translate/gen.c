@@ -9,21 +9,84 @@
 
 unsigned gen_use(struct gen *g, unsigned n, unsigned temp)
 {
-	if (tr_host[n] != H_NONE)
-		return tr_host[n];
+	if (g->host[n] != H_NONE)
+		return g->host[n];
 	em_load(&g->e, temp, SOFT_REG(n));
 	return temp;
 }
 
 void gen_put(struct gen *g, unsigned n, unsigned host)
 {
-	if (tr_host[n] == H_NONE)
+	if (g->host[n] == H_NONE)
 		em_store(&g->e, host, SOFT_REG(n));
 }
 
 static unsigned use_offset(struct gen *g, uint16_t off, unsigned temp)
 {
 	return off == SOFT_ZERO ? H_NONE : gen_use(g, off / 8u, temp);
+}
+
+/* Guest registers that have no host register take those of registers that the trace does not use.
+ */
+static void move_in(struct gen *g)
+{
+	for (unsigned k = 0; k < g->n_moved; k++) {
+		em_store(&g->e, g->moved[k].host, SOFT_REG(g->moved[k].instead));
+		em_load(&g->e, g->moved[k].host, SOFT_REG(g->moved[k].guest));
+	}
+}
+
+static void move_out(struct gen *g)
+{
+	for (unsigned k = 0; k < g->n_moved; k++) {
+		em_store(&g->e, g->moved[k].host, SOFT_REG(g->moved[k].guest));
+		em_load(&g->e, g->moved[k].host, SOFT_REG(g->moved[k].instead));
+	}
+}
+
+void gen_leave(struct gen *g)
+{
+	move_out(g);
+}
+
+static void count_uses(const struct gen *g, unsigned uses[16])
+{
+	for (unsigned k = 0; k < g->b->n; k++)
+		for (unsigned j = 0; g->known[k] && j < g->decoded[k].z.operand_count; j++) {
+			const ZydisDecodedOperand *o = &g->decoded[k].op[j];
+			const ZydisRegister r[3] = { o->reg.value, o->mem.base, o->mem.index };
+			bool mem = o->type == ZYDIS_OPERAND_TYPE_MEMORY;
+
+			for (unsigned n = mem; n < (mem ? 3 : 1); n++)
+				if ((mem || o->type == ZYDIS_OPERAND_TYPE_REGISTER) &&
+				    decode_reg(r[n]) != SOFT_ZERO)
+					uses[decode_reg(r[n]) / 8]++;
+		}
+}
+
+#define USES_TO_MOVE 4u /* from so many on it is worth the way in and out */
+
+static void choose_moved(struct gen *g)
+{
+	unsigned uses[16] = { 0 }, free_reg = 0;
+
+	memcpy(g->host, tr_host, sizeof(g->host));
+	g->n_moved = 0;
+	if (g->exact || (g->v->hv->vm->opt.disable & SOFT_DISABLE_MOVES))
+		return;
+	count_uses(g, uses);
+	for (unsigned n = 0; n < 16; n++) {
+		if (tr_host[n] != H_NONE || uses[n] * (g->loops ? 8 : 1) < USES_TO_MOVE)
+			continue;
+		while (free_reg < 16 && (tr_host[free_reg] == H_NONE || uses[free_reg] != 0))
+			free_reg++;
+		if (free_reg == 16)
+			return;
+		g->moved[g->n_moved].guest = (uint8_t)n;
+		g->moved[g->n_moved].instead = (uint8_t)free_reg;
+		g->moved[g->n_moved++].host = g->host[n] = tr_host[free_reg];
+		g->host[free_reg++] = H_NONE;
+	}
 }
 
 /* ---- memory ---- */
@@ -68,12 +131,14 @@ void gen_missed(struct gen *g)
 	g->now.from[g->now.n++] = em_unless_rcx_zero(&g->e);
 }
 
-void gen_check(struct gen *g, unsigned size, bool write)
+/* RCX = 0 if guest addresses R11 to R11 + size - 1 are at host addresses from R11 + R15 on. */
+static void lookup_page(struct gen *g, unsigned size, bool write)
 {
 	struct emit *e = &g->e;
 	uint32_t tlb = g->tlb + (uint32_t)(write ? offsetof(struct soft_tlb, write)
 						 : offsetof(struct soft_tlb, read));
 
+	gen_take_r15(g);
 	em_rorx(e, H_RCX, H_R11, 12);
 	em_pdep(e, H_RCX, TR_OFF(tr_tlb_mask));
 	em_gsx(e, OP_W, 0x8b, H_R15, H_RCX,
@@ -82,28 +147,123 @@ void gen_check(struct gen *g, unsigned size, bool write)
 	em_rr(e, OP_W, 0xf7, 2, H_RCX);				     /* not rcx: -tag - 1 */
 	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, (int32_t)size); /* last byte's offset … */
 	em_pext(e, H_RCX, TR_OFF(tr_page_mask));		     /* … is in the page */
-	gen_missed(g);
 }
 
-static bool check_alignment(struct gen *g, unsigned size)
+static void single_check(struct gen *g, unsigned size, bool write, struct gen_mem *m)
+{
+	lookup_page(g, size, write);
+	gen_missed(g);
+	*m = (struct gen_mem){ H_R11, H_R15, 0 };
+}
+
+static uint32_t group_slot(unsigned n)
+{
+	return TR_OFF(tr_groups) + n * (uint32_t)sizeof(uint64_t);
+}
+
+/* R11 is the address of the group's first byte. Behind it, R15 is the host's. */
+static void check_group(struct gen *g, unsigned n)
+{
+	struct gen_group *a = &g->groups[n];
+	struct gen_group_miss *miss = &g->group_miss[g->n_group_misses++];
+
+	a->check = g->e.p;
+	lookup_page(g, (unsigned)(a->hi - a->lo), a->write);
+	*miss = (struct gen_group_miss){ em_unless_rcx_zero(&g->e), n, g->k };
+	em_rm(&g->e, OP_W, 0x8d, H_R15, H_R11, H_R15, 0, 0);
+	if (a->n > 1 || a->before_loop)
+		em_store(&g->e, H_R15, group_slot(n));
+	g->ready |= 1u << n;
+	g->r15 = (int)n;
+}
+
+static const struct gen_group *group_of(const struct gen *g, unsigned which)
+{
+	int n = g->access[g->k][which].group;
+
+	if (g->exact || n < 0 || (g->groups[n].n == 1 && !g->groups[n].before_loop))
+		return NULL;
+	return &g->groups[n];
+}
+
+/* What is checked together with others: it is now, or was. R11 is the operand's address if it is
+ * not ready. */
+static void group_operand(struct gen *g, unsigned which, struct gen_mem *m)
+{
+	unsigned n = (unsigned)g->access[g->k][which].group;
+	int64_t at = g->access[g->k][which].off - g->groups[n].lo;
+
+	if (!(g->ready >> n & 1)) {
+		if (at != 0)
+			em_rm(&g->e, g->is64 ? OP_W : 0, 0x8d, H_R11, H_R11, H_NONE, 0,
+			      (int32_t)-at);
+		check_group(g, n);
+	} else if (g->r15 != (int)n) {
+		em_load(&g->e, H_R15, group_slot(n));
+		g->r15 = (int)n;
+	}
+	*m = (struct gen_mem){ H_R15, H_NONE, (int32_t)at };
+}
+
+static bool is_ready(const struct gen *g, unsigned which)
+{
+	return g->ready >> g->access[g->k][which].group & 1;
+}
+
+/* Of the operand's address, or of the host's, which ends alike. */
+static bool check_alignment(struct gen *g, unsigned size, const struct gen_mem *m)
 {
 	if (size != 16 && size != 32)
 		return false;
-	em_rr(&g->e, OP_W, 0x8b, H_RCX, H_R11);
+	em_rm(&g->e, OP_W, 0x8d, H_RCX, m->base, m->index, 0, m->disp);
 	em_pext(&g->e, H_RCX, size == 16 ? TR_OFF(tr_align16) : TR_OFF(tr_align32));
 	gen_missed(g);
 	return true;
 }
 
+static bool group_alignment(struct gen *g, unsigned size, const struct gen_mem *m)
+{
+	const struct gen_access *at = &g->access[g->k][0];
+	struct gen_group *a = &g->groups[at->group];
+
+	if (a->aligned >= size && (at->off - a->aligned_off) % (int)size == 0)
+		return true;
+	a->aligned = size;
+	a->aligned_off = at->off;
+	return check_alignment(g, size, m);
+}
+
 bool gen_operand(struct gen *g, unsigned size, bool write, struct gen_mem *m)
 {
+	const bool align = g->i->flags & INSN_ALIGN;
+	const struct gen_group *a = group_of(g, 0);
+
+	if (a != NULL && size == g->i->mem_size && a->write >= write) {
+		if (!is_ready(g, 0) && !linear(g))
+			return false;
+		group_operand(g, 0, m);
+		return !align || group_alignment(g, size, m);
+	}
 	if (!linear(g))
 		return false;
-	if ((g->i->flags & INSN_ALIGN) && !check_alignment(g, size))
-		return false;
-	gen_check(g, size, write);
-	*m = (struct gen_mem){ H_R11, H_R15, 0 };
-	return true;
+	single_check(g, size, write, m);
+	return !align || check_alignment(g, size, &(struct gen_mem){ H_R11, H_NONE, 0 });
+}
+
+void gen_stack_operand(struct gen *g, unsigned reg, int32_t off, bool write, struct gen_mem *m)
+{
+	const struct gen_group *a = group_of(g, 1);
+	/* Behind another check of this instruction, which may miss, none would be ready for others.
+	 */
+	bool grouped = a != NULL && a->write >= write && (is_ready(g, 1) || g->now.n == 0);
+
+	if (!grouped || !is_ready(g, 1))
+		em_rm(&g->e, g->is64 ? OP_W : 0, 0x8d, H_R11, gen_use(g, reg, H_R11), H_NONE, 0,
+		      off);
+	if (grouped)
+		group_operand(g, 1, m);
+	else
+		single_check(g, g->is64 ? 8 : 4, write, m);
 }
 
 void gen_rm(struct gen *g, unsigned flags, uint8_t op, unsigned reg, const struct gen_mem *m)
@@ -117,8 +277,8 @@ void gen_may_trap(struct gen *g, const uint8_t *start)
 
 	t->traps[t->n_traps++] = (struct tr_trap){ .at = (uint32_t)(start - t->rw),
 						   .next = (uint32_t)(g->e.p - t->rw),
-						   .insn = g->k,
-						   .block = g->b };
+						   .call = (uint32_t)(g->insn_call - t->rw),
+						   .insn = g->k };
 }
 
 /* ---- ways out ---- */
@@ -136,6 +296,7 @@ void gen_lookup(struct gen *g)
 {
 	struct emit *e = &g->e;
 
+	gen_take_r15(g);
 	em_rorx(e, H_RCX, H_R11, 4);
 	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 0);
 	em_pdep(e, H_RCX, TR_OFF(tr_jump_mask));
@@ -146,9 +307,9 @@ void gen_lookup(struct gen *g)
 	gen_missed(g);
 }
 
-static void add_exit(struct gen *g, uint8_t *from, uint64_t target, bool link)
+static void add_exit(struct gen *g, uint8_t *from, uint64_t target, enum gen_exit_kind kind)
 {
-	g->exits[g->n_exits++] = (struct gen_exit){ from, target, g->k + 1, link, NULL };
+	g->exits[g->n_exits++] = (struct gen_exit){ from, target, g->k + 1, kind, NULL };
 }
 
 static bool near(const struct gen *g, uint64_t target)
@@ -178,12 +339,13 @@ static void jump_by_table(struct gen *g, uint64_t target)
 	em_rr(&g->e, OP_W, 0xf7, 2, H_RCX);
 	em_mov_imm(&g->e, H_R11, target);
 	em_rm(&g->e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 1);
-	add_exit(g, em_unless_rcx_zero(&g->e), target, false);
+	add_exit(g, em_unless_rcx_zero(&g->e), target, GEN_EXIT_UNLINKED);
 	em_gs(&g->e, 0, 0xff, 4, at + (uint32_t)offsetof(struct soft_jump, code));
 }
 
 void gen_link(struct gen *g, uint64_t target)
 {
+	move_out(g);
 	if (target == g->b->ip) {
 		em_jump(&g->e, 0xe9, g->checked);
 		return;
@@ -194,18 +356,33 @@ void gen_link(struct gen *g, uint64_t target)
 	}
 	struct tr_slot *s = jump_slot(g, target);
 
-	add_exit(g, NULL, target, false);
+	add_exit(g, NULL, target, GEN_EXIT_UNLINKED);
 	g->exits[g->n_exits - 1].slot = s;
+}
+
+/* To the loop's beginning, from its end. */
+static bool is_back_edge(const struct gen *g, uint64_t target)
+{
+	return g->loops && target == g->b->ip && g->k + 1u == g->b->n;
 }
 
 void gen_link_if(struct gen *g, unsigned cc, uint64_t target)
 {
 	uint8_t *from = em_jcc(&g->e, cc);
 
-	if (target == g->b->ip && !g->v->tr->count)
-		em_patch_to(from, g->checked);
+	if (is_back_edge(g, target) && !g->v->tr->count)
+		em_patch_to(from, g->again);
 	else
-		add_exit(g, from, target, true);
+		add_exit(g, from, target, GEN_EXIT_LINK);
+}
+
+void gen_link_end(struct gen *g, uint64_t target)
+{
+	gen_count(g, g->k + 1);
+	if (is_back_edge(g, target))
+		em_jump(&g->e, 0xe9, g->again);
+	else
+		gen_link(g, target);
 }
 
 /* ---- the block ---- */
@@ -221,18 +398,18 @@ static void check_page(struct gen *g)
 					      (uint32_t)sizeof(uint64_t));
 	em_mov_imm(e, H_R11, -f->word);
 	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 0);
-	add_exit(g, em_unless_rcx_zero(e), g->b->ip, false);
+	add_exit(g, em_unless_rcx_zero(e), g->b->ip, GEN_EXIT_UNLINKED);
 }
 
 /* Requests of other threads: the code as links from further down, and from other pages, reach it.
  */
-static void check_requests(struct gen *g)
+static void check_requests(struct gen *g, enum gen_exit_kind kind)
 {
 	struct emit *e = &g->e;
 
 	em_load(e, H_RCX, TR_OFF(hv));
 	em_rm(e, 0, 0x8b, H_RCX, H_RCX, H_NONE, 0, (int32_t)offsetof(struct hv_vcpu, requests));
-	add_exit(g, em_unless_rcx_zero(e), g->b->ip, false);
+	add_exit(g, em_unless_rcx_zero(e), g->b->ip, kind);
 }
 
 static void load_fpu(struct gen *g)
@@ -244,24 +421,75 @@ static void load_fpu(struct gen *g)
 	em_jump(&g->e, 0xe8, g->v->tr->load_fpu);
 }
 
+/* R11 = the address that a group's registers give at the trace's beginning. */
+static void group_address(struct gen *g, const struct gen_group *a)
+{
+	unsigned wide = g->is64 ? OP_W : 0;
+	bool has_base = a->base < 16, has_index = a->index < 16;
+
+	if (!has_base && !has_index)
+		em_mov_imm(&g->e, H_R11, g->is64 ? (uint64_t)a->lo : (uint32_t)a->lo);
+	else
+		em_rm(&g->e, wide, 0x8d, H_R11, has_base ? gen_use(g, a->base, H_R11) : H_NONE,
+		      has_index ? gen_use(g, a->index, H_RCX) : H_NONE, a->scale, (int32_t)a->lo);
+	if (a->seg == GEN_NO_ROOT)
+		return;
+	em_load(&g->e, H_RCX,
+		(uint32_t)(TR_OFF(s.seg) +
+			   (a->seg & 1 ? X86_GS : X86_FS) * sizeof(struct x86_seg_state) +
+			   offsetof(struct x86_seg_state, base)));
+	em_rm(&g->e, OP_W, 0x8d, H_R11, H_R11, H_RCX, 0, 0);
+}
+
+static void check_before_loop(struct gen *g)
+{
+	for (unsigned n = 0; n < g->n_groups; n++) {
+		struct gen_group *a = &g->groups[n];
+		bool constant = a->base >= 16 && a->index >= 16;
+
+		if (a->before_loop && (constant || a->lo == (int32_t)a->lo)) {
+			group_address(g, a);
+			check_group(g, n);
+		} else {
+			a->before_loop = false;
+		}
+	}
+	gen_take_r15(g);
+}
+
+/* Where the loop comes back to. */
+static void loop_entry(struct gen *g)
+{
+	uint8_t *over = em_jump(&g->e, 0xe9, NULL);
+
+	g->again = g->e.p;
+	check_requests(g, GEN_EXIT_MOVED);
+	em_patch(&g->e, over);
+}
+
 static void entries(struct gen *g, struct block *head)
 {
 	head->code = g->e.p + g->e.to_rx;
 	check_page(g);
 	g->checked = g->e.p;
 	head->checked = g->e.p + g->e.to_rx;
-	check_requests(g);
+	check_requests(g, GEN_EXIT_UNLINKED);
 	head->body = g->e.p + g->e.to_rx;
 	for (unsigned k = 0; k < g->b->n && !g->b->uses_fpu; k++)
 		g->b->uses_fpu = simd_uses_fpu(&g->b->insns[k]);
 	if (g->b->uses_fpu && !SOFT_FPU_EAGER)
 		load_fpu(g);
+	move_in(g);
+	check_before_loop(g);
+	if (g->loops)
+		loop_entry(g);
 }
 
 static void interpret(struct gen *g)
 {
 	em_mov_imm(&g->e, H_RCX, g->k | (uint32_t)g->d->z.mnemonic << TR_MNEMONIC_SHIFT);
 	em_jump(&g->e, 0xe8, g->insn_call);
+	gen_take_r15(g);
 }
 
 static bool translate(struct gen *g)
@@ -279,8 +507,9 @@ static void one(struct gen *g)
 {
 	struct soft_tr *t = g->v->tr;
 	uint8_t *start = g->e.p;
-	uint32_t slots = t->n_slots, traps = t->n_traps;
-	unsigned exits = g->n_exits;
+	uint32_t slots = t->n_slots, traps = t->n_traps, ready = g->ready;
+	unsigned exits = g->n_exits, misses = g->n_group_misses;
+	int r15 = g->r15;
 
 	g->now.n = 0;
 	if (!translate(g)) {
@@ -288,12 +517,16 @@ static void one(struct gen *g)
 		t->n_slots = slots;
 		t->n_traps = traps;
 		g->n_exits = exits;
+		g->n_group_misses = misses;
+		g->ready = ready;
+		g->r15 = r15;
 		interpret(g);
 		return;
 	}
 	if (g->now.n == 0)
 		return;
 	g->now.insn = g->k;
+	g->now.r15 = g->r15;
 	g->now.back = g->e.p;
 	g->miss[g->n_miss++] = g->now;
 }
@@ -307,7 +540,38 @@ static void miss_paths(struct gen *g)
 			em_patch(&g->e, m->from[j]);
 		em_mov_imm(&g->e, H_RCX, m->insn | TR_MISSED);
 		em_jump(&g->e, 0xe8, g->insn_call);
+		if (m->r15 >= 0)
+			em_load(&g->e, H_R15, group_slot((unsigned)m->r15));
 		em_jump(&g->e, 0xe9, m->back);
+	}
+}
+
+static bool writes_now(const struct gen *g, const struct gen_group_miss *m)
+{
+	const struct gen_group *a = &g->groups[m->group];
+
+	return a->write && !a->before_loop && a->first == m->insn;
+}
+
+/* With the TLB entry that was missing it is tried again; else the trace's exact copy goes on. */
+static void group_miss_paths(struct gen *g)
+{
+	for (unsigned k = 0; k < g->n_group_misses; k++) {
+		const struct gen_group_miss *m = &g->group_miss[k];
+		const struct gen_group *a = &g->groups[m->group];
+
+		em_patch(&g->e, m->from);
+		em_store(&g->e, H_R11, TR_OFF(tr_address));
+		move_out(g);
+		em_mov_imm(&g->e, H_RCX,
+			   m->insn | (uint32_t)(a->hi - a->lo) << TR_SPAN_SHIFT |
+				   (a->write ? TR_GROUP_WRITES : 0) |
+				   (writes_now(g, m) ? TR_WRITES_NOW : 0));
+		em_mov_imm(&g->e, H_R11, (uintptr_t)g->b);
+		em_jump(&g->e, 0xe8, g->v->tr->group_missed);
+		move_in(g);
+		em_load(&g->e, H_R11, TR_OFF(tr_address));
+		em_jump(&g->e, 0xe9, a->check);
 	}
 }
 
@@ -319,13 +583,13 @@ static void exit_paths(struct gen *g)
 
 		if (x.from != NULL)
 			em_patch(&g->e, x.from);
-		if (x.link) {
-			g->i = &g->b->insns[x.done - 1];
-			g->k = x.done - 1;
+		if (x.kind == GEN_EXIT_LINK) {
 			gen_count(g, x.done);
 			gen_link(g, x.target);
 			continue;
 		}
+		if (x.kind == GEN_EXIT_MOVED)
+			move_out(g);
 		if (x.slot != NULL)
 			x.slot->target = x.slot->unlinked = g->e.p + g->e.to_rx;
 		em_mov_imm(&g->e, H_R11, (uintptr_t)x.slot);
@@ -341,20 +605,67 @@ static void body(struct gen *g)
 	for (g->k = 0; g->k < b->n; g->k++) {
 		g->i = &b->insns[g->k];
 		g->d = &g->decoded[g->k];
+		g->at[g->k] = (uint32_t)(g->e.p - g->v->tr->rw);
 		one(g);
 	}
 	g->k = b->n - 1u;
-	if (!(b->insns[g->k].flags & INSN_END)) {
-		gen_count(g, b->n);
-		gen_link(g, b->end_ip);
-	}
+	if (!(b->insns[g->k].flags & INSN_END))
+		gen_link_end(g, b->end_ip);
+	miss_paths(g);
+	group_miss_paths(g);
+	exit_paths(g);
+}
+
+static bool loops(const struct gen *g)
+{
+	const struct insn *last = &g->b->insns[g->b->n - 1];
+
+	return !(last->flags & INSN_END) ? g->b->end_ip == g->b->ip
+					 : (last->flags & INSN_BRANCH) && last->imm == g->b->ip;
+}
+
+/* Everything but g->b and what is decoded of it. */
+static void begin(struct gen *g, bool exact)
+{
+	struct soft_tr *t = g->v->tr;
+	unsigned mode = MODE_OF_KEY(g->b->key);
+
+	g->e = (struct emit){ t->rw + t->used, t->rx - t->rw };
+	g->is64 = g->b->key & KEY_CODE64;
+	g->stack_ok = g->is64 || ((g->b->key & KEY_STACK32) && (g->v->flat >> X86_SS & 1));
+	g->tlb = (uint32_t)(TR_OFF(tlbs) + mode * sizeof(struct soft_tlb));
+	g->jumps = (uint32_t)(TR_OFF(jumps) + mode * sizeof(g->v->jumps[0]));
+	g->n_miss = g->n_exits = g->n_group_misses = 0;
+	g->ready = 0;
+	g->r15 = -1;
+	g->k = 0;
+	g->i = g->b->insns;
+	g->exact = exact || g->b->no_groups || (g->v->hv->vm->opt.disable & SOFT_DISABLE_GROUPS);
+	g->loops = !exact && loops(g);
+	g->n_groups = 0;
+	if (!g->exact)
+		gen_find_groups(g);
+	choose_moved(g);
+	g->insn_call = g->e.p;
+	move_out(g);
+	em_mov_imm(&g->e, H_R11, (uintptr_t)g->b);
+	em_jump(&g->e, 0xe8, t->call);
+	move_in(g);
+	em8(&g->e, 0xc3);
+}
+
+static void end(struct gen *g)
+{
+	struct soft_tr *t = g->v->tr;
+
+	tr_perf_block(g->v, g->b, t->rx + t->used, (size_t)(g->e.p - (t->rw + t->used)));
+	t->used = (uint32_t)hv_align_up((uint64_t)(g->e.p - t->rw), 16);
 }
 
 bool soft_tr_make(struct soft_vcpu *v, struct block *head)
 {
 	struct soft_tr *t = v->tr;
 	struct gen *g = t->gen;
-	unsigned mode = MODE_OF_KEY(head->key);
 	uint64_t start = __builtin_ia32_rdtsc();
 
 	soft_fpu_park(v);
@@ -364,24 +675,43 @@ bool soft_tr_make(struct soft_vcpu *v, struct block *head)
 	}
 	g->v = v;
 	gen_trace(g, head);
-	g->e = (struct emit){ t->rw + t->used, t->rx - t->rw };
-	g->is64 = head->key & KEY_CODE64;
-	g->stack_ok = g->is64 || ((head->key & KEY_STACK32) && (v->flat >> X86_SS & 1));
-	g->tlb = (uint32_t)(TR_OFF(tlbs) + mode * sizeof(struct soft_tlb));
-	g->jumps = (uint32_t)(TR_OFF(jumps) + mode * sizeof(v->jumps[0]));
-	g->n_miss = g->n_exits = 0;
-	g->k = 0;
-	g->i = g->b->insns;
-	g->insn_call = g->e.p;
-	em_mov_imm(&g->e, H_R11, (uintptr_t)g->b);
-	em_jump(&g->e, 0xe9, t->call);
+	begin(g, false);
 	entries(g, head);
 	body(g);
-	miss_paths(g);
-	exit_paths(g);
-	tr_perf_block(v, g->b, t->rx + t->used, (size_t)(g->e.p - (t->rw + t->used)));
-	t->used = (uint32_t)hv_align_up((uint64_t)(g->e.p - t->rw), 16);
+	end(g);
 	v->stats.blocks_translated++;
 	v->translate_ticks += __builtin_ia32_rdtsc() - start;
 	return true;
+}
+
+/* ---- the exact copy ---- */
+
+static void make_exact(struct soft_vcpu *v, struct block *b)
+{
+	struct soft_tr *t = v->tr;
+	struct gen *g = t->gen;
+
+	g->v = v;
+	gen_decode_again(g, b);
+	begin(g, true);
+	g->checked = g->again = (const uint8_t *)(b->head != NULL ? b->head : b)->checked -
+				g->e.to_rx;
+	body(g);
+	end(g);
+	b->exact = t->entries + t->n_entries;
+	t->n_entries += b->n;
+	memcpy(b->exact, g->at, b->n * sizeof(*b->exact));
+}
+
+const void *soft_tr_exact(struct soft_vcpu *v, struct block *b, unsigned n)
+{
+	if (b->exact == NULL) {
+		soft_fpu_park(v);
+		if (!soft_tr_room(v)) {
+			block_drop_all(v);
+			return NULL;
+		}
+		make_exact(v, b);
+	}
+	return v->tr->rx + b->exact[n];
 }

@@ -11,11 +11,20 @@
 
 #define GEN_MAX_MISS 4	 /* checks of one instruction */
 #define GEN_MAX_EXITS 64 /* of a block */
+#define GEN_MAX_GROUPS TR_GROUPS
+#define GEN_NO_ROOT 0xffff
 
 struct gen_miss {
 	uint8_t *from[GEN_MAX_MISS];
 	unsigned n, insn;
+	int r15; /* the group whose address R15 holds behind it */
 	const uint8_t *back;
+};
+
+enum gen_exit_kind {
+	GEN_EXIT_UNLINKED, /* to the run loop */
+	GEN_EXIT_MOVED,	   /* the same, and registers are still moved */
+	GEN_EXIT_LINK,	   /* to the target's translation */
 };
 
 /* A way out of the block, whose code stands behind the block's. */
@@ -23,8 +32,35 @@ struct gen_exit {
 	uint8_t *from;	 /* the jump that leads to it */
 	uint64_t target; /* where the guest goes on */
 	unsigned done;	 /* instructions that are to be counted on this way */
-	bool link;	 /* to the target's translation; else to the run loop */
+	enum gen_exit_kind kind;
 	struct tr_slot *slot;
+};
+
+/* Accesses that are checked at once (group.c): the bytes from lo to hi, relative to what the
+ * registers held whose values base and index stand for. */
+struct gen_group {
+	uint16_t base, index, seg;
+	uint8_t scale;
+	bool write, before_loop;
+	int64_t lo, hi;
+	uint16_t branches; /* of the trace, before the first access */
+	unsigned n;	   /* accesses */
+	unsigned first;	   /* the instruction of the first, if that writes */
+	/* While code is made: bytes of alignment that were checked, of what offset */
+	unsigned aligned;
+	int64_t aligned_off;
+	const uint8_t *check; /* its code */
+};
+
+struct gen_access {
+	int8_t group; /* -1: none */
+	int64_t off;
+};
+
+/* A group's check, that failed. */
+struct gen_group_miss {
+	uint8_t *from;
+	unsigned group, insn;
 };
 
 /* A memory operand on the host: [base + index + disp], index H_NONE: none. */
@@ -41,9 +77,13 @@ struct gen {
 	unsigned k;
 	const struct decoded *d; /* of it */
 	bool is64, stack_ok;
+	bool exact;		  /* every access is checked by itself */
+	bool loops;		  /* it ends with a way to its beginning */
+	uint8_t host[16];	  /* where guest registers are: tr_host, but for those moved */
 	uint32_t tlb, jumps;	  /* offsets in the context: those of the block's mode */
 	const uint8_t *insn_call; /* runs instruction RCX of the block in the interpreter */
 	const uint8_t *checked;	  /* the block's entry that looks at requests */
+	const uint8_t *again;	  /* the same within the loop */
 	struct gen_miss now;
 	unsigned n_miss, n_exits, n_insns;
 	struct gen_exit exits[GEN_MAX_EXITS];
@@ -52,12 +92,32 @@ struct gen {
 	struct insn insns[BLOCK_MAX_INSNS];
 	struct decoded decoded[BLOCK_MAX_INSNS];
 	bool known[BLOCK_MAX_INSNS]; /* decoded[] is valid */
+	/* Guest registers that have taken the place of others, which the trace does not use */
+	unsigned n_moved;
+	struct {
+		uint8_t guest, instead, host;
+	} moved[4];
+	/* Grouped checks */
+	unsigned n_groups, n_group_misses;
+	uint32_t ready; /* groups that have been checked, bit by bit */
+	int r15;	/* the group whose address R15 holds; -1: none */
+	struct gen_group groups[GEN_MAX_GROUPS];
+	struct gen_access access[BLOCK_MAX_INSNS][2]; /* operand, stack */
+	struct gen_group_miss group_miss[GEN_MAX_GROUPS];
+	uint32_t at[BLOCK_MAX_INSNS]; /* where instructions begin */
 };
 
 /* ---- trace.c ---- */
 
 /* Chooses what is translated with head, decodes it, and sets g->b. */
 void gen_trace(struct gen *g, struct block *head);
+/* Decodes what was chosen before. */
+void gen_decode_again(struct gen *g, struct block *b);
+
+/* ---- group.c ---- */
+
+/* Fills in groups and access. */
+void gen_find_groups(struct gen *g);
 
 /* ---- pieces (gen.c) ---- */
 
@@ -66,18 +126,28 @@ bool gen_offset(struct gen *g, unsigned to);
 /* The operand, size bytes of it, checked. R11 and R15 are taken then. False: only the interpreter
  * can. */
 bool gen_operand(struct gen *g, unsigned size, bool write, struct gen_mem *m);
+/* The same for bytes at [reg + off], reg being the stack pointer or RBP, in the stack's width. */
+void gen_stack_operand(struct gen *g, unsigned reg, int32_t off, bool write, struct gen_mem *m);
+/* Before code that leaves the trace otherwise than by gen_link(): registers are where tr_host has
+ * them. No scratch register is changed. */
+void gen_leave(struct gen *g);
+/* R15 is used for something else. */
+static inline void gen_take_r15(struct gen *g)
+{
+	g->r15 = -1;
+}
 /* em_rm() for it. */
 void gen_rm(struct gen *g, unsigned flags, uint8_t op, unsigned reg, const struct gen_mem *m);
 /* Goes on if RCX is 0; else the interpreter does the instruction. */
 void gen_missed(struct gen *g);
-/* After this, guest address R11 is at host address R11 + R15. */
-void gen_check(struct gen *g, unsigned size, bool write);
 /* R15 = the code for guest address R11, which is translated. */
 void gen_lookup(struct gen *g);
 /* Counts the first done instructions of the block as run, if anybody wants to know. */
 void gen_count(struct gen *g, unsigned done);
-/* Goes on at target. */
+/* Goes on at target, when everything is done that has to be. */
 void gen_link(struct gen *g, uint64_t target);
+/* The same at the trace's end: counts, and knows the loop. */
+void gen_link_end(struct gen *g, uint64_t target);
 /* The same by a conditional jump; else goes on behind it. */
 void gen_link_if(struct gen *g, unsigned cc, uint64_t target);
 /* The host register that guest register n is in; loaded into temp if it has none. */

@@ -3,69 +3,79 @@
 
 /* ---- the stack ---- */
 
-/* lea reg, [RSP + n], in the width of the stack pointer. */
-static void sp_plus(struct gen *g, unsigned reg, int32_t n)
-{
-	em_rm(&g->e, g->is64 ? OP_W : 0, 0x8d, reg, tr_host[X86_RSP], H_NONE, 0, n);
-}
-
 static unsigned wide(const struct gen *g)
 {
 	return g->is64 ? OP_W : 0;
 }
 
-static unsigned width(const struct gen *g)
+static int32_t width(const struct gen *g)
 {
 	return g->is64 ? 8 : 4;
 }
 
-static void push_begin(struct gen *g)
+static void set_reg(struct gen *g, unsigned n, unsigned from)
 {
-	sp_plus(g, H_R11, -(int32_t)width(g));
-	gen_check(g, width(g), true);
+	if (g->host[n] == H_NONE)
+		em_store(&g->e, from, SOFT_REG(n));
+	else
+		em_rr(&g->e, OP_W, 0x8b, g->host[n], from);
 }
 
-static void push_end(struct gen *g, unsigned reg)
+/* RSP += n, in the width of the stack pointer. */
+static void move_sp(struct gen *g, int32_t n)
 {
-	em_rm(&g->e, wide(g), 0x89, reg, H_R11, H_R15, 0, 0);
-	sp_plus(g, tr_host[X86_RSP], -(int32_t)width(g));
+	unsigned sp = gen_use(g, X86_RSP, H_R11);
+
+	em_rm(&g->e, wide(g), 0x8d, sp, sp, H_NONE, 0, n);
+	gen_put(g, X86_RSP, sp);
 }
 
-static void read_r11(struct gen *g, unsigned to)
+static void push_reg(struct gen *g, unsigned reg)
 {
-	em_rm(&g->e, wide(g), 0x8b, to, H_R11, H_R15, 0, 0);
+	struct gen_mem m;
+
+	gen_stack_operand(g, X86_RSP, -width(g), true, &m);
+	gen_rm(g, wide(g), 0x89, gen_use(g, reg, H_RCX), &m);
+	move_sp(g, -width(g));
 }
 
-static void top_of_stack(struct gen *g)
+static void push_imm(struct gen *g, uint64_t x)
 {
-	sp_plus(g, H_R11, 0);
-	gen_check(g, width(g), false);
+	struct gen_mem m;
+
+	gen_stack_operand(g, X86_RSP, -width(g), true, &m);
+	if (g->is64 && (int64_t)x != (int32_t)x) {
+		em_mov_imm(&g->e, H_RCX, x);
+		gen_rm(g, wide(g), 0x89, H_RCX, &m);
+	} else {
+		gen_rm(g, wide(g), 0xc7, 0, &m);
+		em32(&g->e, (uint32_t)x);
+	}
+	move_sp(g, -width(g));
 }
 
 static bool push(struct gen *g)
 {
 	const ZydisDecodedInstruction *z = &g->d->z;
+	struct gen_mem m;
 
 	if (z->opcode >= 0x50 && z->opcode <= 0x57) {
-		push_begin(g);
-		push_end(g, gen_use(g, (z->opcode & 7u) | z->raw.rex.B * 8u, H_RCX));
+		push_reg(g, (z->opcode & 7u) | z->raw.rex.B * 8u);
 		return true;
 	}
 	if (z->opcode == 0x68 || z->opcode == 0x6a) {
-		push_begin(g);
-		em_mov_imm(&g->e, H_RCX, g->is64 ? g->i->imm : (uint32_t)g->i->imm);
-		push_end(g, H_RCX);
+		push_imm(g, g->is64 ? g->i->imm : (uint32_t)g->i->imm);
 		return true;
 	}
-	struct gen_mem m;
-
-	if (z->opcode != 0xff || !(g->i->flags & INSN_MEM) || !gen_operand(g, width(g), false, &m))
+	if (z->opcode != 0xff || !(g->i->flags & INSN_MEM) ||
+	    !gen_operand(g, (unsigned)width(g), false, &m))
 		return false;
 	gen_rm(g, wide(g), 0x8b, H_RCX, &m);
 	em_store(&g->e, H_RCX, TR_OFF(tr_tmp));
-	push_begin(g);
+	gen_stack_operand(g, X86_RSP, -width(g), true, &m);
 	em_load(&g->e, H_RCX, TR_OFF(tr_tmp));
-	push_end(g, H_RCX);
+	gen_rm(g, wide(g), 0x89, H_RCX, &m);
+	move_sp(g, -width(g));
 	return true;
 }
 
@@ -73,25 +83,28 @@ static bool pop(struct gen *g)
 {
 	const ZydisDecodedInstruction *z = &g->d->z;
 	unsigned n = (z->opcode & 7u) | z->raw.rex.B * 8u;
+	struct gen_mem m;
 
 	if (z->opcode < 0x58 || z->opcode > 0x5f)
 		return false;
-	top_of_stack(g);
-	read_r11(g, H_RCX);
-	sp_plus(g, tr_host[X86_RSP], (int32_t)width(g));
-	if (tr_host[n] == H_NONE)
-		em_store(&g->e, H_RCX, SOFT_REG(n));
-	else
-		em_rr(&g->e, OP_W, 0x8b, tr_host[n], H_RCX);
+	gen_stack_operand(g, X86_RSP, 0, false, &m);
+	gen_rm(g, wide(g), 0x8b, H_RCX, &m);
+	move_sp(g, width(g));
+	set_reg(g, n, H_RCX);
 	return true;
 }
 
 static bool leave(struct gen *g)
 {
-	em_rr(&g->e, wide(g), 0x8b, H_R11, tr_host[X86_RBP]);
-	gen_check(g, width(g), false);
-	read_r11(g, tr_host[X86_RBP]);
-	em_rm(&g->e, wide(g), 0x8d, tr_host[X86_RSP], H_R11, H_NONE, 0, (int32_t)width(g));
+	struct gen_mem m;
+
+	gen_stack_operand(g, X86_RBP, 0, false, &m);
+	gen_rm(g, wide(g), 0x8b, H_RCX, &m);
+	unsigned rbp = gen_use(g, X86_RBP, H_R11);
+
+	em_rm(&g->e, wide(g), 0x8d, H_R11, rbp, H_NONE, 0, width(g));
+	set_reg(g, X86_RSP, H_R11);
+	set_reg(g, X86_RBP, H_RCX);
 	return true;
 }
 
@@ -143,8 +156,7 @@ static bool jcc(struct gen *g)
 		return false;
 	if (!goes_on(g, &on)) {
 		gen_link_if(g, cc, taken);
-		gen_count(g, g->k + 1);
-		gen_link(g, not_taken);
+		gen_link_end(g, not_taken);
 	} else if (on == not_taken) {
 		gen_link_if(g, cc, taken);
 	} else {
@@ -161,7 +173,7 @@ static bool indirect(struct gen *g)
 	if (g->i->flags & INSN_MEM) {
 		struct gen_mem m;
 
-		if (!gen_operand(g, width(g), false, &m))
+		if (!gen_operand(g, (unsigned)width(g), false, &m))
 			return false;
 		gen_rm(g, wide(g), 0x8b, H_R11, &m);
 	} else {
@@ -180,25 +192,16 @@ static bool jmp(struct gen *g)
 
 		if (!good(g, g->i->imm))
 			return false;
-		if (goes_on(g, &on))
-			return true;
-		gen_count(g, g->k + 1);
-		gen_link(g, g->i->imm);
+		if (!goes_on(g, &on))
+			gen_link_end(g, g->i->imm);
 		return true;
 	}
 	if (g->d->z.opcode != 0xff || !indirect(g))
 		return false;
 	gen_count(g, g->k + 1);
+	gen_leave(g);
 	em_rr(&g->e, 0, 0xff, 4, H_R15);
 	return true;
-}
-
-static void push_return(struct gen *g)
-{
-	push_begin(g);
-	em_mov_imm(&g->e, H_RCX, next_ip(g));
-	push_end(g, H_RCX);
-	gen_count(g, g->k + 1);
 }
 
 static bool call(struct gen *g)
@@ -208,14 +211,17 @@ static bool call(struct gen *g)
 	if (g->i->flags & INSN_BRANCH) {
 		if (!good(g, g->i->imm))
 			return false;
-		push_return(g);
+		push_imm(g, next_ip(g));
+		gen_count(g, g->k + 1);
 		gen_link(g, g->i->imm);
 		return true;
 	}
 	if (g->d->z.opcode != 0xff || !indirect(g))
 		return false;
 	em_store(&g->e, H_R15, TR_OFF(tr_code));
-	push_return(g);
+	push_imm(g, next_ip(g));
+	gen_count(g, g->k + 1);
+	gen_leave(g);
 	em_gs(&g->e, 0, 0xff, 4, TR_OFF(tr_code));
 	return true;
 }
@@ -223,14 +229,16 @@ static bool call(struct gen *g)
 static bool ret(struct gen *g)
 {
 	uint64_t more = g->d->z.opcode == 0xc2 ? g->i->imm : 0;
+	struct gen_mem m;
 
 	if (!g->stack_ok || (g->d->z.opcode != 0xc3 && g->d->z.opcode != 0xc2))
 		return false;
-	top_of_stack(g);
-	read_r11(g, H_R11);
+	gen_stack_operand(g, X86_RSP, 0, false, &m);
+	gen_rm(g, wide(g), 0x8b, H_R11, &m);
 	gen_lookup(g);
-	sp_plus(g, tr_host[X86_RSP], (int32_t)(width(g) + more));
+	move_sp(g, width(g) + (int32_t)more);
 	gen_count(g, g->k + 1);
+	gen_leave(g);
 	em_rr(&g->e, 0, 0xff, 4, H_R15);
 	return true;
 }

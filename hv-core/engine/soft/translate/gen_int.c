@@ -71,7 +71,7 @@ static unsigned high_begin(struct gen *g, unsigned n, unsigned temp)
 
 static void high_end(struct gen *g, unsigned n, unsigned temp)
 {
-	unsigned host = tr_host[n] == H_NONE ? temp : tr_host[n];
+	unsigned host = g->host[n] == H_NONE ? temp : g->host[n];
 
 	em_rorx(&g->e, host, temp, 56);
 	gen_put(g, n, host);
@@ -99,30 +99,47 @@ static void op(struct gen *g, const struct form *f, unsigned reg, unsigned rm,
 		gen_may_trap(g, start);
 }
 
+/* A register for the operand of ModRM's reg field: temp, if it is AH to BH or lives in the context.
+ */
+static unsigned reg_begin(struct gen *g, const struct form *f, unsigned temp)
+{
+	if (temp == H_R15 && (f->reg_high || g->host[f->reg] == H_NONE))
+		gen_take_r15(g);
+	return f->reg_high ? high_begin(g, f->reg, temp) : gen_use(g, f->reg, temp);
+}
+
+static void reg_end(struct gen *g, const struct form *f, unsigned reg)
+{
+	if (!(f->acc & REG_W))
+		return;
+	if (f->reg_high)
+		high_end(g, f->reg, reg);
+	else
+		gen_put(g, f->reg, reg);
+}
+
 static bool emit_mem(struct gen *g, const struct form *f)
 {
 	bool has_reg = !(f->acc & EXT);
-	bool own = has_reg && (f->reg_high || tr_host[f->reg] == H_NONE);
-	unsigned reg = has_reg ? tr_host[f->reg] : f->reg;
+	bool own = has_reg && (f->reg_high || g->host[f->reg] == H_NONE);
+	unsigned reg = f->reg, temp = H_R11;
 	struct gen_mem m;
 
 	if (g->i->mem_size == 0 || g->i->mem_size > 8 ||
 	    !gen_operand(g, g->i->mem_size, f->acc & RM_W, &m))
 		return false;
-	if (own) { /* R15 is needed */
+	if (own && m.base == H_R11) { /* R15 is needed */
 		gen_rm(g, OP_W, 0x8d, H_R11, &m);
 		m = (struct gen_mem){ H_R11, H_NONE, 0 };
-		reg = f->reg_high ? high_begin(g, f->reg, H_R15) : gen_use(g, f->reg, H_R15);
+		temp = H_R15;
 	}
+	if (has_reg)
+		reg = reg_begin(g, f, temp);
 	if (f->acc & BY_CL)
-		em_rr(&g->e, 0, 0x8b, H_RCX, tr_host[X86_RCX]);
+		em_rr(&g->e, 0, 0x8b, H_RCX, gen_use(g, X86_RCX, H_RCX));
 	op(g, f, reg, 0, &m);
-	if (own && (f->acc & REG_W)) {
-		if (f->reg_high)
-			high_end(g, f->reg, H_R15);
-		else
-			gen_put(g, f->reg, H_R15);
-	}
+	if (has_reg)
+		reg_end(g, f, reg);
 	return true;
 }
 
@@ -130,28 +147,22 @@ static bool emit_reg(struct gen *g, const struct form *f)
 {
 	bool has_reg = !(f->acc & EXT), two = has_reg && (f->acc & RM_W) && (f->acc & REG_W);
 
-	if (two && f->reg == f->rm && (tr_host[f->reg] == H_NONE || f->reg_high || f->rm_high))
+	if (two && f->reg == f->rm && (g->host[f->reg] == H_NONE || f->reg_high || f->rm_high))
 		return false;
 	unsigned rm = f->rm_high ? high_begin(g, f->rm, H_R11) : gen_use(g, f->rm, H_R11);
-	unsigned reg = !has_reg	     ? f->reg
-		       : f->reg_high ? high_begin(g, f->reg, H_R15)
-				     : gen_use(g, f->reg, H_R15);
+	unsigned reg = has_reg ? reg_begin(g, f, f->acc & BY_CL ? H_R15 : H_RCX) : f->reg;
 
 	if (f->acc & BY_CL)
-		em_rr(&g->e, 0, 0x8b, H_RCX, tr_host[X86_RCX]);
+		em_rr(&g->e, 0, 0x8b, H_RCX, gen_use(g, X86_RCX, H_RCX));
 	op(g, f, reg, rm, NULL);
-	if (f->acc & REG_W) {
-		if (f->reg_high)
-			high_end(g, f->reg, reg);
-		else
-			gen_put(g, f->reg, reg);
-	}
-	if (f->acc & RM_W) {
-		if (f->rm_high)
-			high_end(g, f->rm, rm);
-		else
-			gen_put(g, f->rm, rm);
-	}
+	if (has_reg)
+		reg_end(g, f, reg);
+	if (!(f->acc & RM_W))
+		return true;
+	if (f->rm_high)
+		high_end(g, f->rm, rm);
+	else
+		gen_put(g, f->rm, rm);
 	return true;
 }
 
@@ -235,7 +246,7 @@ static bool test(struct gen *g)
 
 static bool mov_imm(struct gen *g)
 {
-	unsigned n = low_field(g), host = tr_host[n];
+	unsigned n = low_field(g), host = g->host[n];
 	uint64_t x = g->i->imm;
 
 	if (g->d->z.opcode < 0xb8 || g->d->z.operand_width == 16) {
@@ -277,13 +288,13 @@ static bool lea(struct gen *g)
 	if (!gen_offset(g, H_R11))
 		return false;
 	if (g->d->z.operand_width == 16) {
-		unsigned to = gen_use(g, n, H_R15);
+		unsigned to = gen_use(g, n, H_RCX);
 
 		em_rr(&g->e, OP_66, 0x8b, to, H_R11);
 		gen_put(g, n, to);
 		return true;
 	}
-	unsigned to = tr_host[n] == H_NONE ? H_R11 : tr_host[n];
+	unsigned to = g->host[n] == H_NONE ? H_R11 : g->host[n];
 
 	em_rr(&g->e, g->d->z.operand_width == 64 ? OP_W : 0, 0x8b, to, H_R11);
 	gen_put(g, n, to);

@@ -17,8 +17,10 @@ static uint8_t load(struct gen *g, struct general *a, uint8_t n, unsigned is)
 {
 	if (!(a->f.attr & is))
 		return n;
-	if (tr_host[n] != H_NONE)
-		return tr_host[n];
+	if (g->host[n] != H_NONE)
+		return g->host[n];
+	if (*a->temp == H_R15)
+		gen_take_r15(g);
 	em_load(&g->e, *a->temp, SOFT_REG(n));
 	return *a->temp++;
 }
@@ -29,21 +31,22 @@ static void store(struct gen *g, const struct general *a, uint8_t n, unsigned wr
 		gen_put(g, n, host);
 }
 
-static bool any_in_context(const struct simd_fields *f)
+static bool any_in_context(const struct gen *g, const struct simd_fields *f)
 {
-	return ((f->attr & STUB_REG) && tr_host[f->reg] == H_NONE) ||
-	       ((f->attr & STUB_RM) && tr_host[f->rm] == H_NONE) ||
-	       ((f->attr & STUB_VVVV) && tr_host[f->vvvv] == H_NONE);
+	return ((f->attr & STUB_REG) && g->host[f->reg] == H_NONE) ||
+	       ((f->attr & STUB_RM) && g->host[f->rm] == H_NONE) ||
+	       ((f->attr & STUB_VVVV) && g->host[f->vvvv] == H_NONE);
 }
 
 static bool operand(struct gen *g, bool write, struct general *a, struct simd_place *p)
 {
-	static const uint8_t rest[] = { H_R15, H_RCX };
+	static const uint8_t rest[] = { H_RCX, H_R15 }, rest_of_group[] = { H_RCX, H_R11 };
 	struct gen_mem m;
 
 	if (!gen_operand(g, g->i->mem_size, write, &m))
 		return false;
-	if (any_in_context(&a->f)) {
+	a->temp = rest_of_group;
+	if (m.base == H_R11 && any_in_context(g, &a->f)) {
 		gen_rm(g, OP_W, 0x8d, H_R11, &m);
 		m = (struct gen_mem){ H_R11, H_NONE, 0 };
 		a->temp = rest;
@@ -56,7 +59,7 @@ static bool operand(struct gen *g, bool write, struct general *a, struct simd_pl
 
 bool gen_vector(struct gen *g)
 {
-	static const uint8_t temps[] = { H_R11, H_R15, H_RCX };
+	static const uint8_t temps[] = { H_R11, H_RCX, H_R15 };
 	int write = simd_plain(g->i);
 	struct general a = { .temp = temps };
 	struct simd_place p = { .index = H_RSP };
@@ -83,7 +86,11 @@ bool gen_vector(struct gen *g)
 	store(g, &a, a.f.reg, STUB_W_REG, p.reg);
 	if (!(g->i->flags & INSN_MEM))
 		store(g, &a, a.f.rm, STUB_W_RM, p.rm);
-	if (a.f.attr & STUB_W_RCX)
-		em_rr(&g->e, OP_W, 0x8b, tr_host[X86_RCX], H_RCX);
+	if (a.f.attr & STUB_W_RCX) {
+		if (g->host[X86_RCX] == H_NONE)
+			em_store(&g->e, H_RCX, SOFT_REG(X86_RCX));
+		else
+			em_rr(&g->e, OP_W, 0x8b, g->host[X86_RCX], H_RCX);
+	}
 	return true;
 }

@@ -73,6 +73,13 @@ static struct block *joined(struct gen *g, struct block *head, uint64_t mask, ui
 	return t;
 }
 
+void gen_decode_again(struct gen *g, struct block *b)
+{
+	g->b = b;
+	for (unsigned k = 0; k < b->n; k++)
+		g->known[k] = decode_one(g, b, &b->insns[k], &g->decoded[k]);
+}
+
 void gen_trace(struct gen *g, struct block *head)
 {
 	struct block *part[TR_MAX_PARTS], *next = head;

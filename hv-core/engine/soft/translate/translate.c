@@ -5,6 +5,7 @@
 #include "engine/soft/decode.h"
 #include "engine/soft/fpu.h"
 #include "engine/soft/key.h"
+#include "engine/soft/mmu.h"
 #include "engine/soft/run.h"
 #include "engine/soft/translate/code_cache.h"
 
@@ -158,11 +159,13 @@ bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what)
 	v->cur = i;
 	v->end = end;
 	v->s.rip = soft_next_ip(v, i);
+	uint64_t epoch = v->tlb_epoch;
+
 	i->fn(v, i);
 	++*v->count;
 	if (!(what & TR_MISSED))
 		v->tr->fallbacks[what >> TR_MNEMONIC_SHIFT]++;
-	if (v->end == end && i + 1 != end) {
+	if (v->end == end && i + 1 != end && epoch == v->tlb_epoch) {
 		if (b->uses_fpu && !SOFT_FPU_EAGER)
 			soft_fpu_load(v);
 		return false;
@@ -184,6 +187,45 @@ const char *soft_tr_fallback(const struct soft_vcpu *v, unsigned i, uint64_t *re
 	return ZydisMnemonicGetString((ZydisMnemonic)i);
 }
 
+/* ---- grouped checks ---- */
+
+#define FAILS_MAX 200 /* of a block, before its accesses are checked one by one */
+
+static bool fill_for_group(struct soft_vcpu *v, uint32_t what)
+{
+	uint32_t span = what >> TR_SPAN_SHIFT & TR_SPAN;
+
+	if ((v->tr_address & 4095) + span > HV_PAGE_SIZE)
+		return false;
+	/* A page is not made dirty by what may come later. */
+	if ((what & TR_GROUP_WRITES) && !(what & TR_WRITES_NOW))
+		return false;
+	return soft_tlb_fill(v, v->tr_address, what & TR_GROUP_WRITES);
+}
+
+const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t what,
+				 const void *retry)
+{
+	struct block *head = b->head != NULL ? b->head : b;
+	unsigned n = what & ((1u << TR_SPAN_SHIFT) - 1);
+	uint64_t ip = b->insns[n].ip;
+	const void *to = retry;
+
+	v->cur = NULL;
+	if (!fill_for_group(v, what)) {
+		if (++b->group_fails == FAILS_MAX) {
+			soft_tr_killed(v, head);
+			head->no_groups = true;
+		}
+		to = soft_tr_exact(v, b, n);
+	}
+	if (to == NULL)
+		v->s.rip = ip;
+	else if (b->uses_fpu && !SOFT_FPU_EAGER)
+		soft_fpu_load(v);
+	return to;
+}
+
 /* ---- traps ---- */
 
 bool soft_tr_trap(struct soft_vcpu *v, uintptr_t pc, struct soft_tr_trap *ret)
@@ -203,9 +245,8 @@ bool soft_tr_trap(struct soft_vcpu *v, uintptr_t pc, struct soft_tr_trap *ret)
 	}
 	if (lo == t->n_traps || at < t->traps[lo].at)
 		return false;
-	*ret = (struct soft_tr_trap){ .call = (uintptr_t)(t->call + (t->rx - t->rw)),
+	*ret = (struct soft_tr_trap){ .call = (uintptr_t)t->rx + t->traps[lo].call,
 				      .next = (uintptr_t)t->rx + t->traps[lo].next,
-				      .block = t->traps[lo].block,
 				      .insn = t->traps[lo].insn | TR_MISSED };
 	return true;
 }
@@ -234,7 +275,7 @@ void soft_tr_drop(struct soft_vcpu *v)
 	uint32_t a = 0, b, c = 0, d;
 
 	v->tr->used = v->tr->glue_bytes;
-	v->tr->n_slots = 0;
+	v->tr->n_slots = v->tr->n_traps = v->tr->n_entries = 0;
 	forget_all(v);
 	/* What lay there may have been fetched: CPUID serialises. */
 	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");

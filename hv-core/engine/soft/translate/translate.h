@@ -41,13 +41,24 @@ bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what);
 
 /* SIGFPE in translated code: where the interpreter does the instruction. */
 struct soft_tr_trap {
-	uintptr_t call, next; /* a function of the block and the number, and where it returns to */
-	struct block *block;
+	uintptr_t call, next; /* a function of its number, and where that returns to */
 	uint32_t insn;
 };
 /* False: pc is not that of a translated instruction that may raise one. Any context: of v's thread,
  * in a signal handler. */
 bool soft_tr_trap(struct soft_vcpu *v, uintptr_t pc, struct soft_tr_trap *ret);
+
+/* Called by translated code: the check of a group failed; what: the instruction's number, the
+ * group's bytes and more. Where to go on (retry: check it again), or NULL: leave. */
+const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t what,
+				 const void *retry);
+#define TR_SPAN_SHIFT 8
+#define TR_SPAN 0xfffu
+#define TR_GROUP_WRITES (1u << 20)
+#define TR_WRITES_NOW (1u << 21) /* the first access is a write */
+/* b's copy in which every access is checked by itself, from instruction n on. NULL: there was no
+ * room, and all blocks are gone. */
+const void *soft_tr_exact(struct soft_vcpu *v, struct block *b, unsigned n);
 
 bool soft_tr_room(const struct soft_vcpu *v);
 /* What the translated code of now takes. */
