@@ -94,7 +94,7 @@ static bool to_interpreter(greg_t *r)
 
 	if (vcpu == NULL || vcpu->tr == NULL || !soft_tr_trap(vcpu, (uintptr_t)r[REG_RIP], &t))
 		return false;
-	r[REG_RSP] -= 8;
+	r[REG_RSP] = (greg_t)soft_tr_stack_room(vcpu, (uintptr_t)r[REG_RSP]) - 8;
 	*(uintptr_t *)r[REG_RSP] = t.next; /* NOLINT(performance-no-int-to-ptr) */
 	r[REG_RCX] = t.insn;
 	r[REG_RIP] = (greg_t)t.call;
@@ -119,14 +119,36 @@ static void on_sigfpe(int sig, siginfo_t *info, void *context)
 	signal(sig, SIG_DFL);
 }
 
-static int install_handler(struct err *e)
+/* Translated code that has filled its stack goes on with an empty one. */
+static void on_sigsegv(int sig, siginfo_t *info, void *context)
 {
-	struct sigaction sa = { .sa_sigaction = on_sigfpe, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	ucontext_t *uc = context;
+	greg_t *r = uc->uc_mcontext.gregs;
+	uintptr_t empty = 0;
+
+	if (vcpu != NULL && vcpu->tr != NULL)
+		empty = soft_tr_stack_full(vcpu, (uintptr_t)r[REG_RIP], (uintptr_t)info->si_addr);
+	if (empty != 0)
+		r[REG_RSP] = (greg_t)empty;
+	else
+		signal(sig, SIG_DFL); /* our own bug */
+}
+
+static int install(int sig, void (*handler)(int, siginfo_t *, void *), struct err *e)
+{
+	struct sigaction sa = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 
 	sigemptyset(&sa.sa_mask);
-	if (sigaction(SIGFPE, &sa, NULL) < 0)
-		return err_set(e, -errno, "cannot catch SIGFPE: %s", strerror(errno));
+	if (sigaction(sig, &sa, NULL) < 0)
+		return err_set(e, -errno, "cannot catch signal %d: %s", sig, strerror(errno));
 	return 0;
+}
+
+static int install_handlers(struct err *e)
+{
+	int r = install(SIGFPE, on_sigfpe, e);
+
+	return r < 0 ? r : install(SIGSEGV, on_sigsegv, e);
 }
 
 static int host_probe(struct err *e)
@@ -187,5 +209,5 @@ int soft_fpu_thread_start(struct soft_vcpu *v, struct err *e)
 	vcpu = v;
 	if (sigaltstack(&ss, NULL) < 0)
 		return err_set(e, -errno, "sigaltstack: %s", strerror(errno));
-	return install_handler(e);
+	return install_handlers(e);
 }

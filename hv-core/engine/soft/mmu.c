@@ -1,6 +1,7 @@
 /* Guest-physical pages, the fetch TLB, and dropping translations. */
 #include "engine/soft/mmu.h"
 #include "engine/soft/code.h"
+#include "engine/soft/translate/translate.h"
 #include "mem/mem.h"
 
 int soft_mmu_create(struct soft_vcpu *v, struct err *e)
@@ -148,6 +149,8 @@ static void fetch_flush(struct soft_vcpu *v)
 {
 	struct soft_mmu *m = v->mmu;
 
+	if (v->tr != NULL)
+		soft_tr_forget_returns(v);
 	for (unsigned w = 0; w < HV_ARRAY_LEN(m->fetch_used); w++)
 		for (; m->fetch_used[w] != 0; m->fetch_used[w] &= m->fetch_used[w] - 1) {
 			unsigned i = w * 64 + (unsigned)__builtin_ctzll(m->fetch_used[w]);

@@ -238,6 +238,10 @@ struct soft_vcpu {
 	/* What the fetch TLB's rows map (soft_fetch.word), for translated code; by CPL == 3 */
 	uint64_t fetch_words[2 * SOFT_FETCH_SIZE];
 	uint64_t tr_code, tr_tmp;      /* its own between two steps */
+	uint64_t tr_c_rsp, tr_rsp;     /* stacks of C, and of translated code in this mode */
+	uint64_t tr_stack[SOFT_MODES]; /* tr_rsp of the other modes */
+	uint64_t tr_empty[SOFT_MODES]; /* constant */
+	unsigned tr_mode;
 	uint64_t tr_address;	       /* of the group whose check failed */
 	uint64_t tr_groups[TR_GROUPS]; /* host addresses of the groups of the trace that runs */
 	uint64_t tlb_epoch;	       /* counts dropped data translations */

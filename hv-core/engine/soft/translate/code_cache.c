@@ -6,6 +6,7 @@
  * call   runs one instruction in the interpreter: RCX is its number, R11 the block. Returns into
  * the block, or leaves if the instruction ended it.
  * group_missed asks where to go on: R11 is the block, RCX says which group. Does not return.
+ * lost is where a return goes that no call was made for.
  * load_fpu makes the guest's x87, SSE and AVX registers the host's.
  */
 #include "engine/soft/translate/code_cache.h"
@@ -18,6 +19,7 @@
 
 #define CODE_BYTES HV_MIB(32)
 #define SLOT_BYTES HV_MIB(8)
+#define STACKS_BYTES (SOFT_MODES * TR_STACK_BYTES)
 #define TRAP_BYTES HV_MIB(16)
 #define ENTRY_BYTES HV_MIB(8)
 
@@ -55,8 +57,10 @@ static void push_pop(struct emit *e, uint8_t op, unsigned reg)
 	em8(e, (uint8_t)(op | (reg & 7)));
 }
 
+/* Back to who called enter. */
 static void epilogue(struct emit *e)
 {
+	em_load(e, H_RSP, TR_OFF(tr_c_rsp));
 	em_rr(e, OP_W, 0x83, 0, H_RSP); /* add rsp, 8 */
 	em8(e, 8);
 	for (unsigned k = sizeof(saved); k-- > 0;)
@@ -68,8 +72,10 @@ static void make_enter(struct emit *e)
 {
 	for (unsigned k = 0; k < sizeof(saved); k++)
 		push_pop(e, 0x50, saved[k]);
-	em_rr(e, OP_W, 0x83, 5, H_RSP); /* sub rsp, 8: a multiple of 16 inside */
+	em_rr(e, OP_W, 0x83, 5, H_RSP); /* sub rsp, 8: a multiple of 16 for C */
 	em8(e, 8);
+	em_store(e, H_RSP, TR_OFF(tr_c_rsp));
+	em_load(e, H_RSP, TR_OFF(tr_rsp));
 	em_store(e, H_RDI, TR_OFF(tr_code));
 	load_guest(e);
 	em_gs(e, 0, 0xff, 4, TR_OFF(tr_code));
@@ -77,6 +83,7 @@ static void make_enter(struct emit *e)
 
 static void make_exit(struct emit *e)
 {
+	em_store(e, H_RSP, TR_OFF(tr_rsp));
 	em_store(e, H_RCX, TR_OFF(s.rip));
 	em_store(e, H_R11, TR_OFF(tr_tmp));
 	store_guest(e);
@@ -84,53 +91,65 @@ static void make_exit(struct emit *e)
 	epilogue(e);
 }
 
-/* Called with the stack off by 8 bytes, as a function is. */
-static void call_c(struct emit *e, const struct soft_vcpu *v, uintptr_t fn)
+/* A return to code that is gone, or was called by nobody: R11 is where the guest goes. */
+static void make_lost(struct emit *e, const uint8_t *exit)
 {
-	em_mov_imm(e, H_RDI, (uintptr_t)v);
-	em_rr(e, OP_W, 0x83, 5, H_RSP);
-	em8(e, 8);
-	em_mov_imm(e, H_RAX, fn);
-	em_rr(e, 0, 0xff, 2, H_RAX);
-	em_rr(e, OP_W, 0x83, 0, H_RSP);
-	em8(e, 8);
+	em_rm(e, OP_W, 0x8d, H_RSP, H_RSP, H_NONE, 0, -8);
+	em_rr(e, OP_W, 0x8b, H_RCX, H_R11);
+	em_mov_imm(e, H_R11, 0);
+	em_jump(e, 0xe9, exit);
 }
 
-/* Off by 16 bytes: a function of the block's own calls it. */
-static void make_call(struct emit *e, const struct soft_vcpu *v)
+/* Calls fn(v, R11, RCX, on) on C's stack. The words on top of the own stack, on the first of them,
+ * are within the translator: they are kept in registers, for C may empty that stack. */
+static void call_c(struct emit *e, const struct soft_vcpu *v, uintptr_t fn, unsigned words)
 {
 	store_guest(e);
+	em_rm(e, OP_W, 0x8b, H_R12, H_RSP, H_NONE, 0, 0);
+	em_rm(e, OP_W, 0x8b, H_R13, H_RSP, H_NONE, 0, 8);
+	em_rm(e, OP_W, 0x8d, H_RAX, H_RSP, H_NONE, 0, (int32_t)words * 8);
+	em_store(e, H_RAX, TR_OFF(tr_rsp));
+	em_load(e, H_RSP, TR_OFF(tr_c_rsp));
 	em_mov_imm(e, H_RDI, (uintptr_t)v);
 	em_rr(e, OP_W, 0x8b, H_RSI, H_R11);
 	em_rr(e, 0, 0x8b, H_RDX, H_RCX);
-	em_mov_imm(e, H_RAX, (uintptr_t)soft_tr_insn);
+	em_rr(e, OP_W, 0x8b, H_RCX, H_R12);
+	em_mov_imm(e, H_RAX, fn);
 	em_rr(e, 0, 0xff, 2, H_RAX);
+}
+
+/* On the own stack again. */
+static void from_c(struct emit *e, unsigned words)
+{
+	em_load(e, H_RSP, TR_OFF(tr_rsp));
+	if (words == 2)
+		push_pop(e, 0x50, H_R13);
+	if (words >= 1)
+		push_pop(e, 0x50, H_R12);
+	load_guest(e);
+}
+
+static void make_call(struct emit *e, const struct soft_vcpu *v)
+{
+	call_c(e, v, (uintptr_t)soft_tr_insn, 2);
 	em_rr(e, OP_BYTE, 0x84, H_RAX, H_RAX);
 	uint8_t *stopped = em_jcc(e, 5);
 
-	load_guest(e);
+	from_c(e, 2);
 	em8(e, 0xc3);
 	em_patch(e, stopped);
-	em_rr(e, OP_W, 0x83, 0, H_RSP); /* add rsp, 16 */
-	em8(e, 16);
 	em_rr(e, 0, 0x31, H_RAX, H_RAX);
 	epilogue(e);
 }
 
 static void make_group_missed(struct emit *e, const struct soft_vcpu *v)
 {
-	store_guest(e);
-	em_rr(e, OP_W, 0x8b, H_RSI, H_R11);
-	em_rr(e, 0, 0x8b, H_RDX, H_RCX);
-	push_pop(e, 0x58, H_RCX); /* what would be returned to; the stack is even again */
-	em_mov_imm(e, H_RDI, (uintptr_t)v);
-	em_mov_imm(e, H_RAX, (uintptr_t)soft_tr_group_missed);
-	em_rr(e, 0, 0xff, 2, H_RAX);
+	call_c(e, v, (uintptr_t)soft_tr_group_missed, 1);
 	em_rr(e, OP_W, 0x85, H_RAX, H_RAX);
 	uint8_t *stopped = em_jcc(e, 4);
 
 	em_store(e, H_RAX, TR_OFF(tr_code));
-	load_guest(e);
+	from_c(e, 0);
 	em_gs(e, 0, 0xff, 4, TR_OFF(tr_code));
 	em_patch(e, stopped);
 	em_rr(e, 0, 0x31, H_RAX, H_RAX);
@@ -139,9 +158,8 @@ static void make_group_missed(struct emit *e, const struct soft_vcpu *v)
 
 static void make_load_fpu(struct emit *e, const struct soft_vcpu *v)
 {
-	store_guest(e);
-	call_c(e, v, (uintptr_t)soft_fpu_load_slow);
-	load_guest(e);
+	call_c(e, v, (uintptr_t)soft_fpu_load_slow, 1);
+	from_c(e, 1);
 	em8(e, 0xc3);
 }
 
@@ -160,6 +178,8 @@ static void make_glue(struct soft_vcpu *v)
 	make_group_missed(&e, v);
 	t->load_fpu = e.p;
 	make_load_fpu(&e, v);
+	t->lost = e.p + e.to_rx;
+	make_lost(&e, t->exit);
 	tr_perf_glue(v, t->rx, (size_t)(e.p - t->rw));
 	memcpy(&t->enter, &enter, sizeof(enter));
 	t->glue_bytes = t->used = (uint32_t)hv_align_up((uint64_t)(e.p - t->rw), 64);
@@ -186,6 +206,10 @@ static int map_cache(struct soft_tr *t, struct err *e)
 	void *entries = mmap(NULL, ENTRY_BYTES, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
+	void *stacks = mmap(NULL, STACKS_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	t->stacks = stacks == MAP_FAILED ? NULL : stacks;
 	t->traps = traps == MAP_FAILED ? NULL : traps;
 	t->entries = entries == MAP_FAILED ? NULL : entries;
 	return (void *)t->slots == MAP_FAILED ? err_set(e, -errno, "no memory for translated code")
@@ -200,8 +224,13 @@ int tr_cache_create(struct soft_vcpu *v, struct err *e)
 	v->tr->gen = calloc(1, sizeof(*v->tr->gen));
 	int r = map_cache(v->tr, e);
 
-	if (r == 0 && (v->tr->gen == NULL || v->tr->traps == NULL || v->tr->entries == NULL))
+	if (r == 0 && (v->tr->gen == NULL || v->tr->traps == NULL || v->tr->entries == NULL ||
+		       v->tr->stacks == NULL))
 		r = err_set(e, -ENOMEM, "out of memory");
+	for (unsigned m = 0; r == 0 && m < SOFT_MODES; m++)
+		if (mprotect(v->tr->stacks + m * TR_STACK_BYTES, HV_PAGE_SIZE, PROT_NONE) < 0)
+			r = err_set(e, -errno, "no guard page for translated code: %s",
+				    strerror(errno));
 	if (r < 0) {
 		tr_cache_destroy(v);
 		return r;
@@ -220,6 +249,8 @@ void tr_cache_destroy(struct soft_vcpu *v)
 		munmap(t->rw, CODE_BYTES);
 	if (t->rx != NULL)
 		munmap(t->rx, CODE_BYTES + SLOT_BYTES);
+	if (t->stacks != NULL)
+		munmap(t->stacks, STACKS_BYTES);
 	if (t->traps != NULL)
 		munmap(t->traps, TRAP_BYTES);
 	if (t->entries != NULL)

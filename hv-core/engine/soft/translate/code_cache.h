@@ -36,14 +36,25 @@ struct tr_trap {
 
 struct gen;
 
+/*
+ * The stack that translated code runs on, one a mode. A call of the guest pushes two words: the
+ * negated guest address it will return to, and the host's. A return that finds its address there
+ * returns; any other empties the stack and looks the address up. What lies there is good as long as
+ * the mode's key is the same, no fetch translation is dropped, and no block is.
+ */
+#define TR_STACK_BYTES HV_KIB(64)
+/* At the bottom of each, in place of a guest address: no guest returns there. */
+#define TR_NO_RETURN 0x5a3c69960ff0a5c3ull
+
 #define TR_MAX_PARTS 8u /* blocks of a trace */
 
 struct soft_tr {
 	uint8_t *rw, *rx;      /* owned mappings of the same memory */
 	struct tr_slot *slots; /* owned mapping beside rx */
 	struct tr_trap *traps; /* owned mapping; by address */
-	uint32_t *entries;     /* owned mapping; of exact copies */
-	struct gen *gen;       /* owned: what translating a block needs */
+	uint8_t *stacks;   /* owned mapping: TR_STACK_BYTES a mode, the lowest page is a guard */
+	uint32_t *entries; /* owned mapping; of exact copies */
+	struct gen *gen;   /* owned: what translating a block needs */
 	uint32_t used, glue_bytes, n_slots, n_traps, n_entries;
 	uint64_t host_gs;    /* the thread's own GS base, while v runs */
 	uint64_t *fallbacks; /* owned: by mnemonic */
@@ -51,9 +62,11 @@ struct soft_tr {
 	unsigned threshold; /* runs in the interpreter before a block is translated */
 	unsigned max_parts; /* of a trace; 1: single blocks */
 	bool count;	    /* instructions */
+	bool pair_returns;  /* calls and returns of the guest are calls and returns of the host */
 	bool link_pages;    /* links lead to other pages, too */
 	/* In the writable mapping: */
 	const uint8_t *exit, *call, *load_fpu, *group_missed;
+	const uint8_t *lost;		  /* in the executable one */
 	void *(*enter)(const void *code); /* returns the slot it came out by, or NULL */
 };
 

@@ -317,8 +317,8 @@ static bool near(const struct gen *g, uint64_t target)
 	return ((target ^ g->b->lin) & HV_PAGE_MASK) == 0;
 }
 
-/* A jump that is led to the translation of the target once there is one. */
-static struct tr_slot *jump_slot(struct gen *g, uint64_t target)
+/* A jump (or call) that is led to the translation of the target once there is one. */
+static void jump_by_slot(struct gen *g, uint64_t target, bool call)
 {
 	struct soft_tr *t = g->v->tr;
 	struct tr_slot *s = &t->slots[t->n_slots++];
@@ -326,8 +326,9 @@ static struct tr_slot *jump_slot(struct gen *g, uint64_t target)
 	*s = (struct tr_slot){ .host = g->b->host[0] };
 	/* A way that looks at no requests leads upwards, so that no circle is made of such. */
 	s->to = !near(g, target) ? TR_TO_CODE : target <= g->b->ip ? TR_TO_CHECKED : TR_TO_BODY;
-	em_jump_slot(&g->e, s);
-	return s;
+	em_through_slot(&g->e, call, s);
+	add_exit(g, NULL, target, GEN_EXIT_UNLINKED);
+	g->exits[g->n_exits - 1].slot = s;
 }
 
 /* Where links between pages are off: through the table of jumps. */
@@ -343,21 +344,77 @@ static void jump_by_table(struct gen *g, uint64_t target)
 	em_gs(&g->e, 0, 0xff, 4, at + (uint32_t)offsetof(struct soft_jump, code));
 }
 
+static void link_to(struct gen *g, uint64_t target)
+{
+	if (target == g->b->ip)
+		em_jump(&g->e, 0xe9, g->checked);
+	else if (!near(g, target) && !g->v->tr->link_pages)
+		jump_by_table(g, target);
+	else
+		jump_by_slot(g, target, false);
+}
+
 void gen_link(struct gen *g, uint64_t target)
 {
 	move_out(g);
-	if (target == g->b->ip) {
-		em_jump(&g->e, 0xe9, g->checked);
-		return;
-	}
-	if (!near(g, target) && !g->v->tr->link_pages) {
-		jump_by_table(g, target);
-		return;
-	}
-	struct tr_slot *s = jump_slot(g, target);
+	link_to(g, target);
+}
 
-	add_exit(g, NULL, target, GEN_EXIT_UNLINKED);
-	g->exits[g->n_exits - 1].slot = s;
+static void push_return(struct gen *g, uint64_t back)
+{
+	move_out(g);
+	em_mov_imm(&g->e, H_RCX, -back);
+	em8(&g->e, 0x51); /* push rcx */
+}
+
+/* Where the callee's return goes. */
+static void land(struct gen *g, uint64_t back)
+{
+	em_rm(&g->e, OP_W, 0x8d, H_RSP, H_RSP, H_NONE, 0, 8);
+	link_to(g, back);
+}
+
+void gen_call(struct gen *g, uint64_t target, uint64_t back)
+{
+	if (!g->v->tr->pair_returns || (!near(g, target) && !g->v->tr->link_pages)) {
+		gen_link(g, target);
+		return;
+	}
+	push_return(g, back);
+	if (target == g->b->ip)
+		em_jump(&g->e, 0xe8, g->checked);
+	else
+		jump_by_slot(g, target, true);
+	land(g, back);
+}
+
+void gen_call_indirect(struct gen *g, uint64_t back)
+{
+	if (!g->v->tr->pair_returns) {
+		move_out(g);
+		em_gs(&g->e, 0, 0xff, 4, TR_OFF(tr_code));
+		return;
+	}
+	push_return(g, back);
+	em_gs(&g->e, 0, 0xff, 2, TR_OFF(tr_code));
+	land(g, back);
+}
+
+/* Returns to R11, if the newest call was made to come back there. Else goes on. */
+void gen_try_return(struct gen *g, int32_t sp_step)
+{
+	if (!g->v->tr->pair_returns)
+		return;
+	em_rm(&g->e, OP_W, 0x8b, H_RCX, H_RSP, H_NONE, 0, 8);
+	em_rm(&g->e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 0);
+	uint8_t *other = em_unless_rcx_zero(&g->e);
+
+	gen_move_sp(g, sp_step);
+	gen_count(g, g->k + 1);
+	move_out(g);
+	em8(&g->e, 0xc3);
+	em_patch(&g->e, other);
+	em_load(&g->e, H_RSP, TR_OFF(tr_empty) + MODE_OF_KEY(g->b->key) * 8);
 }
 
 /* To the loop's beginning, from its end. */
@@ -388,15 +445,14 @@ void gen_link_end(struct gen *g, uint64_t target)
 /* ---- the block ---- */
 
 /* Code that is reached from other pages: does the page still lie where it lay? */
-static void check_page(struct gen *g)
+static void check_page(struct gen *g, uint64_t lin)
 {
-	const struct soft_fetch *f = soft_fetch(g->v, g->b->lin);
+	unsigned row = soft_fetch_index(lin, g->b->key & KEY_USER);
+	uint64_t word = soft_fetch(g->v, lin)->word;
 	struct emit *e = &g->e;
 
-	em_load(e, H_RCX,
-		TR_OFF(fetch_words) + soft_fetch_index(g->b->lin, g->b->key & KEY_USER) *
-					      (uint32_t)sizeof(uint64_t));
-	em_mov_imm(e, H_R11, -f->word);
+	em_load(e, H_RCX, TR_OFF(fetch_words) + row * (uint32_t)sizeof(word));
+	em_mov_imm(e, H_R11, -word);
 	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 0);
 	add_exit(g, em_unless_rcx_zero(e), g->b->ip, GEN_EXIT_UNLINKED);
 }
@@ -470,11 +526,16 @@ static void loop_entry(struct gen *g)
 static void entries(struct gen *g, struct block *head)
 {
 	head->code = g->e.p + g->e.to_rx;
-	check_page(g);
+	check_page(g, g->b->lin);
 	g->checked = g->e.p;
 	head->checked = g->e.p + g->e.to_rx;
 	check_requests(g, GEN_EXIT_UNLINKED);
 	head->body = g->e.p + g->e.to_rx;
+	if (head->crosses) {
+		uint64_t next = (head->lin & HV_PAGE_MASK) + HV_PAGE_SIZE;
+
+		check_page(g, g->is64 ? next : (uint32_t)next);
+	}
 	for (unsigned k = 0; k < g->b->n && !g->b->uses_fpu; k++)
 		g->b->uses_fpu = simd_uses_fpu(&g->b->insns[k]);
 	if (g->b->uses_fpu && !SOFT_FPU_EAGER)

@@ -144,6 +144,13 @@ void gen_missed(struct gen *g);
 void gen_lookup(struct gen *g);
 /* Counts the first done instructions of the block as run, if anybody wants to know. */
 void gen_count(struct gen *g, unsigned done);
+/* A call whose return address has been pushed: to target, or to the code at tr_code. */
+void gen_call(struct gen *g, uint64_t target, uint64_t back);
+void gen_call_indirect(struct gen *g, uint64_t back);
+/* A return to R11, which steps the stack pointer: goes on behind it where it has no call. */
+void gen_try_return(struct gen *g, int32_t sp_step);
+/* Steps the guest's stack pointer. */
+void gen_move_sp(struct gen *g, int32_t n);
 /* Goes on at target, when everything is done that has to be. */
 void gen_link(struct gen *g, uint64_t target);
 /* The same at the trace's end: counts, and knows the loop. */

@@ -22,7 +22,7 @@ static void set_reg(struct gen *g, unsigned n, unsigned from)
 }
 
 /* RSP += n, in the width of the stack pointer. */
-static void move_sp(struct gen *g, int32_t n)
+void gen_move_sp(struct gen *g, int32_t n)
 {
 	unsigned sp = gen_use(g, X86_RSP, H_R11);
 
@@ -36,7 +36,7 @@ static void push_reg(struct gen *g, unsigned reg)
 
 	gen_stack_operand(g, X86_RSP, -width(g), true, &m);
 	gen_rm(g, wide(g), 0x89, gen_use(g, reg, H_RCX), &m);
-	move_sp(g, -width(g));
+	gen_move_sp(g, -width(g));
 }
 
 static void push_imm(struct gen *g, uint64_t x)
@@ -51,7 +51,7 @@ static void push_imm(struct gen *g, uint64_t x)
 		gen_rm(g, wide(g), 0xc7, 0, &m);
 		em32(&g->e, (uint32_t)x);
 	}
-	move_sp(g, -width(g));
+	gen_move_sp(g, -width(g));
 }
 
 static bool push(struct gen *g)
@@ -75,7 +75,7 @@ static bool push(struct gen *g)
 	gen_stack_operand(g, X86_RSP, -width(g), true, &m);
 	em_load(&g->e, H_RCX, TR_OFF(tr_tmp));
 	gen_rm(g, wide(g), 0x89, H_RCX, &m);
-	move_sp(g, -width(g));
+	gen_move_sp(g, -width(g));
 	return true;
 }
 
@@ -89,7 +89,7 @@ static bool pop(struct gen *g)
 		return false;
 	gen_stack_operand(g, X86_RSP, 0, false, &m);
 	gen_rm(g, wide(g), 0x8b, H_RCX, &m);
-	move_sp(g, width(g));
+	gen_move_sp(g, width(g));
 	set_reg(g, n, H_RCX);
 	return true;
 }
@@ -213,7 +213,7 @@ static bool call(struct gen *g)
 			return false;
 		push_imm(g, next_ip(g));
 		gen_count(g, g->k + 1);
-		gen_link(g, g->i->imm);
+		gen_call(g, g->i->imm, next_ip(g));
 		return true;
 	}
 	if (g->d->z.opcode != 0xff || !indirect(g))
@@ -221,8 +221,7 @@ static bool call(struct gen *g)
 	em_store(&g->e, H_R15, TR_OFF(tr_code));
 	push_imm(g, next_ip(g));
 	gen_count(g, g->k + 1);
-	gen_leave(g);
-	em_gs(&g->e, 0, 0xff, 4, TR_OFF(tr_code));
+	gen_call_indirect(g, next_ip(g));
 	return true;
 }
 
@@ -235,8 +234,9 @@ static bool ret(struct gen *g)
 		return false;
 	gen_stack_operand(g, X86_RSP, 0, false, &m);
 	gen_rm(g, wide(g), 0x8b, H_R11, &m);
+	gen_try_return(g, width(g) + (int32_t)more);
 	gen_lookup(g);
-	move_sp(g, width(g) + (int32_t)more);
+	gen_move_sp(g, width(g) + (int32_t)more);
 	gen_count(g, g->k + 1);
 	gen_leave(g);
 	em_rr(&g->e, 0, 0xff, 4, H_R15);

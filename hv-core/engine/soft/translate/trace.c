@@ -11,7 +11,8 @@ static bool decode_one(struct gen *g, const struct block *b, const struct insn *
 	uint64_t off = (b->lin & 4095) + (i->ip - b->ip);
 
 	for (unsigned k = 0; k < i->len; k++)
-		d->bytes[k] = b->host[0][off + k];
+		d->bytes[k] = off + k < HV_PAGE_SIZE ? b->host[0][off + k]
+						     : b->host[1][off + k - HV_PAGE_SIZE];
 	return decode_again(g->v, d, i->len);
 }
 

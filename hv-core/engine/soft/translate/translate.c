@@ -34,6 +34,58 @@ static void forget_all(struct soft_vcpu *v)
 	}
 }
 
+/* ---- returns ---- */
+
+static uint64_t empty_stack(const struct soft_vcpu *v, unsigned mode)
+{
+	return (uintptr_t)v->tr->stacks + (mode + 1) * TR_STACK_BYTES - 16;
+}
+
+static void forget_returns(struct soft_vcpu *v, unsigned mode)
+{
+	uint64_t top = empty_stack(v, mode);
+
+	v->tr_stack[mode] = top;
+	if (mode == v->tr_mode)
+		v->tr_rsp = top;
+}
+
+void soft_tr_forget_returns(struct soft_vcpu *v)
+{
+	for (unsigned m = 0; m < SOFT_MODES; m++)
+		forget_returns(v, m);
+}
+
+static void make_stacks(struct soft_vcpu *v)
+{
+	for (unsigned m = 0; m < SOFT_MODES; m++) {
+		uint64_t *bottom = (uint64_t *)(uintptr_t)empty_stack(v, m);
+
+		bottom[0] = (uintptr_t)v->tr->lost;
+		bottom[1] = TR_NO_RETURN;
+		v->tr_empty[m] = empty_stack(v, m);
+	}
+	soft_tr_forget_returns(v);
+}
+
+uintptr_t soft_tr_stack_full(struct soft_vcpu *v, uintptr_t pc, uintptr_t fault)
+{
+	const struct soft_tr *t = v->tr;
+	uintptr_t off = fault - (uintptr_t)t->stacks;
+
+	if (pc - (uintptr_t)t->rx >= t->used || off >= SOFT_MODES * TR_STACK_BYTES ||
+	    off % TR_STACK_BYTES >= HV_PAGE_SIZE)
+		return 0;
+	return empty_stack(v, (unsigned)(off / TR_STACK_BYTES));
+}
+
+uintptr_t soft_tr_stack_room(struct soft_vcpu *v, uintptr_t rsp)
+{
+	uintptr_t off = rsp - 8 - (uintptr_t)v->tr->stacks;
+
+	return off % TR_STACK_BYTES >= HV_PAGE_SIZE ? rsp : empty_stack(v, v->tr_mode);
+}
+
 /* ---- creation ---- */
 
 static int host_probe(struct err *e)
@@ -64,6 +116,7 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	}
 	v->tr->max_parts = off & SOFT_DISABLE_TRACES ? 1 : TR_MAX_PARTS;
+	v->tr->pair_returns = !(off & SOFT_DISABLE_RETURNS);
 	v->tr->link_pages = !(off & SOFT_DISABLE_PAGE_LINKS);
 	v->tr->count = v->hv->vm->opt.count;
 	v->tr_tlb_mask = (SOFT_TLB_SIZE - 1) * sizeof(struct soft_tlb_entry);
@@ -72,6 +125,7 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 	v->tr_align16 = 15;
 	v->tr_align32 = 31;
 	forget_all(v);
+	make_stacks(v);
 	return 0;
 }
 
@@ -97,10 +151,14 @@ void soft_tr_mode(struct soft_vcpu *v)
 	unsigned mode = (unsigned)(v->tlb - v->tlbs);
 
 	v->key |= mode << KEY_MODE_SHIFT;
+	v->tr_stack[v->tr_mode] = v->tr_rsp;
+	v->tr_mode = mode;
+	v->tr_rsp = v->tr_stack[mode];
 	if (v->jump_key[mode] == v->key)
 		return;
 	v->jump_key[mode] = v->key;
 	forget(v, mode);
+	forget_returns(v, mode);
 }
 
 /* ---- running ---- */
@@ -108,7 +166,8 @@ void soft_tr_mode(struct soft_vcpu *v)
 /* Flat code of 32 or 64 bits, in RAM, without alignment checks. */
 static bool translatable(const struct block *b)
 {
-	if (b->crosses || b->host[0] == NULL || (b->key & (KEY_ALIGN | KEY_VM)))
+	if (b->host[0] == NULL || (b->crosses && b->host[1] == NULL) ||
+	    (b->key & (KEY_ALIGN | KEY_VM)))
 		return false;
 	return (b->key & KEY_CODE64) || ((b->key & KEY_CODE32) && (b->key & KEY_FLAT_CS));
 }
@@ -265,6 +324,7 @@ void soft_tr_killed(struct soft_vcpu *v, struct block *b)
 	}
 	for (struct tr_slot *s = b->slots; s != NULL; s = s->next)
 		s->target = s->unlinked;
+	soft_tr_forget_returns(v);
 	b->slots = NULL;
 	b->code = NULL;
 	b->runs = b->taken = 0;
@@ -277,6 +337,7 @@ void soft_tr_drop(struct soft_vcpu *v)
 	v->tr->used = v->tr->glue_bytes;
 	v->tr->n_slots = v->tr->n_traps = v->tr->n_entries = 0;
 	forget_all(v);
+	soft_tr_forget_returns(v);
 	/* What lay there may have been fetched: CPUID serialises. */
 	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
 }

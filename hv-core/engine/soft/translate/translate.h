@@ -29,6 +29,13 @@ void soft_tr_follow(struct soft_vcpu *v, void *slot, struct block *next);
 void soft_tr_killed(struct soft_vcpu *v, struct block *b);
 /* All blocks are gone. */
 void soft_tr_drop(struct soft_vcpu *v);
+/* Fetch translations are gone: what calls will return to is not known any more. */
+void soft_tr_forget_returns(struct soft_vcpu *v);
+/* Any context: a fault at address fault of code at pc, in a signal handler of v's thread. If it is
+ * that translated code has filled its stack, the emptied one. Else 0. */
+uintptr_t soft_tr_stack_full(struct soft_vcpu *v, uintptr_t pc, uintptr_t fault);
+/* Room for one more word on the stack of translated code: rsp, or that of the emptied one. */
+uintptr_t soft_tr_stack_room(struct soft_vcpu *v, uintptr_t rsp);
 /* The mode's key is another one. */
 void soft_tr_mode(struct soft_vcpu *v);
 
