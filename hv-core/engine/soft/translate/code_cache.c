@@ -182,6 +182,7 @@ static void make_glue(struct soft_vcpu *v)
 	make_lost(&e, t->exit);
 	tr_perf_glue(v, t->rx, (size_t)(e.p - t->rw));
 	memcpy(&t->enter, &enter, sizeof(enter));
+	t->cold_start = t->cold = CODE_BYTES / 2;
 	t->glue_bytes = t->used = (uint32_t)hv_align_up((uint64_t)(e.p - t->rw), 64);
 }
 
@@ -260,11 +261,17 @@ void tr_cache_destroy(struct soft_vcpu *v)
 	v->tr = NULL;
 }
 
+bool tr_cache_has(const struct soft_tr *t, uintptr_t pc)
+{
+	return pc - (uintptr_t)t->rx < CODE_BYTES;
+}
+
 bool soft_tr_room(const struct soft_vcpu *v)
 {
 	const struct soft_tr *t = v->tr;
 
-	return t->used + TR_BLOCK_BYTES <= CODE_BYTES &&
+	return t->used + TR_BLOCK_BYTES <= t->cold_start &&
+	       t->cold + TR_BLOCK_BYTES <= CODE_BYTES &&
 	       (t->n_slots + GEN_MAX_EXITS) * sizeof(struct tr_slot) <= SLOT_BYTES &&
 	       (t->n_entries + BLOCK_MAX_INSNS) * sizeof(*t->entries) <= ENTRY_BYTES &&
 	       (t->n_traps + BLOCK_MAX_INSNS) * sizeof(struct tr_trap) <= TRAP_BYTES;

@@ -55,7 +55,10 @@ struct soft_tr {
 	uint8_t *stacks;   /* owned mapping: TR_STACK_BYTES a mode, the lowest page is a guard */
 	uint32_t *entries; /* owned mapping; of exact copies */
 	struct gen *gen;   /* owned: what translating a block needs */
-	uint32_t used, glue_bytes, n_slots, n_traps, n_entries;
+	/* Bytes of code that is run often, from the beginning; where that begins which is run
+	 * seldom (misses, ways out), and where it ends. */
+	uint32_t used, cold_start, cold;
+	uint32_t glue_bytes, n_slots, n_traps, n_entries;
 	uint64_t host_gs;    /* the thread's own GS base, while v runs */
 	uint64_t *fallbacks; /* owned: by mnemonic */
 	/* As the VM was configured */
@@ -74,6 +77,8 @@ struct soft_tr {
 extern const uint8_t tr_host[16];
 #define TR_OFF(m) ((uint32_t)offsetof(struct soft_vcpu, m))
 
+/* Any context. */
+bool tr_cache_has(const struct soft_tr *t, uintptr_t pc);
 int tr_cache_create(struct soft_vcpu *v, struct err *e) HV_MUST_CHECK;
 void tr_cache_destroy(struct soft_vcpu *v);
 #endif

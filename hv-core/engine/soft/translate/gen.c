@@ -91,31 +91,37 @@ static void choose_moved(struct gen *g)
 
 /* ---- memory ---- */
 
-bool gen_offset(struct gen *g, unsigned to)
+static bool offset_plus(struct gen *g, unsigned to, int64_t plus)
 {
 	const struct insn *i = g->i;
+	int64_t disp = i->disp + plus;
 	unsigned wide = i->addr_size == 8 ? OP_W : 0;
 
 	if (i->addr_size < 4)
 		return false;
 	if (i->base == SOFT_ZERO && i->index == SOFT_ZERO) {
-		em_mov_imm(&g->e, to, wide ? (uint64_t)i->disp : (uint32_t)i->disp);
+		em_mov_imm(&g->e, to, wide ? (uint64_t)disp : (uint32_t)disp);
 		return true;
 	}
-	if (i->disp != (int32_t)i->disp)
+	if (disp != (int32_t)disp)
 		return false;
 	unsigned base = use_offset(g, i->base, H_R11), index = use_offset(g, i->index, H_RCX);
 
-	em_rm(&g->e, wide, 0x8d, to, base, index, i->scale, (int32_t)i->disp);
+	em_rm(&g->e, wide, 0x8d, to, base, index, i->scale, (int32_t)disp);
 	return true;
 }
 
-/* R11 = the linear address of the memory operand. */
-static bool linear(struct gen *g)
+bool gen_offset(struct gen *g, unsigned to)
+{
+	return offset_plus(g, to, 0);
+}
+
+/* R11 = the linear address of the memory operand, plus a constant. */
+static bool linear(struct gen *g, int64_t plus)
 {
 	const struct insn *i = g->i;
 
-	if ((i->flags & INSN_CHECK) || !gen_offset(g, H_R11))
+	if ((i->flags & INSN_CHECK) || !offset_plus(g, H_R11, plus))
 		return false;
 	if (g->is64 && i->seg >= X86_FS) {
 		em_load(&g->e, H_RCX,
@@ -186,23 +192,27 @@ static const struct gen_group *group_of(const struct gen *g, unsigned which)
 	return &g->groups[n];
 }
 
-/* What is checked together with others: it is now, or was. R11 is the operand's address if it is
+/* From the operand back to the group's first byte. */
+static int64_t to_first(const struct gen *g, unsigned which)
+{
+	const struct gen_access *a = &g->access[g->k][which];
+
+	return g->groups[a->group].lo - a->off;
+}
+
+/* What is checked together with others: it is now, or was. R11 is the group's first byte if it is
  * not ready. */
 static void group_operand(struct gen *g, unsigned which, struct gen_mem *m)
 {
 	unsigned n = (unsigned)g->access[g->k][which].group;
-	int64_t at = g->access[g->k][which].off - g->groups[n].lo;
 
 	if (!(g->ready >> n & 1)) {
-		if (at != 0)
-			em_rm(&g->e, g->is64 ? OP_W : 0, 0x8d, H_R11, H_R11, H_NONE, 0,
-			      (int32_t)-at);
 		check_group(g, n);
 	} else if (g->r15 != (int)n) {
 		em_load(&g->e, H_R15, group_slot(n));
 		g->r15 = (int)n;
 	}
-	*m = (struct gen_mem){ H_R15, H_NONE, (int32_t)at };
+	*m = (struct gen_mem){ H_R15, H_NONE, (int32_t)-to_first(g, which) };
 }
 
 static bool is_ready(const struct gen *g, unsigned which)
@@ -239,12 +249,12 @@ bool gen_operand(struct gen *g, unsigned size, bool write, struct gen_mem *m)
 	const struct gen_group *a = group_of(g, 0);
 
 	if (a != NULL && size == g->i->mem_size && a->write >= write) {
-		if (!is_ready(g, 0) && !linear(g))
+		if (!is_ready(g, 0) && !linear(g, to_first(g, 0)))
 			return false;
 		group_operand(g, 0, m);
 		return !align || group_alignment(g, size, m);
 	}
-	if (!linear(g))
+	if (!linear(g, 0))
 		return false;
 	single_check(g, size, write, m);
 	return !align || check_alignment(g, size, &(struct gen_mem){ H_R11, H_NONE, 0 });
@@ -259,7 +269,7 @@ void gen_stack_operand(struct gen *g, unsigned reg, int32_t off, bool write, str
 
 	if (!grouped || !is_ready(g, 1))
 		em_rm(&g->e, g->is64 ? OP_W : 0, 0x8d, H_R11, gen_use(g, reg, H_R11), H_NONE, 0,
-		      off);
+		      grouped ? off + (int32_t)to_first(g, 1) : off);
 	if (grouped)
 		group_operand(g, 1, m);
 	else
@@ -659,6 +669,22 @@ static void exit_paths(struct gen *g)
 	}
 }
 
+/* In between, code is made that is run seldom: it lies elsewhere. */
+static void cold_begin(struct gen *g)
+{
+	g->hot = g->e.p;
+	g->e.p = g->v->tr->rw + g->v->tr->cold;
+}
+
+static void cold_end(struct gen *g)
+{
+	struct soft_tr *t = g->v->tr;
+
+	tr_perf_block(g->v, g->b, t->rx + t->cold, (size_t)(g->e.p - (t->rw + t->cold)));
+	t->cold = (uint32_t)(g->e.p - t->rw);
+	g->e.p = g->hot;
+}
+
 static void body(struct gen *g)
 {
 	const struct block *b = g->b;
@@ -672,17 +698,22 @@ static void body(struct gen *g)
 	g->k = b->n - 1u;
 	if (!(b->insns[g->k].flags & INSN_END))
 		gen_link_end(g, b->end_ip);
+	cold_begin(g);
 	miss_paths(g);
 	group_miss_paths(g);
 	exit_paths(g);
+	cold_end(g);
 }
 
 static bool loops(const struct gen *g)
 {
-	const struct insn *last = &g->b->insns[g->b->n - 1];
+	const unsigned k = g->b->n - 1u;
+	const struct insn *last = &g->b->insns[k];
 
-	return !(last->flags & INSN_END) ? g->b->end_ip == g->b->ip
-					 : (last->flags & INSN_BRANCH) && last->imm == g->b->ip;
+	if (!(last->flags & INSN_END))
+		return g->b->end_ip == g->b->ip;
+	return (last->flags & INSN_BRANCH) && last->imm == g->b->ip && g->known[k] &&
+	       g->decoded[k].z.mnemonic != ZYDIS_MNEMONIC_CALL;
 }
 
 /* Everything but g->b and what is decoded of it. */
@@ -707,12 +738,14 @@ static void begin(struct gen *g, bool exact)
 	if (!g->exact)
 		gen_find_groups(g);
 	choose_moved(g);
+	cold_begin(g);
 	g->insn_call = g->e.p;
 	move_out(g);
 	em_mov_imm(&g->e, H_R11, (uintptr_t)g->b);
 	em_jump(&g->e, 0xe8, t->call);
 	move_in(g);
 	em8(&g->e, 0xc3);
+	cold_end(g);
 }
 
 static void end(struct gen *g)

@@ -77,6 +77,7 @@ struct gen {
 	unsigned k;
 	const struct decoded *d; /* of it */
 	bool is64, stack_ok;
+	uint8_t *hot;		  /* the place in the block, while cold code is made */
 	bool exact;		  /* every access is checked by itself */
 	bool loops;		  /* it ends with a way to its beginning */
 	uint8_t host[16];	  /* where guest registers are: tr_host, but for those moved */

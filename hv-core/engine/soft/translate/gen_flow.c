@@ -88,6 +88,11 @@ static bool pop(struct gen *g)
 	if (z->opcode < 0x58 || z->opcode > 0x5f)
 		return false;
 	gen_stack_operand(g, X86_RSP, 0, false, &m);
+	if (n != X86_RSP && g->host[n] != H_NONE) {
+		gen_rm(g, wide(g), 0x8b, g->host[n], &m);
+		gen_move_sp(g, width(g));
+		return true;
+	}
 	gen_rm(g, wide(g), 0x8b, H_RCX, &m);
 	gen_move_sp(g, width(g));
 	set_reg(g, n, H_RCX);

@@ -10,6 +10,7 @@ enum access {
 	EXT = 1 << 2,	/* reg is part of the opcode */
 	BY_CL = 1 << 3,
 	TRAPS = 1 << 4, /* may raise #DE */
+	ANEW = 1 << 5,	/* what is written is not read, and all of it is written */
 };
 
 struct form {
@@ -99,13 +100,22 @@ static void op(struct gen *g, const struct form *f, unsigned reg, unsigned rm,
 		gen_may_trap(g, start);
 }
 
+/* As gen_use(), but without the old value if that is of no interest. */
+static unsigned use_or_name(struct gen *g, unsigned n, unsigned temp, bool anew)
+{
+	if (anew && g->host[n] == H_NONE)
+		return temp;
+	return gen_use(g, n, temp);
+}
+
 /* A register for the operand of ModRM's reg field: temp, if it is AH to BH or lives in the context.
  */
 static unsigned reg_begin(struct gen *g, const struct form *f, unsigned temp)
 {
 	if (temp == H_R15 && (f->reg_high || g->host[f->reg] == H_NONE))
 		gen_take_r15(g);
-	return f->reg_high ? high_begin(g, f->reg, temp) : gen_use(g, f->reg, temp);
+	return f->reg_high ? high_begin(g, f->reg, temp)
+			   : use_or_name(g, f->reg, temp, (f->acc & ANEW) && (f->acc & REG_W));
 }
 
 static void reg_end(struct gen *g, const struct form *f, unsigned reg)
@@ -149,7 +159,8 @@ static bool emit_reg(struct gen *g, const struct form *f)
 
 	if (two && f->reg == f->rm && (g->host[f->reg] == H_NONE || f->reg_high || f->rm_high))
 		return false;
-	unsigned rm = f->rm_high ? high_begin(g, f->rm, H_R11) : gen_use(g, f->rm, H_R11);
+	unsigned rm = f->rm_high ? high_begin(g, f->rm, H_R11)
+				 : use_or_name(g, f->rm, H_R11, (f->acc & ANEW) && (f->acc & RM_W));
 	unsigned reg = has_reg ? reg_begin(g, f, f->acc & BY_CL ? H_R15 : H_RCX) : f->reg;
 
 	if (f->acc & BY_CL)
@@ -272,31 +283,35 @@ static bool mov(struct gen *g)
 
 	if (g->d->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		return false;
+	unsigned anew = (op & 1) && g->d->z.operand_width >= 32 ? ANEW : 0;
+
 	if (op == 0x88 || op == 0x89)
-		return modrm(g, by_bit0(g), RM_W);
+		return modrm(g, by_bit0(g), RM_W | anew);
 	if (op == 0x8a || op == 0x8b)
-		return modrm(g, by_bit0(g), REG_W);
+		return modrm(g, by_bit0(g), REG_W | anew);
 	if (op == 0xc6 || op == 0xc7)
-		return modrm(g, by_bit0(g), RM_W | EXT);
+		return modrm(g, by_bit0(g), RM_W | EXT | anew);
 	return op >= 0xb0 && op <= 0xbf && mov_imm(g);
 }
 
 static bool lea(struct gen *g)
 {
-	unsigned n = reg_field(g);
-
-	if (!gen_offset(g, H_R11))
-		return false;
-	if (g->d->z.operand_width == 16) {
-		unsigned to = gen_use(g, n, H_RCX);
-
-		em_rr(&g->e, OP_66, 0x8b, to, H_R11);
-		gen_put(g, n, to);
-		return true;
-	}
+	unsigned n = reg_field(g), width = g->d->z.operand_width;
 	unsigned to = g->host[n] == H_NONE ? H_R11 : g->host[n];
 
-	em_rr(&g->e, g->d->z.operand_width == 64 ? OP_W : 0, 0x8b, to, H_R11);
+	if (width == 16) {
+		if (!gen_offset(g, H_R11))
+			return false;
+		to = gen_use(g, n, H_RCX);
+		em_rr(&g->e, OP_66, 0x8b, to, H_R11);
+	} else if (width / 8 == g->i->addr_size) {
+		if (!gen_offset(g, to))
+			return false;
+	} else {
+		if (!gen_offset(g, H_R11))
+			return false;
+		em_rr(&g->e, width == 64 ? OP_W : 0, 0x8b, to, H_R11);
+	}
 	gen_put(g, n, to);
 	return true;
 }
@@ -422,9 +437,10 @@ bool gen_plain(struct gen *g)
 		return lea(g);
 	case ZYDIS_MNEMONIC_MOVZX:
 	case ZYDIS_MNEMONIC_MOVSX:
-		return modrm(g, by_width(g) | (g->d->z.opcode & 1 ? 0 : OP_BYTE), REG_W);
+		return modrm(g, by_width(g) | (g->d->z.opcode & 1 ? 0 : OP_BYTE),
+			     REG_W | (g->d->z.operand_width >= 32 ? ANEW : 0));
 	case ZYDIS_MNEMONIC_MOVSXD:
-		return modrm(g, by_width(g), REG_W);
+		return modrm(g, by_width(g), REG_W | (g->d->z.operand_width >= 32 ? ANEW : 0));
 	case ZYDIS_MNEMONIC_ROL:
 	case ZYDIS_MNEMONIC_ROR:
 	case ZYDIS_MNEMONIC_RCL:

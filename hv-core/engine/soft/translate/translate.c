@@ -73,7 +73,7 @@ uintptr_t soft_tr_stack_full(struct soft_vcpu *v, uintptr_t pc, uintptr_t fault)
 	const struct soft_tr *t = v->tr;
 	uintptr_t off = fault - (uintptr_t)t->stacks;
 
-	if (pc - (uintptr_t)t->rx >= t->used || off >= SOFT_MODES * TR_STACK_BYTES ||
+	if (!tr_cache_has(t, pc) || off >= SOFT_MODES * TR_STACK_BYTES ||
 	    off % TR_STACK_BYTES >= HV_PAGE_SIZE)
 		return 0;
 	return empty_stack(v, (unsigned)(off / TR_STACK_BYTES));
@@ -235,7 +235,9 @@ bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what)
 
 uint32_t soft_tr_code_bytes(const struct soft_vcpu *v)
 {
-	return v->tr->used - v->tr->glue_bytes;
+	const struct soft_tr *t = v->tr;
+
+	return t->used - t->glue_bytes + (t->cold - t->cold_start);
 }
 
 const char *soft_tr_fallback(const struct soft_vcpu *v, unsigned i, uint64_t *ret_n)
@@ -335,6 +337,7 @@ void soft_tr_drop(struct soft_vcpu *v)
 	uint32_t a = 0, b, c = 0, d;
 
 	v->tr->used = v->tr->glue_bytes;
+	v->tr->cold = v->tr->cold_start;
 	v->tr->n_slots = v->tr->n_traps = v->tr->n_entries = 0;
 	forget_all(v);
 	soft_tr_forget_returns(v);
