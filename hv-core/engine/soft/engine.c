@@ -94,7 +94,7 @@ static void vcpu_free(struct soft_vcpu *v)
 	soft_tr_destroy(v);
 	block_cache_destroy(v);
 	soft_mmu_destroy(v);
-	free(v);
+	soft_tr_vcpu_free(v);
 }
 
 static void soft_vcpu_destroy(struct hv_vcpu *hv)
@@ -122,12 +122,11 @@ static int create_translator(struct soft_vcpu *v, struct err *e)
 
 static int soft_vcpu_create(struct hv_vcpu *hv, void **ret_priv, struct err *e)
 {
-	struct soft_vcpu *v = aligned_alloc(64, (sizeof(*v) + 63) & ~63ull);
+	struct soft_vcpu *v = soft_tr_vcpu_alloc();
 	int r;
 
 	if (v == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
-	memset(v, 0, sizeof(*v));
 	v->hv = hv;
 	v->vm = hv->vm->engine_priv;
 	x86_state_reset(&v->s, hv->index == 0);

@@ -30,9 +30,9 @@ const uint8_t tr_host[16] = { H_RAX, H_R14, H_RDX,  H_RBX,  H_R10, H_RBP, H_RSI,
 
 static void load_guest(struct emit *e)
 {
-	em_gs(e, OP_0F, 0xb7, H_RAX, TR_OFF(fl)); /* movzx */
-	em8(e, 0x04), em8(e, 0x7f);		  /* add al, 127: OF */
-	em8(e, 0x9e);				  /* sahf */
+	em_ctx(e, OP_0F, 0xb7, H_RAX, TR_OFF(fl)); /* movzx */
+	em8(e, 0x04), em8(e, 0x7f);		   /* add al, 127: OF */
+	em8(e, 0x9e);				   /* sahf */
 	for (unsigned n = 0; n < 16; n++)
 		if (tr_host[n] != H_NONE)
 			em_load(e, tr_host[n], SOFT_REG(n));
@@ -45,7 +45,7 @@ static void store_guest(struct emit *e)
 			em_store(e, tr_host[n], SOFT_REG(n));
 	em8(e, 0x9f);				   /* lahf */
 	em_rr(e, OP_0F | OP_BYTE, 0x90, 0, H_RAX); /* seto al */
-	em_gs(e, OP_66, 0x89, H_RAX, TR_OFF(fl));
+	em_ctx(e, OP_66, 0x89, H_RAX, TR_OFF(fl));
 }
 
 static const uint8_t saved[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
@@ -78,7 +78,7 @@ static void make_enter(struct emit *e)
 	em_load(e, H_RSP, TR_OFF(tr_rsp));
 	em_store(e, H_RDI, TR_OFF(tr_code));
 	load_guest(e);
-	em_gs(e, 0, 0xff, 4, TR_OFF(tr_code));
+	em_ctx(e, 0, 0xff, 4, TR_OFF(tr_code));
 }
 
 static void make_exit(struct emit *e)
@@ -150,7 +150,7 @@ static void make_group_missed(struct emit *e, const struct soft_vcpu *v)
 
 	em_store(e, H_RAX, TR_OFF(tr_code));
 	from_c(e, 0);
-	em_gs(e, 0, 0xff, 4, TR_OFF(tr_code));
+	em_ctx(e, 0, 0xff, 4, TR_OFF(tr_code));
 	em_patch(e, stopped);
 	em_rr(e, 0, 0x31, H_RAX, H_RAX);
 	epilogue(e);
@@ -166,7 +166,7 @@ static void make_load_fpu(struct emit *e, const struct soft_vcpu *v)
 static void make_glue(struct soft_vcpu *v)
 {
 	struct soft_tr *t = v->tr;
-	struct emit e = { t->rw, t->rx - t->rw };
+	struct emit e = { t->rw, t->rx - t->rw, v };
 	const void *enter = t->rx;
 
 	make_enter(&e);
@@ -186,35 +186,56 @@ static void make_glue(struct soft_vcpu *v)
 	t->glue_bytes = t->used = (uint32_t)hv_align_up((uint64_t)(e.p - t->rw), 64);
 }
 
-static int map_cache(struct soft_tr *t, struct err *e)
+/* ---- memory: the vCPU, the code, and behind that what belongs to the code ---- */
+
+#define VCPU_BYTES ((sizeof(struct soft_vcpu) + HV_PAGE_SIZE - 1) & HV_PAGE_MASK)
+#define DATA_BYTES (SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES + STACKS_BYTES)
+#define ALL_BYTES (VCPU_BYTES + CODE_BYTES + DATA_BYTES)
+
+struct soft_vcpu *soft_tr_vcpu_alloc(void)
 {
-	uint8_t *both = mmap(NULL, CODE_BYTES + SLOT_BYTES, PROT_NONE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, ALL_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		       0);
 
-	if (both == MAP_FAILED)
-		return err_set(e, -errno, "no memory for translated code");
-	int r = soft_exec_map(CODE_BYTES, both, &t->rw, &t->rx, e);
-
-	if (r < 0) {
-		munmap(both, CODE_BYTES + SLOT_BYTES);
-		return r;
+	if (p == MAP_FAILED)
+		return NULL;
+	if (mprotect(p, VCPU_BYTES, PROT_READ | PROT_WRITE) < 0) {
+		munmap(p, ALL_BYTES);
+		return NULL;
 	}
-	t->slots = mmap(both + CODE_BYTES, SLOT_BYTES, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	void *traps = mmap(NULL, TRAP_BYTES, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return p;
+}
 
-	void *entries = mmap(NULL, ENTRY_BYTES, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+void soft_tr_vcpu_free(struct soft_vcpu *v)
+{
+	if (v != NULL)
+		munmap(v, ALL_BYTES);
+}
 
-	void *stacks = mmap(NULL, STACKS_BYTES, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+static int guard_stacks(struct soft_tr *t, struct err *e)
+{
+	for (unsigned m = 0; m < SOFT_MODES; m++)
+		if (mprotect(t->stacks + m * TR_STACK_BYTES, HV_PAGE_SIZE, PROT_NONE) < 0)
+			return err_set(e, -errno, "no guard page for translated code: %s",
+				       strerror(errno));
+	return 0;
+}
 
-	t->stacks = stacks == MAP_FAILED ? NULL : stacks;
-	t->traps = traps == MAP_FAILED ? NULL : traps;
-	t->entries = entries == MAP_FAILED ? NULL : entries;
-	return (void *)t->slots == MAP_FAILED ? err_set(e, -errno, "no memory for translated code")
-					      : 0;
+static int map_cache(struct soft_vcpu *v, struct err *e)
+{
+	struct soft_tr *t = v->tr;
+	uint8_t *code = (uint8_t *)v + VCPU_BYTES, *data = code + CODE_BYTES;
+	int r = soft_exec_map(CODE_BYTES, code, &t->rw, &t->rx, e);
+
+	if (r < 0)
+		return r;
+	if (mprotect(data, DATA_BYTES, PROT_READ | PROT_WRITE) < 0)
+		return err_set(e, -errno, "no memory for translated code");
+	t->slots = (struct tr_slot *)(void *)data;
+	t->traps = (struct tr_trap *)(void *)(data + SLOT_BYTES);
+	t->entries = (uint32_t *)(void *)(data + SLOT_BYTES + TRAP_BYTES);
+	t->stacks = data + SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES;
+	return guard_stacks(t, e);
 }
 
 int tr_cache_create(struct soft_vcpu *v, struct err *e)
@@ -223,15 +244,8 @@ int tr_cache_create(struct soft_vcpu *v, struct err *e)
 	if (v->tr == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	v->tr->gen = calloc(1, sizeof(*v->tr->gen));
-	int r = map_cache(v->tr, e);
+	int r = v->tr->gen == NULL ? err_set(e, -ENOMEM, "out of memory") : map_cache(v, e);
 
-	if (r == 0 && (v->tr->gen == NULL || v->tr->traps == NULL || v->tr->entries == NULL ||
-		       v->tr->stacks == NULL))
-		r = err_set(e, -ENOMEM, "out of memory");
-	for (unsigned m = 0; r == 0 && m < SOFT_MODES; m++)
-		if (mprotect(v->tr->stacks + m * TR_STACK_BYTES, HV_PAGE_SIZE, PROT_NONE) < 0)
-			r = err_set(e, -errno, "no guard page for translated code: %s",
-				    strerror(errno));
 	if (r < 0) {
 		tr_cache_destroy(v);
 		return r;
@@ -248,14 +262,6 @@ void tr_cache_destroy(struct soft_vcpu *v)
 		return;
 	if (t->rw != NULL)
 		munmap(t->rw, CODE_BYTES);
-	if (t->rx != NULL)
-		munmap(t->rx, CODE_BYTES + SLOT_BYTES);
-	if (t->stacks != NULL)
-		munmap(t->stacks, STACKS_BYTES);
-	if (t->traps != NULL)
-		munmap(t->traps, TRAP_BYTES);
-	if (t->entries != NULL)
-		munmap(t->entries, ENTRY_BYTES);
 	free(t->gen);
 	free(t);
 	v->tr = NULL;

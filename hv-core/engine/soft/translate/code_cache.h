@@ -49,12 +49,12 @@ struct gen;
 #define TR_MAX_PARTS 8u /* blocks of a trace */
 
 struct soft_tr {
-	uint8_t *rw, *rx;      /* owned mappings of the same memory */
-	struct tr_slot *slots; /* owned mapping beside rx */
-	struct tr_trap *traps; /* owned mapping; by address */
-	uint8_t *stacks;   /* owned mapping: TR_STACK_BYTES a mode, the lowest page is a guard */
-	uint32_t *entries; /* owned mapping; of exact copies */
-	struct gen *gen;   /* owned: what translating a block needs */
+	uint8_t *rw, *rx; /* the same memory; rw is an owned mapping, rx lies behind the vCPU */
+	struct tr_slot *slots; /* behind rx */
+	struct tr_trap *traps; /* by address */
+	uint8_t *stacks;       /* TR_STACK_BYTES a mode, the lowest page is a guard */
+	uint32_t *entries;     /* of exact copies */
+	struct gen *gen;       /* owned: what translating a block needs */
 	/* Bytes of code that is run often, from the beginning; where that begins which is run
 	 * seldom (misses, ways out), and where it ends. */
 	uint32_t used, cold_start, cold;

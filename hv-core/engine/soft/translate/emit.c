@@ -82,10 +82,17 @@ void em_rm(struct emit *e, unsigned flags, uint8_t op, unsigned reg, unsigned ba
 		em32(e, (uint32_t)disp);
 }
 
-void em_gs(struct emit *e, unsigned flags, uint8_t op, unsigned reg, uint32_t off)
+/* [RIP + …], of an instruction that ends there. */
+static void context(struct emit *e, unsigned reg, uint32_t off)
 {
-	em8(e, 0x65);
-	em_rm(e, flags, op, reg, H_NONE, H_NONE, 0, (int32_t)off);
+	em8(e, modrm(0, reg, 5));
+	em32(e, (uint32_t)((intptr_t)e->ctx + off - ((intptr_t)(e->p + 4) + e->to_rx)));
+}
+
+void em_ctx(struct emit *e, unsigned flags, uint8_t op, unsigned reg, uint32_t off)
+{
+	prefixes(e, flags, op, reg, 0, 0);
+	context(e, reg, off);
 }
 
 void em_gsx(struct emit *e, unsigned flags, uint8_t op, unsigned reg, unsigned x, uint32_t off)
@@ -96,12 +103,12 @@ void em_gsx(struct emit *e, unsigned flags, uint8_t op, unsigned reg, unsigned x
 
 void em_load(struct emit *e, unsigned reg, uint32_t off)
 {
-	em_gs(e, OP_W, 0x8b, reg, off);
+	em_ctx(e, OP_W, 0x8b, reg, off);
 }
 
 void em_store(struct emit *e, unsigned reg, uint32_t off)
 {
-	em_gs(e, OP_W, 0x89, reg, off);
+	em_ctx(e, OP_W, 0x89, reg, off);
 }
 
 void em_mov_imm(struct emit *e, unsigned reg, uint64_t x)
@@ -136,12 +143,9 @@ void em_rorx(struct emit *e, unsigned dst, unsigned src, uint8_t n)
 
 static void by_mask(struct emit *e, unsigned pp, unsigned reg, uint32_t off)
 {
-	em8(e, 0x65);
 	vex(e, 2, pp, reg, reg, 0);
 	em8(e, 0xf5);
-	em8(e, modrm(0, reg, 4));
-	em8(e, 0x25);
-	em32(e, off);
+	context(e, reg, off);
 }
 
 void em_pdep(struct emit *e, unsigned reg, uint32_t mask_off)

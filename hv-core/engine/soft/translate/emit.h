@@ -1,6 +1,7 @@
 /*
- * Bytes of host instructions. Memory of the vCPU's context is addressed through GS, whose base is
- * the vCPU (translate.c). Callers make sure of room: nothing here is checked.
+ * Bytes of host instructions. Memory of the vCPU's context is addressed relative to RIP, near which
+ * it lies: CPUs then know what was stored there without looking. Rows of its tables are addressed
+ * through GS, whose base it is (translate.c). Callers make sure of room: nothing here is checked.
  */
 #ifndef SOFT_TRANSLATE_EMIT_H
 #define SOFT_TRANSLATE_EMIT_H
@@ -28,8 +29,9 @@ enum host_reg {
 #define H_NONE 0xff
 
 struct emit {
-	uint8_t *p;	/* where the next byte is written */
-	intptr_t to_rx; /* what is added to get the address it runs at */
+	uint8_t *p;	 /* where the next byte is written */
+	intptr_t to_rx;	 /* what is added to get the address it runs at */
+	const void *ctx; /* the vCPU, within 2 GiB of that */
 };
 
 enum op_flag {
@@ -54,15 +56,15 @@ void em_rr(struct emit *e, unsigned flags, uint8_t op, unsigned reg, unsigned rm
 /* op reg, [base + index + disp]; base or index may be H_NONE (not both). */
 void em_rm(struct emit *e, unsigned flags, uint8_t op, unsigned reg, unsigned base, unsigned index,
 	   unsigned scale, int32_t disp);
-/* op reg, gs:[off] and gs:[x + off]. */
-void em_gs(struct emit *e, unsigned flags, uint8_t op, unsigned reg, uint32_t off);
+/* op reg, [context + off], without an immediate; and gs:[x + off]. */
+void em_ctx(struct emit *e, unsigned flags, uint8_t op, unsigned reg, uint32_t off);
 void em_gsx(struct emit *e, unsigned flags, uint8_t op, unsigned reg, unsigned x, uint32_t off);
 
 void em_load(struct emit *e, unsigned reg, uint32_t off); /* 64 bits of the context */
 void em_store(struct emit *e, unsigned reg, uint32_t off);
 void em_mov_imm(struct emit *e, unsigned reg, uint64_t x); /* shortest form; keeps flags */
 void em_rorx(struct emit *e, unsigned dst, unsigned src, uint8_t n);
-void em_pdep(struct emit *e, unsigned reg, uint32_t mask_off); /* reg by the mask at gs:[] */
+void em_pdep(struct emit *e, unsigned reg, uint32_t mask_off); /* reg by a mask in the context */
 void em_pext(struct emit *e, unsigned reg, uint32_t mask_off);
 
 /* jmp or call (0xe9, 0xe8) to an address in the writable mapping; NULL: patched later. Returns

@@ -351,7 +351,7 @@ static void jump_by_table(struct gen *g, uint64_t target)
 	em_mov_imm(&g->e, H_R11, target);
 	em_rm(&g->e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 1);
 	add_exit(g, em_unless_rcx_zero(&g->e), target, GEN_EXIT_UNLINKED);
-	em_gs(&g->e, 0, 0xff, 4, at + (uint32_t)offsetof(struct soft_jump, code));
+	em_ctx(&g->e, 0, 0xff, 4, at + (uint32_t)offsetof(struct soft_jump, code));
 }
 
 static void link_to(struct gen *g, uint64_t target)
@@ -402,11 +402,11 @@ void gen_call_indirect(struct gen *g, uint64_t back)
 {
 	if (!g->v->tr->pair_returns) {
 		move_out(g);
-		em_gs(&g->e, 0, 0xff, 4, TR_OFF(tr_code));
+		em_ctx(&g->e, 0, 0xff, 4, TR_OFF(tr_code));
 		return;
 	}
 	push_return(g, back);
-	em_gs(&g->e, 0, 0xff, 2, TR_OFF(tr_code));
+	em_ctx(&g->e, 0, 0xff, 2, TR_OFF(tr_code));
 	land(g, back);
 }
 
@@ -480,7 +480,7 @@ static void check_requests(struct gen *g, enum gen_exit_kind kind)
 
 static void load_fpu(struct gen *g)
 {
-	em_gs(&g->e, OP_0F, 0xb6, H_RCX, TR_OFF(fpu_live)); /* movzx */
+	em_ctx(&g->e, OP_0F, 0xb6, H_RCX, TR_OFF(fpu_live)); /* movzx */
 	em_rm(&g->e, 0, 0x8d, H_RCX, H_RCX, H_NONE, 0, -1);
 	em8(&g->e, 0xe3); /* jrcxz over the call */
 	em8(&g->e, 5);
@@ -722,7 +722,7 @@ static void begin(struct gen *g, bool exact)
 	struct soft_tr *t = g->v->tr;
 	unsigned mode = MODE_OF_KEY(g->b->key);
 
-	g->e = (struct emit){ t->rw + t->used, t->rx - t->rw };
+	g->e = (struct emit){ t->rw + t->used, t->rx - t->rw, g->v };
 	g->is64 = g->b->key & KEY_CODE64;
 	g->stack_ok = g->is64 || ((g->b->key & KEY_STACK32) && (g->v->flat >> X86_SS & 1));
 	g->tlb = (uint32_t)(TR_OFF(tlbs) + mode * sizeof(struct soft_tlb));

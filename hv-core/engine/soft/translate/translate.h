@@ -8,6 +8,10 @@
 
 struct block;
 
+/* Zeroed memory for a vCPU, with room behind it for translated code. NULL: there is none. */
+struct soft_vcpu *soft_tr_vcpu_alloc(void);
+void soft_tr_vcpu_free(struct soft_vcpu *v);
+
 /* v->tr becomes non-NULL, or -ENOTSUP: this host's CPU or kernel lacks what it takes. */
 int soft_tr_create(struct soft_vcpu *v, struct err *e) HV_MUST_CHECK;
 void soft_tr_destroy(struct soft_vcpu *v);
