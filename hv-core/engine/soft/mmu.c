@@ -145,6 +145,14 @@ const struct soft_fetch *soft_fetch_slow(struct soft_vcpu *v, uint64_t linear)
 
 /* ---- dropping translations ---- */
 
+/* Before entries of data TLBs go. */
+static void data_dropped(struct soft_vcpu *v)
+{
+	v->tlb_epoch++;
+	if (v->tr != NULL)
+		soft_tr_forget_pages(v);
+}
+
 static void fetch_flush(struct soft_vcpu *v)
 {
 	struct soft_mmu *m = v->mmu;
@@ -171,7 +179,7 @@ void soft_tlb_flush_all(struct soft_vcpu *v)
 	struct soft_mmu *m = v->mmu;
 
 	v->stats.tlb_flushes++;
-	v->tlb_epoch++;
+	data_dropped(v);
 	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		if (!m->used[mode])
@@ -218,7 +226,7 @@ void soft_tlb_flush_nonglobal(struct soft_vcpu *v)
 	struct soft_mmu *m = v->mmu;
 
 	v->stats.tlb_flushes++;
-	v->tlb_epoch++;
+	data_dropped(v);
 	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		if (!m->used[mode])
@@ -247,7 +255,7 @@ void soft_tlb_flush_page(struct soft_vcpu *v, uint64_t linear)
 	unsigned i = linear >> 12 & (SOFT_TLB_SIZE - 1);
 
 	v->stats.tlb_flushes++;
-	v->tlb_epoch++;
+	data_dropped(v);
 	fetch_flush(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++) {
 		struct soft_tlb_entry *t[2] = { v->tlbs[mode].read, v->tlbs[mode].write };
@@ -263,7 +271,7 @@ void soft_tlb_flush_page(struct soft_vcpu *v, uint64_t linear)
 
 void soft_tlb_drop_host(struct soft_vcpu *v, const uint8_t *host)
 {
-	v->tlb_epoch++;
+	data_dropped(v);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++)
 		for (unsigned i = 0; v->mmu->used[mode] && i < SOFT_TLB_SIZE; i++) {
 			struct soft_tlb_entry *e = &v->tlbs[mode].write[i];

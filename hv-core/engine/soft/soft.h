@@ -122,6 +122,17 @@ struct soft_tlb {
 	struct soft_tlb_entry write[SOFT_TLB_SIZE];
 };
 
+/*
+ * The page that a place in translated code found its operand in the last time: TR_SITES such a
+ * mode, for reads and for writes, that places share. What is here is in the TLB, or was since the
+ * last flush. Of an empty one the page is TR_NO_PAGE, which no guest can have anything at.
+ */
+#define TR_SITES 512u
+#define TR_NO_PAGE 0x8000000000000000ull
+struct tr_site {
+	uint64_t not_tag, addend;
+};
+
 /* Where indirect jumps, and those to other pages, find translated code. One table a mode; a row is
  * chosen by soft_jump_index(rip). */
 #define SOFT_JUMPS 2048u
@@ -143,6 +154,7 @@ enum soft_disable {
 	SOFT_DISABLE_GROUPS = 1 << 2,	  /* every memory access has its own check */
 	SOFT_DISABLE_RETURNS = 1 << 3,	  /* returns by table only */
 	SOFT_DISABLE_MOVES = 1 << 4,	  /* R10, R11, R14 and R15 live in memory */
+	SOFT_DISABLE_SITES = 1 << 5,	  /* every check looks the TLB up */
 };
 
 enum soft_slow { /* reasons why the run loop goes instruction by instruction */
@@ -235,17 +247,22 @@ struct soft_vcpu {
 	struct soft_tr *tr; /* owned; translate/: NULL: interpreter only */
 	uint64_t tr_tlb_mask, tr_page_mask, tr_jump_mask; /* constants of translated code */
 	uint64_t tr_align16, tr_align32;
+	uint64_t tr_aligned_mask[4]; /* page, and the bits that are 0 in an aligned address: by log2
+				      */
 	/* What the fetch TLB's rows map (soft_fetch.word), for translated code; by CPL == 3 */
 	uint64_t fetch_words[2 * SOFT_FETCH_SIZE];
 	uint64_t tr_code, tr_tmp;      /* its own between two steps */
+	uint64_t tr_go, tr_count;      /* where C sends it; the struct tr_count that ran down */
 	uint64_t tr_c_rsp, tr_rsp;     /* stacks of C, and of translated code in this mode */
 	uint64_t tr_stack[SOFT_MODES]; /* tr_rsp of the other modes */
 	uint64_t tr_empty[SOFT_MODES]; /* constant */
 	unsigned tr_mode;
 	uint64_t tr_address;	       /* of the group whose check failed */
 	uint64_t tr_groups[TR_GROUPS]; /* host addresses of the groups of the trace that runs */
-	uint64_t tlb_epoch;	       /* counts dropped data translations */
-	uint32_t jump_key[SOFT_MODES]; /* what the table is good for */
+	struct tr_site sites[SOFT_MODES][2][TR_SITES];
+	uint8_t tr_no_page[HV_PAGE_SIZE]; /* what lies at TR_NO_PAGE */
+	uint64_t tlb_epoch;		  /* counts dropped data translations */
+	uint32_t jump_key[SOFT_MODES];	  /* what the table is good for */
 	bool jumps_used[SOFT_MODES];
 	struct soft_jump jumps[SOFT_MODES][SOFT_JUMPS];
 };

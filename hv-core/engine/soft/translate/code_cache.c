@@ -22,6 +22,7 @@
 #define STACKS_BYTES (SOFT_MODES * TR_STACK_BYTES)
 #define TRAP_BYTES HV_MIB(16)
 #define ENTRY_BYTES HV_MIB(8)
+#define COUNT_BYTES HV_MIB(8)
 
 /* RCX, R11 and R15 are the translator's own; what is rarest in kernels and compiled programs lives
  * in the context. The guest's RSP must not be the host's: signals would be delivered there. */
@@ -148,9 +149,9 @@ static void make_group_missed(struct emit *e, const struct soft_vcpu *v)
 	em_rr(e, OP_W, 0x85, H_RAX, H_RAX);
 	uint8_t *stopped = em_jcc(e, 4);
 
-	em_store(e, H_RAX, TR_OFF(tr_code));
+	em_store(e, H_RAX, TR_OFF(tr_go));
 	from_c(e, 0);
-	em_ctx(e, 0, 0xff, 4, TR_OFF(tr_code));
+	em_ctx(e, 0, 0xff, 4, TR_OFF(tr_go));
 	em_patch(e, stopped);
 	em_rr(e, 0, 0x31, H_RAX, H_RAX);
 	epilogue(e);
@@ -189,7 +190,7 @@ static void make_glue(struct soft_vcpu *v)
 /* ---- memory: the vCPU, the code, and behind that what belongs to the code ---- */
 
 #define VCPU_BYTES ((sizeof(struct soft_vcpu) + HV_PAGE_SIZE - 1) & HV_PAGE_MASK)
-#define DATA_BYTES (SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES + STACKS_BYTES)
+#define DATA_BYTES (SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES + COUNT_BYTES + STACKS_BYTES)
 #define ALL_BYTES (VCPU_BYTES + CODE_BYTES + DATA_BYTES)
 
 struct soft_vcpu *soft_tr_vcpu_alloc(void)
@@ -234,7 +235,8 @@ static int map_cache(struct soft_vcpu *v, struct err *e)
 	t->slots = (struct tr_slot *)(void *)data;
 	t->traps = (struct tr_trap *)(void *)(data + SLOT_BYTES);
 	t->entries = (uint32_t *)(void *)(data + SLOT_BYTES + TRAP_BYTES);
-	t->stacks = data + SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES;
+	t->counts = (struct tr_count *)(void *)(data + SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES);
+	t->stacks = data + DATA_BYTES - STACKS_BYTES;
 	return guard_stacks(t, e);
 }
 
@@ -280,5 +282,6 @@ bool soft_tr_room(const struct soft_vcpu *v)
 	       t->cold + TR_BLOCK_BYTES <= CODE_BYTES &&
 	       (t->n_slots + GEN_MAX_EXITS) * sizeof(struct tr_slot) <= SLOT_BYTES &&
 	       (t->n_entries + BLOCK_MAX_INSNS) * sizeof(*t->entries) <= ENTRY_BYTES &&
+	       (t->n_counts + GEN_MAX_SITES) * sizeof(*t->counts) <= COUNT_BYTES &&
 	       (t->n_traps + BLOCK_MAX_INSNS) * sizeof(struct tr_trap) <= TRAP_BYTES;
 }

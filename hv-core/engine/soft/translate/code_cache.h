@@ -34,6 +34,12 @@ struct tr_trap {
 	uint32_t insn; /* this one's number */
 };
 
+/* Times that a place in the code may meet another page before it is asked how often that is. */
+#define TR_COUNT 1024u
+struct tr_count {
+	uint64_t left, since; /* the host's time-stamp counter */
+};
+
 struct gen;
 
 /*
@@ -50,15 +56,18 @@ struct gen;
 
 struct soft_tr {
 	uint8_t *rw, *rx; /* the same memory; rw is an owned mapping, rx lies behind the vCPU */
-	struct tr_slot *slots; /* behind rx */
-	struct tr_trap *traps; /* by address */
-	uint8_t *stacks;       /* TR_STACK_BYTES a mode, the lowest page is a guard */
-	uint32_t *entries;     /* of exact copies */
-	struct gen *gen;       /* owned: what translating a block needs */
+	struct tr_slot *slots;	 /* behind rx */
+	struct tr_trap *traps;	 /* by address */
+	uint8_t *stacks;	 /* TR_STACK_BYTES a mode, the lowest page is a guard */
+	struct tr_count *counts; /* behind rx */
+	uint8_t restless[8192];	 /* bits of instructions, by a hash */
+	uint32_t *entries;	 /* of exact copies */
+	struct gen *gen;	 /* owned: what translating a block needs */
 	/* Bytes of code that is run often, from the beginning; where that begins which is run
 	 * seldom (misses, ways out), and where it ends. */
 	uint32_t used, cold_start, cold;
-	uint32_t glue_bytes, n_slots, n_traps, n_entries;
+	unsigned n_sites[SOFT_MODES][2]; /* given out so far */
+	uint32_t glue_bytes, n_slots, n_traps, n_entries, n_counts;
 	uint64_t host_gs;    /* the thread's own GS base, while v runs */
 	uint64_t *fallbacks; /* owned: by mnemonic */
 	/* As the VM was configured */
@@ -77,6 +86,8 @@ struct soft_tr {
 extern const uint8_t tr_host[16];
 #define TR_OFF(m) ((uint32_t)offsetof(struct soft_vcpu, m))
 
+/* No place in code of the mode remembers a page (pages.c). */
+void tr_empty_pages(struct soft_vcpu *v, unsigned mode);
 /* Any context. */
 bool tr_cache_has(const struct soft_tr *t, uintptr_t pc);
 int tr_cache_create(struct soft_vcpu *v, struct err *e) HV_MUST_CHECK;

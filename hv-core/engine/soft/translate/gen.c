@@ -3,6 +3,7 @@
 #include "engine/soft/fpu.h"
 #include "engine/soft/translate/perf_map.h"
 
+#define DISP_MAX 0x7fff0000 /* so that an access' size may be added */
 #define MODE_OF_KEY(key) ((key) >> KEY_MODE_SHIFT & 3)
 
 /* ---- registers ---- */
@@ -116,12 +117,22 @@ bool gen_offset(struct gen *g, unsigned to)
 	return offset_plus(g, to, 0);
 }
 
-/* R11 = the linear address of the memory operand, plus a constant. */
-static bool linear(struct gen *g, int64_t plus)
+/* The linear address of the memory operand, plus a constant: in R11 if it is not simple. */
+static bool linear(struct gen *g, int64_t plus, struct gen_ea *ea)
 {
 	const struct insn *i = g->i;
+	int64_t disp = i->disp + plus;
 
-	if ((i->flags & INSN_CHECK) || !offset_plus(g, H_R11, plus))
+	if (i->flags & INSN_CHECK)
+		return false;
+	if (g->is64 && i->addr_size == 8 && i->seg < X86_FS && i->index == SOFT_ZERO &&
+	    i->base != SOFT_ZERO && g->host[i->base / 8] != H_NONE && disp > -DISP_MAX &&
+	    disp < DISP_MAX) {
+		*ea = (struct gen_ea){ g->host[i->base / 8], (int32_t)disp };
+		return true;
+	}
+	*ea = (struct gen_ea){ H_R11, 0 };
+	if (!offset_plus(g, H_R11, plus))
 		return false;
 	if (g->is64 && i->seg >= X86_FS) {
 		em_load(&g->e, H_RCX,
@@ -134,17 +145,18 @@ static bool linear(struct gen *g, int64_t plus)
 
 void gen_missed(struct gen *g)
 {
-	g->now.from[g->now.n++] = em_unless_rcx_zero(&g->e);
+	g->miss[g->n_miss].from[g->n_now++] = em_unless_rcx_zero(&g->e);
 }
 
-/* RCX = 0 if guest addresses R11 to R11 + size - 1 are at host addresses from R11 + R15 on. */
+/* RCX = 0 if the TLB knows that guest addresses R11 to R11 + size - 1 are at host addresses from
+ * R11
+ * + R15 on. */
 static void lookup_page(struct gen *g, unsigned size, bool write)
 {
 	struct emit *e = &g->e;
 	uint32_t tlb = g->tlb + (uint32_t)(write ? offsetof(struct soft_tlb, write)
 						 : offsetof(struct soft_tlb, read));
 
-	gen_take_r15(g);
 	em_rorx(e, H_RCX, H_R11, 12);
 	em_pdep(e, H_RCX, TR_OFF(tr_tlb_mask));
 	em_gsx(e, OP_W, 0x8b, H_R15, H_RCX,
@@ -155,11 +167,96 @@ static void lookup_page(struct gen *g, unsigned size, bool write)
 	em_pext(e, H_RCX, TR_OFF(tr_page_mask));		     /* … is in the page */
 }
 
-static void single_check(struct gen *g, unsigned size, bool write, struct gen_mem *m)
+static struct tr_site *new_site(struct gen *g, bool write)
 {
+	unsigned mode = MODE_OF_KEY(g->b->key);
+	struct soft_tr *t = g->v->tr;
+
+	return &g->v->sites[mode][write][t->n_sites[mode][write]++ % TR_SITES];
+}
+
+static uint32_t site_off(const struct gen *g, const struct tr_site *s)
+{
+	return (uint32_t)((const uint8_t *)s - (const uint8_t *)g->v);
+}
+
+/* RCX = 0 if the operand is in the page of the site, of which RCX is the negated address: aligned,
+ * so that it cannot reach into another. */
+static void in_page_aligned(struct gen *g, const struct gen_ea *ea, unsigned size)
+{
+	unsigned log = (unsigned)__builtin_ctz(size);
+
+	em_rm(&g->e, OP_W, 0x8d, H_RCX, H_RCX, ea->base, 0, ea->disp + 1);
+	em_pext(&g->e, H_RCX, TR_OFF(tr_aligned_mask) + log * (uint32_t)sizeof(uint64_t));
+}
+
+/* The same by its first and its last byte. */
+static void in_page(struct gen *g, const struct gen_ea *ea, unsigned size)
+{
+	struct emit *e = &g->e;
+
+	em_rm(e, OP_W, 0x8d, H_R15, H_RCX, ea->base, 0, ea->disp + 1);
+	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, ea->base, 0, ea->disp + (int32_t)size);
+	em_pext(e, H_R15, TR_OFF(tr_page_mask));
+	em_pext(e, H_RCX, TR_OFF(tr_page_mask));
+	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R15, 0, 0);
+}
+
+/*
+ * Is the operand in the page where this place in the code found its last one? Then guest address EA
+ * is at host address EA + R15, and the load of R15 has not waited for EA. Else goes to where the
+ * TLB is looked up; *ret_from there, if that knows nothing either.
+ */
+static void check_site(struct gen *g, const struct gen_ea *ea, unsigned size, bool write,
+		       uint8_t **ret_from)
+{
+	struct gen_site_miss *m = &g->site_miss[g->n_site_misses++];
+	struct tr_site *s = new_site(g, write);
+	struct emit *e = &g->e;
+
+	em_load(e, H_RCX, site_off(g, s) + (uint32_t)offsetof(struct tr_site, not_tag));
+	if (size <= 8 && (size & (size - 1)) == 0)
+		in_page_aligned(g, ea, size);
+	else
+		in_page(g, ea, size);
+	em_load(e, H_R15, site_off(g, s) + (uint32_t)offsetof(struct tr_site, addend));
+	*m = (struct gen_site_miss){ .from = em_unless_rcx_zero(e),
+				     .back = e->p,
+				     .ea = *ea,
+				     .site = s,
+				     .insn = g->k,
+				     .size = size,
+				     .write = write,
+				     .missed = ret_from };
+}
+
+static const uint8_t *bytes_of(const struct gen *g, unsigned k)
+{
+	return g->b->host[0] + (g->b->lin & 4095) + (g->b->insns[k].ip - g->b->ip);
+}
+
+/* The check of an access; where it goes when it fails will stand in *ret_from. */
+static void check(struct gen *g, const struct gen_ea *ea, unsigned size, bool write,
+		  uint8_t **ret_from)
+{
+	gen_take_r15(g);
+	if (!(g->v->hv->vm->opt.disable & SOFT_DISABLE_SITES) &&
+	    !soft_tr_restless(g->v, bytes_of(g, g->k))) {
+		check_site(g, ea, size, write, ret_from);
+		return;
+	}
+	if (ea->base != H_R11)
+		em_rm(&g->e, OP_W, 0x8d, H_R11, ea->base, H_NONE, 0, ea->disp);
 	lookup_page(g, size, write);
-	gen_missed(g);
-	*m = (struct gen_mem){ H_R11, H_R15, 0 };
+	*ret_from = em_unless_rcx_zero(&g->e);
+}
+
+static void single_check(struct gen *g, const struct gen_ea *ea, unsigned size, bool write,
+			 struct gen_mem *m)
+{
+	/* Where the instruction's misses will be, if it turns out to be translated. */
+	check(g, ea, size, write, &g->miss[g->n_miss].from[g->n_now++]);
+	*m = (struct gen_mem){ ea->base, H_R15, ea->disp };
 }
 
 static uint32_t group_slot(unsigned n)
@@ -167,16 +264,16 @@ static uint32_t group_slot(unsigned n)
 	return TR_OFF(tr_groups) + n * (uint32_t)sizeof(uint64_t);
 }
 
-/* R11 is the address of the group's first byte. Behind it, R15 is the host's. */
-static void check_group(struct gen *g, unsigned n)
+/* ea is the group's first byte. Behind it, R15 is the host's address of that. */
+static void check_group(struct gen *g, unsigned n, const struct gen_ea *ea)
 {
 	struct gen_group *a = &g->groups[n];
 	struct gen_group_miss *miss = &g->group_miss[g->n_group_misses++];
 
 	a->check = g->e.p;
-	lookup_page(g, (unsigned)(a->hi - a->lo), a->write);
-	*miss = (struct gen_group_miss){ em_unless_rcx_zero(&g->e), n, g->k };
-	em_rm(&g->e, OP_W, 0x8d, H_R15, H_R11, H_R15, 0, 0);
+	*miss = (struct gen_group_miss){ NULL, n, g->k };
+	check(g, ea, (unsigned)(a->hi - a->lo), a->write, &miss->from);
+	em_rm(&g->e, OP_W, 0x8d, H_R15, ea->base, H_R15, 0, ea->disp);
 	if (a->n > 1 || a->before_loop)
 		em_store(&g->e, H_R15, group_slot(n));
 	g->ready |= 1u << n;
@@ -200,14 +297,14 @@ static int64_t to_first(const struct gen *g, unsigned which)
 	return g->groups[a->group].lo - a->off;
 }
 
-/* What is checked together with others: it is now, or was. R11 is the group's first byte if it is
+/* What is checked together with others: it is now, or was. ea is the group's first byte if it is
  * not ready. */
-static void group_operand(struct gen *g, unsigned which, struct gen_mem *m)
+static void group_operand(struct gen *g, unsigned which, const struct gen_ea *ea, struct gen_mem *m)
 {
 	unsigned n = (unsigned)g->access[g->k][which].group;
 
 	if (!(g->ready >> n & 1)) {
-		check_group(g, n);
+		check_group(g, n, ea);
 	} else if (g->r15 != (int)n) {
 		em_load(&g->e, H_R15, group_slot(n));
 		g->r15 = (int)n;
@@ -247,17 +344,26 @@ bool gen_operand(struct gen *g, unsigned size, bool write, struct gen_mem *m)
 {
 	const bool align = g->i->flags & INSN_ALIGN;
 	const struct gen_group *a = group_of(g, 0);
+	struct gen_ea ea = { 0 };
 
 	if (a != NULL && size == g->i->mem_size && a->write >= write) {
-		if (!is_ready(g, 0) && !linear(g, to_first(g, 0)))
+		if (!is_ready(g, 0) && !linear(g, to_first(g, 0), &ea))
 			return false;
-		group_operand(g, 0, m);
+		group_operand(g, 0, &ea, m);
 		return !align || group_alignment(g, size, m);
 	}
-	if (!linear(g, 0))
+	if (!linear(g, 0, &ea))
 		return false;
-	single_check(g, size, write, m);
-	return !align || check_alignment(g, size, &(struct gen_mem){ H_R11, H_NONE, 0 });
+	single_check(g, &ea, size, write, m);
+	return !align || check_alignment(g, size, &(struct gen_mem){ ea.base, H_NONE, ea.disp });
+}
+
+static struct gen_ea stack_address(struct gen *g, unsigned reg, int32_t off)
+{
+	if (g->is64 && g->host[reg] != H_NONE)
+		return (struct gen_ea){ g->host[reg], off };
+	em_rm(&g->e, g->is64 ? OP_W : 0, 0x8d, H_R11, gen_use(g, reg, H_R11), H_NONE, 0, off);
+	return (struct gen_ea){ H_R11, 0 };
 }
 
 void gen_stack_operand(struct gen *g, unsigned reg, int32_t off, bool write, struct gen_mem *m)
@@ -265,15 +371,15 @@ void gen_stack_operand(struct gen *g, unsigned reg, int32_t off, bool write, str
 	const struct gen_group *a = group_of(g, 1);
 	/* Behind another check of this instruction, which may miss, none would be ready for others.
 	 */
-	bool grouped = a != NULL && a->write >= write && (is_ready(g, 1) || g->now.n == 0);
+	bool grouped = a != NULL && a->write >= write && (is_ready(g, 1) || g->n_now == 0);
+	struct gen_ea ea = { 0 };
 
 	if (!grouped || !is_ready(g, 1))
-		em_rm(&g->e, g->is64 ? OP_W : 0, 0x8d, H_R11, gen_use(g, reg, H_R11), H_NONE, 0,
-		      grouped ? off + (int32_t)to_first(g, 1) : off);
+		ea = stack_address(g, reg, grouped ? off + (int32_t)to_first(g, 1) : off);
 	if (grouped)
-		group_operand(g, 1, m);
+		group_operand(g, 1, &ea, m);
 	else
-		single_check(g, g->is64 ? 8 : 4, write, m);
+		single_check(g, &ea, g->is64 ? 8 : 4, write, m);
 }
 
 void gen_rm(struct gen *g, unsigned flags, uint8_t op, unsigned reg, const struct gen_mem *m)
@@ -515,7 +621,7 @@ static void check_before_loop(struct gen *g)
 
 		if (a->before_loop && (constant || a->lo == (int32_t)a->lo)) {
 			group_address(g, a);
-			check_group(g, n);
+			check_group(g, n, &(struct gen_ea){ H_R11, 0 });
 		} else {
 			a->before_loop = false;
 		}
@@ -579,27 +685,82 @@ static void one(struct gen *g)
 	struct soft_tr *t = g->v->tr;
 	uint8_t *start = g->e.p;
 	uint32_t slots = t->n_slots, traps = t->n_traps, ready = g->ready;
-	unsigned exits = g->n_exits, misses = g->n_group_misses;
+	unsigned exits = g->n_exits, misses = g->n_group_misses, sites = g->n_site_misses;
 	int r15 = g->r15;
 
-	g->now.n = 0;
+	g->n_now = 0;
 	if (!translate(g)) {
 		g->e.p = start;
 		t->n_slots = slots;
 		t->n_traps = traps;
 		g->n_exits = exits;
 		g->n_group_misses = misses;
+		g->n_site_misses = sites;
 		g->ready = ready;
 		g->r15 = r15;
 		interpret(g);
 		return;
 	}
-	if (g->now.n == 0)
+	if (g->n_now == 0)
 		return;
-	g->now.insn = g->k;
-	g->now.r15 = g->r15;
-	g->now.back = g->e.p;
-	g->miss[g->n_miss++] = g->now;
+	struct gen_miss *m = &g->miss[g->n_miss++];
+
+	m->n = g->n_now;
+	m->insn = g->k;
+	m->r15 = g->r15;
+	m->back = g->e.p;
+}
+
+static void count_site_miss(struct gen *g, const struct gen_site_miss *m)
+{
+	struct soft_tr *t = g->v->tr;
+	struct tr_count *c = &t->counts[t->n_counts++];
+	uint32_t left = (uint32_t)((uint8_t *)&c->left - (uint8_t *)g->v);
+	struct emit *e = &g->e;
+
+	*c = (struct tr_count){ TR_COUNT, __builtin_ia32_rdtsc() };
+	em_load(e, H_RCX, left);
+	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_NONE, 0, -1);
+	em_store(e, H_RCX, left);
+	uint8_t *over = em_unless_rcx_zero(e);
+
+	em_store(e, H_R11, TR_OFF(tr_address));
+	em_mov_imm(e, H_RCX, (uintptr_t)c);
+	em_store(e, H_RCX, TR_OFF(tr_count));
+	move_out(g);
+	em_mov_imm(e, H_RCX, m->insn | TR_OFTEN);
+	em_mov_imm(e, H_R11, (uintptr_t)g->b);
+	em_jump(e, 0xe8, t->group_missed);
+	move_in(g);
+	em_load(e, H_R11, TR_OFF(tr_address));
+	em_patch(e, over);
+}
+
+/* The TLB may know the page; then the place in the code will. */
+static void site_miss_paths(struct gen *g)
+{
+	struct emit *e = &g->e;
+
+	for (unsigned k = 0; k < g->n_site_misses; k++) {
+		const struct gen_site_miss *m = &g->site_miss[k];
+		uint32_t site = site_off(g, m->site);
+
+		em_patch(e, m->from);
+		if (m->ea.base != H_R11)
+			em_rm(e, OP_W, 0x8d, H_R11, m->ea.base, H_NONE, 0, m->ea.disp);
+		count_site_miss(g, m);
+		lookup_page(g, m->size, m->write);
+		*m->missed = em_unless_rcx_zero(e);
+		em_store(e, H_R15, site + (uint32_t)offsetof(struct tr_site, addend));
+		em_rorx(e, H_RCX, H_R11, 12);
+		em_pdep(e, H_RCX, TR_OFF(tr_tlb_mask));
+		em_gsx(e, OP_W, 0x8b, H_RCX, H_RCX,
+		       g->tlb + (uint32_t)(m->write ? offsetof(struct soft_tlb, write)
+						    : offsetof(struct soft_tlb, read)));
+		em_rr(e, OP_W, 0xf7, 2, H_RCX);
+		em_store(e, H_RCX, site + (uint32_t)offsetof(struct tr_site, not_tag));
+		em_jump(e, 0xe9, m->back);
+	}
 }
 
 static void miss_paths(struct gen *g)
@@ -699,6 +860,7 @@ static void body(struct gen *g)
 	if (!(b->insns[g->k].flags & INSN_END))
 		gen_link_end(g, b->end_ip);
 	cold_begin(g);
+	site_miss_paths(g);
 	miss_paths(g);
 	group_miss_paths(g);
 	exit_paths(g);
@@ -727,7 +889,7 @@ static void begin(struct gen *g, bool exact)
 	g->stack_ok = g->is64 || ((g->b->key & KEY_STACK32) && (g->v->flat >> X86_SS & 1));
 	g->tlb = (uint32_t)(TR_OFF(tlbs) + mode * sizeof(struct soft_tlb));
 	g->jumps = (uint32_t)(TR_OFF(jumps) + mode * sizeof(g->v->jumps[0]));
-	g->n_miss = g->n_exits = g->n_group_misses = 0;
+	g->n_miss = g->n_exits = g->n_group_misses = g->n_site_misses = 0;
 	g->ready = 0;
 	g->r15 = -1;
 	g->k = 0;

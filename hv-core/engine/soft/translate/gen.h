@@ -12,6 +12,7 @@
 #define GEN_MAX_MISS 4	 /* checks of one instruction */
 #define GEN_MAX_EXITS 64 /* of a block */
 #define GEN_MAX_GROUPS TR_GROUPS
+#define GEN_MAX_SITES (2 * BLOCK_MAX_INSNS + GEN_MAX_GROUPS)
 #define GEN_NO_ROOT 0xffff
 
 struct gen_miss {
@@ -57,6 +58,23 @@ struct gen_access {
 	int64_t off;
 };
 
+/* A guest address in host registers: base + disp. */
+struct gen_ea {
+	unsigned base;
+	int32_t disp;
+};
+
+/* A check that found another page than the last time. */
+struct gen_site_miss {
+	uint8_t *from;
+	const uint8_t *back;
+	struct gen_ea ea;
+	struct tr_site *site;
+	unsigned insn, size;
+	bool write;
+	uint8_t **missed; /* becomes the jump to where the TLB has no entry, either */
+};
+
 /* A group's check, that failed. */
 struct gen_group_miss {
 	uint8_t *from;
@@ -85,10 +103,12 @@ struct gen {
 	const uint8_t *insn_call; /* runs instruction RCX of the block in the interpreter */
 	const uint8_t *checked;	  /* the block's entry that looks at requests */
 	const uint8_t *again;	  /* the same within the loop */
-	struct gen_miss now;
+	unsigned n_now;		  /* checks of this instruction so far, in miss[n_miss] */
 	unsigned n_miss, n_exits, n_insns;
 	struct gen_exit exits[GEN_MAX_EXITS];
-	struct gen_miss miss[BLOCK_MAX_INSNS];
+	struct gen_miss miss[BLOCK_MAX_INSNS + 1];
+	unsigned n_site_misses;
+	struct gen_site_miss site_miss[GEN_MAX_SITES];
 	/* Of the blocks that the trace is made of, one after the other (trace.c) */
 	struct insn insns[BLOCK_MAX_INSNS];
 	struct decoded decoded[BLOCK_MAX_INSNS];

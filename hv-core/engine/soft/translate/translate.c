@@ -5,7 +5,6 @@
 #include "engine/soft/decode.h"
 #include "engine/soft/fpu.h"
 #include "engine/soft/key.h"
-#include "engine/soft/mmu.h"
 #include "engine/soft/run.h"
 #include "engine/soft/translate/code_cache.h"
 
@@ -122,10 +121,14 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 	v->tr_tlb_mask = (SOFT_TLB_SIZE - 1) * sizeof(struct soft_tlb_entry);
 	v->tr_jump_mask = (SOFT_JUMPS - 1) * sizeof(struct soft_jump);
 	v->tr_page_mask = HV_PAGE_MASK;
+	for (unsigned k = 0; k < HV_ARRAY_LEN(v->tr_aligned_mask); k++)
+		v->tr_aligned_mask[k] = HV_PAGE_MASK | ((1u << k) - 1);
 	v->tr_align16 = 15;
 	v->tr_align32 = 31;
 	forget_all(v);
 	make_stacks(v);
+	for (unsigned m = 0; m < SOFT_MODES; m++)
+		tr_empty_pages(v, m);
 	return 0;
 }
 
@@ -248,45 +251,6 @@ const char *soft_tr_fallback(const struct soft_vcpu *v, unsigned i, uint64_t *re
 	return ZydisMnemonicGetString((ZydisMnemonic)i);
 }
 
-/* ---- grouped checks ---- */
-
-#define FAILS_MAX 200 /* of a block, before its accesses are checked one by one */
-
-static bool fill_for_group(struct soft_vcpu *v, uint32_t what)
-{
-	uint32_t span = what >> TR_SPAN_SHIFT & TR_SPAN;
-
-	if ((v->tr_address & 4095) + span > HV_PAGE_SIZE)
-		return false;
-	/* A page is not made dirty by what may come later. */
-	if ((what & TR_GROUP_WRITES) && !(what & TR_WRITES_NOW))
-		return false;
-	return soft_tlb_fill(v, v->tr_address, what & TR_GROUP_WRITES);
-}
-
-const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t what,
-				 const void *retry)
-{
-	struct block *head = b->head != NULL ? b->head : b;
-	unsigned n = what & ((1u << TR_SPAN_SHIFT) - 1);
-	uint64_t ip = b->insns[n].ip;
-	const void *to = retry;
-
-	v->cur = NULL;
-	if (!fill_for_group(v, what)) {
-		if (++b->group_fails == FAILS_MAX) {
-			soft_tr_killed(v, head);
-			head->no_groups = true;
-		}
-		to = soft_tr_exact(v, b, n);
-	}
-	if (to == NULL)
-		v->s.rip = ip;
-	else if (b->uses_fpu && !SOFT_FPU_EAGER)
-		soft_fpu_load(v);
-	return to;
-}
-
 /* ---- traps ---- */
 
 bool soft_tr_trap(struct soft_vcpu *v, uintptr_t pc, struct soft_tr_trap *ret)
@@ -338,7 +302,8 @@ void soft_tr_drop(struct soft_vcpu *v)
 
 	v->tr->used = v->tr->glue_bytes;
 	v->tr->cold = v->tr->cold_start;
-	v->tr->n_slots = v->tr->n_traps = v->tr->n_entries = 0;
+	v->tr->n_slots = v->tr->n_traps = v->tr->n_entries = v->tr->n_counts = 0;
+	memset(v->tr->restless, 0, sizeof(v->tr->restless));
 	forget_all(v);
 	soft_tr_forget_returns(v);
 	/* What lay there may have been fetched: CPUID serialises. */

@@ -33,6 +33,8 @@ void soft_tr_follow(struct soft_vcpu *v, void *slot, struct block *next);
 void soft_tr_killed(struct soft_vcpu *v, struct block *b);
 /* All blocks are gone. */
 void soft_tr_drop(struct soft_vcpu *v);
+/* Data translations are gone. */
+void soft_tr_forget_pages(struct soft_vcpu *v);
 /* Fetch translations are gone: what calls will return to is not known any more. */
 void soft_tr_forget_returns(struct soft_vcpu *v);
 /* Any context: a fault at address fault of code at pc, in a signal handler of v's thread. If it is
@@ -59,7 +61,7 @@ struct soft_tr_trap {
  * in a signal handler. */
 bool soft_tr_trap(struct soft_vcpu *v, uintptr_t pc, struct soft_tr_trap *ret);
 
-/* Called by translated code: the check of a group failed; what: the instruction's number, the
+/* Called by translated code, too: the check of a group failed; what: the instruction's number, the
  * group's bytes and more. Where to go on (retry: check it again), or NULL: leave. */
 const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t what,
 				 const void *retry);
@@ -67,6 +69,10 @@ const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t 
 #define TR_SPAN 0xfffu
 #define TR_GROUP_WRITES (1u << 20)
 #define TR_WRITES_NOW (1u << 21) /* the first access is a write */
+#define TR_OFTEN (1u << 22) /* no group: the count at tr_count has run down; goes on at retry */
+/* Has the instruction whose bytes are at host been seen to meet another page nearly every time?
+ * Then its checks had better ask the TLB at once. */
+bool soft_tr_restless(const struct soft_vcpu *v, const uint8_t *host);
 /* b's copy in which every access is checked by itself, from instruction n on. NULL: there was no
  * room, and all blocks are gone. */
 const void *soft_tr_exact(struct soft_vcpu *v, struct block *b, unsigned n);

@@ -1,0 +1,100 @@
+/*
+ * What checks of memory accesses ask of C: the pages that places in the code remember, places that
+ * remember in vain, and groups of accesses whose check failed. See docs/soft-engine.md.
+ */
+#include "engine/soft/fpu.h"
+#include "engine/soft/mmu.h"
+#include "engine/soft/translate/code_cache.h"
+
+/* ---- remembered pages ---- */
+
+void tr_empty_pages(struct soft_vcpu *v, unsigned mode)
+{
+	const struct tr_site none = { ~TR_NO_PAGE, (uintptr_t)v->tr_no_page - TR_NO_PAGE };
+
+	for (unsigned w = 0; w < 2; w++)
+		for (unsigned k = 0; k < TR_SITES; k++)
+			v->sites[mode][w][k] = none;
+}
+
+/* A mode without entries in its TLB has none here. */
+void soft_tr_forget_pages(struct soft_vcpu *v)
+{
+	for (unsigned m = 0; m < SOFT_MODES; m++)
+		if (v->mmu->used[m])
+			tr_empty_pages(v, m);
+}
+
+/* ---- places that meet another page nearly every time ---- */
+
+#define OFTEN_CYCLES 300 /* from one miss to the next: that is too often */
+
+static uint8_t *restless_bit(const struct soft_vcpu *v, const uint8_t *host, uint8_t *ret_bit)
+{
+	uint32_t h = (uint32_t)((uintptr_t)host * 0x9e3779b97f4a7c15ull >> 48);
+
+	*ret_bit = (uint8_t)(1u << (h & 7));
+	return &v->tr->restless[h >> 3];
+}
+
+bool soft_tr_restless(const struct soft_vcpu *v, const uint8_t *host)
+{
+	uint8_t bit, *p = restless_bit(v, host, &bit);
+
+	return *p & bit;
+}
+
+static void missed_often(struct soft_vcpu *v, struct block *b, unsigned n)
+{
+	struct tr_count *c = (struct tr_count *)(uintptr_t)v->tr_count;
+	uint64_t now = __builtin_ia32_rdtsc(), since = c->since;
+	uint64_t off = (b->lin & 4095) + (b->insns[n].ip - b->ip);
+	uint8_t bit, *p = restless_bit(v, b->host[0] + off, &bit);
+
+	*c = (struct tr_count){ TR_COUNT, now };
+	if (now - since > (uint64_t)TR_COUNT * OFTEN_CYCLES)
+		return;
+	*p |= bit;
+	soft_tr_killed(v, b->head != NULL ? b->head : b);
+}
+
+/* ---- grouped checks ---- */
+
+#define FAILS_MAX 200 /* of a block, before its accesses are checked one by one */
+
+static bool fill_for_group(struct soft_vcpu *v, uint32_t what)
+{
+	uint32_t span = what >> TR_SPAN_SHIFT & TR_SPAN;
+
+	if ((v->tr_address & 4095) + span > HV_PAGE_SIZE)
+		return false;
+	/* A page is not made dirty by what may come later. */
+	if ((what & TR_GROUP_WRITES) && !(what & TR_WRITES_NOW))
+		return false;
+	return soft_tlb_fill(v, v->tr_address, what & TR_GROUP_WRITES);
+}
+
+const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t what,
+				 const void *retry)
+{
+	struct block *head = b->head != NULL ? b->head : b;
+	unsigned n = what & ((1u << TR_SPAN_SHIFT) - 1);
+	uint64_t ip = b->insns[n].ip;
+	const void *to = retry;
+
+	v->cur = NULL;
+	if (what & TR_OFTEN) {
+		missed_often(v, b, n);
+	} else if (!fill_for_group(v, what)) {
+		if (++b->group_fails == FAILS_MAX) {
+			soft_tr_killed(v, head);
+			head->no_groups = true;
+		}
+		to = soft_tr_exact(v, b, n);
+	}
+	if (to == NULL)
+		v->s.rip = ip;
+	else if (b->uses_fpu && !SOFT_FPU_EAGER)
+		soft_fpu_load(v);
+	return to;
+}
