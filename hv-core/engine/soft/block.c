@@ -190,6 +190,7 @@ static struct block *decode(struct soft_vcpu *v, uint64_t lin, const struct soft
 	b->head = NULL;
 	b->exact = NULL;
 	b->group_fails = 0;
+	b->group_since = 0;
 	b->no_groups = false;
 	b->uses_fpu = false;
 	b->host[0] = f->host;

@@ -28,7 +28,8 @@ struct block {
 	uint32_t taken;	       /* of those, how many ended with a jump */
 	struct block *head;    /* of a trace: the block that it begins with; else NULL */
 	uint32_t *exact;       /* of its exact copy: where each instruction begins; NULL: none */
-	uint32_t group_fails;  /* how often that had to be used */
+	uint32_t group_fails;  /* how often that had to be used since group_since */
+	uint64_t group_since;  /* the host's time-stamp counter; 0: ever */
 	bool no_groups;	       /* too often: every access is checked by itself */
 	bool uses_fpu;	       /* its translation wants the x87, SSE and AVX registers live */
 	struct block *hash_next;

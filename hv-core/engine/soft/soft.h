@@ -247,7 +247,7 @@ struct soft_vcpu {
 	struct soft_tr *tr; /* owned; translate/: NULL: interpreter only */
 	uint64_t tr_tlb_mask, tr_page_mask, tr_jump_mask; /* constants of translated code */
 	uint64_t tr_align16, tr_align32;
-	uint64_t tr_aligned_mask[4]; /* page, and the bits that are 0 in an aligned address: by log2
+	uint64_t tr_aligned_mask[6]; /* page, and the bits that are 0 in an aligned address: by log2
 				      */
 	/* What the fetch TLB's rows map (soft_fetch.word), for translated code; by CPL == 3 */
 	uint64_t fetch_words[2 * SOFT_FETCH_SIZE];

@@ -60,7 +60,7 @@ struct soft_tr {
 	struct tr_trap *traps;	 /* by address */
 	uint8_t *stacks;	 /* TR_STACK_BYTES a mode, the lowest page is a guard */
 	struct tr_count *counts; /* behind rx */
-	uint8_t restless[8192];	 /* bits of instructions, by a hash */
+	uint8_t restless[65536]; /* soft_tr_restless(), by a hash */
 	uint32_t *entries;	 /* of exact copies */
 	struct gen *gen;	 /* owned: what translating a block needs */
 	/* Bytes of code that is run often, from the beginning; where that begins which is run

@@ -208,14 +208,14 @@ static void in_page(struct gen *g, const struct gen_ea *ea, unsigned size)
  * TLB is looked up; *ret_from there, if that knows nothing either.
  */
 static void check_site(struct gen *g, const struct gen_ea *ea, unsigned size, bool write,
-		       uint8_t **ret_from)
+		       bool maybe_aligned, uint8_t **ret_from)
 {
 	struct gen_site_miss *m = &g->site_miss[g->n_site_misses++];
 	struct tr_site *s = new_site(g, write);
 	struct emit *e = &g->e;
 
 	em_load(e, H_RCX, site_off(g, s) + (uint32_t)offsetof(struct tr_site, not_tag));
-	if (size <= 8 && (size & (size - 1)) == 0)
+	if (maybe_aligned && size <= 32 && (size & (size - 1)) == 0)
 		in_page_aligned(g, ea, size);
 	else
 		in_page(g, ea, size);
@@ -239,10 +239,11 @@ static const uint8_t *bytes_of(const struct gen *g, unsigned k)
 static void check(struct gen *g, const struct gen_ea *ea, unsigned size, bool write,
 		  uint8_t **ret_from)
 {
+	unsigned restless = soft_tr_restless(g->v, bytes_of(g, g->k));
+
 	gen_take_r15(g);
-	if (!(g->v->hv->vm->opt.disable & SOFT_DISABLE_SITES) &&
-	    !soft_tr_restless(g->v, bytes_of(g, g->k))) {
-		check_site(g, ea, size, write, ret_from);
+	if (!(g->v->hv->vm->opt.disable & SOFT_DISABLE_SITES) && restless < TR_RESTLESS_MAX) {
+		check_site(g, ea, size, write, restless == 0, ret_from);
 		return;
 	}
 	if (ea->base != H_R11)

@@ -29,19 +29,14 @@ void soft_tr_forget_pages(struct soft_vcpu *v)
 
 #define OFTEN_CYCLES 300 /* from one miss to the next: that is too often */
 
-static uint8_t *restless_bit(const struct soft_vcpu *v, const uint8_t *host, uint8_t *ret_bit)
+static uint8_t *restless_level(const struct soft_vcpu *v, const uint8_t *host)
 {
-	uint32_t h = (uint32_t)((uintptr_t)host * 0x9e3779b97f4a7c15ull >> 48);
-
-	*ret_bit = (uint8_t)(1u << (h & 7));
-	return &v->tr->restless[h >> 3];
+	return &v->tr->restless[(uint16_t)((uintptr_t)host * 0x9e3779b97f4a7c15ull >> 48)];
 }
 
-bool soft_tr_restless(const struct soft_vcpu *v, const uint8_t *host)
+unsigned soft_tr_restless(const struct soft_vcpu *v, const uint8_t *host)
 {
-	uint8_t bit, *p = restless_bit(v, host, &bit);
-
-	return *p & bit;
+	return *restless_level(v, host);
 }
 
 static void missed_often(struct soft_vcpu *v, struct block *b, unsigned n)
@@ -49,18 +44,31 @@ static void missed_often(struct soft_vcpu *v, struct block *b, unsigned n)
 	struct tr_count *c = (struct tr_count *)(uintptr_t)v->tr_count;
 	uint64_t now = __builtin_ia32_rdtsc(), since = c->since;
 	uint64_t off = (b->lin & 4095) + (b->insns[n].ip - b->ip);
-	uint8_t bit, *p = restless_bit(v, b->host[0] + off, &bit);
+	uint8_t *level = restless_level(v, b->host[0] + off);
 
 	*c = (struct tr_count){ TR_COUNT, now };
-	if (now - since > (uint64_t)TR_COUNT * OFTEN_CYCLES)
+	if (now - since > (uint64_t)TR_COUNT * OFTEN_CYCLES || *level == TR_RESTLESS_MAX)
 		return;
-	*p |= bit;
+	++*level;
 	soft_tr_killed(v, b->head != NULL ? b->head : b);
 }
 
 /* ---- grouped checks ---- */
 
-#define FAILS_MAX 200 /* of a block, before its accesses are checked one by one */
+#define FAILS_MAX 256u /* of a block, before it is asked how often that is */
+
+/* So often that its accesses had better be checked one by one? */
+static bool fails_often(struct block *b)
+{
+	uint64_t now, since = b->group_since;
+
+	if (++b->group_fails < FAILS_MAX)
+		return false;
+	now = __builtin_ia32_rdtsc();
+	b->group_fails = 0;
+	b->group_since = now;
+	return now - since < (uint64_t)FAILS_MAX * OFTEN_CYCLES;
+}
 
 static bool fill_for_group(struct soft_vcpu *v, uint32_t what)
 {
@@ -86,7 +94,7 @@ const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t 
 	if (what & TR_OFTEN) {
 		missed_often(v, b, n);
 	} else if (!fill_for_group(v, what)) {
-		if (++b->group_fails == FAILS_MAX) {
+		if (fails_often(b)) {
 			soft_tr_killed(v, head);
 			head->no_groups = true;
 		}

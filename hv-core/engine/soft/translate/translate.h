@@ -70,9 +70,11 @@ const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t 
 #define TR_GROUP_WRITES (1u << 20)
 #define TR_WRITES_NOW (1u << 21) /* the first access is a write */
 #define TR_OFTEN (1u << 22) /* no group: the count at tr_count has run down; goes on at retry */
-/* Has the instruction whose bytes are at host been seen to meet another page nearly every time?
- * Then its checks had better ask the TLB at once. */
-bool soft_tr_restless(const struct soft_vcpu *v, const uint8_t *host);
+/* How often the instruction whose bytes are at host has been seen to miss what its place in the
+ * code remembers nearly every time. 1: perhaps its operands are not aligned. TR_RESTLESS_MAX: each
+ * is in another page, and the TLB had better be asked at once. */
+unsigned soft_tr_restless(const struct soft_vcpu *v, const uint8_t *host);
+#define TR_RESTLESS_MAX 2u
 /* b's copy in which every access is checked by itself, from instruction n on. NULL: there was no
  * room, and all blocks are gone. */
 const void *soft_tr_exact(struct soft_vcpu *v, struct block *b, unsigned n);
