@@ -23,6 +23,7 @@
 #define TRAP_BYTES HV_MIB(16)
 #define ENTRY_BYTES HV_MIB(8)
 #define COUNT_BYTES HV_MIB(8)
+#define WAY_BYTES HV_MIB(2)
 
 /* RCX, R11 and R15 are the translator's own; what is rarest in kernels and compiled programs lives
  * in the context. The guest's RSP must not be the host's: signals would be delivered there. */
@@ -190,7 +191,7 @@ static void make_glue(struct soft_vcpu *v)
 /* ---- memory: the vCPU, the code, and behind that what belongs to the code ---- */
 
 #define VCPU_BYTES ((sizeof(struct soft_vcpu) + HV_PAGE_SIZE - 1) & HV_PAGE_MASK)
-#define DATA_BYTES (SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES + COUNT_BYTES + STACKS_BYTES)
+#define DATA_BYTES (SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES + COUNT_BYTES + WAY_BYTES + STACKS_BYTES)
 #define ALL_BYTES (VCPU_BYTES + CODE_BYTES + DATA_BYTES)
 
 struct soft_vcpu *soft_tr_vcpu_alloc(void)
@@ -236,6 +237,7 @@ static int map_cache(struct soft_vcpu *v, struct err *e)
 	t->traps = (struct tr_trap *)(void *)(data + SLOT_BYTES);
 	t->entries = (uint32_t *)(void *)(data + SLOT_BYTES + TRAP_BYTES);
 	t->counts = (struct tr_count *)(void *)(data + SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES);
+	t->ways = (const void **)(void *)((uint8_t *)t->counts + COUNT_BYTES);
 	t->stacks = data + DATA_BYTES - STACKS_BYTES;
 	return guard_stacks(t, e);
 }
@@ -283,5 +285,6 @@ bool soft_tr_room(const struct soft_vcpu *v)
 	       (t->n_slots + GEN_MAX_EXITS) * sizeof(struct tr_slot) <= SLOT_BYTES &&
 	       (t->n_entries + BLOCK_MAX_INSNS) * sizeof(*t->entries) <= ENTRY_BYTES &&
 	       (t->n_counts + GEN_MAX_SITES) * sizeof(*t->counts) <= COUNT_BYTES &&
+	       (t->n_ways + GEN_MAX_GROUPS) * sizeof(*t->ways) <= WAY_BYTES &&
 	       (t->n_traps + BLOCK_MAX_INSNS) * sizeof(struct tr_trap) <= TRAP_BYTES;
 }

@@ -60,6 +60,7 @@ struct soft_tr {
 	struct tr_trap *traps;	 /* by address */
 	uint8_t *stacks;	 /* TR_STACK_BYTES a mode, the lowest page is a guard */
 	struct tr_count *counts; /* behind rx */
+	const void **ways;	 /* behind rx; from groups in two pages to exact copies */
 	uint8_t restless[65536]; /* soft_tr_restless(), by a hash */
 	uint32_t *entries;	 /* of exact copies */
 	struct gen *gen;	 /* owned: what translating a block needs */
@@ -67,7 +68,7 @@ struct soft_tr {
 	 * seldom (misses, ways out), and where it ends. */
 	uint32_t used, cold_start, cold;
 	unsigned n_sites[SOFT_MODES][2]; /* given out so far */
-	uint32_t glue_bytes, n_slots, n_traps, n_entries, n_counts;
+	uint32_t glue_bytes, n_slots, n_traps, n_entries, n_counts, n_ways;
 	uint64_t host_gs;    /* the thread's own GS base, while v runs */
 	uint64_t *fallbacks; /* owned: by mnemonic */
 	/* As the VM was configured */

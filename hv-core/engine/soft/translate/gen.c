@@ -786,19 +786,53 @@ static bool writes_now(const struct gen *g, const struct gen_group_miss *m)
 	return a->write && !a->before_loop && a->first == m->insn;
 }
 
+static uint32_t context_off(const struct gen *g, const void *p)
+{
+	return (uint32_t)((const uint8_t *)p - (const uint8_t *)g->v);
+}
+
+/* R11 is the group's first byte. If the group reaches into another page, the trace's exact copy
+ * goes on, to which C leads the way the first time. Else goes on here. */
+static void leave_if_crossing(struct gen *g, const struct gen_group_miss *m, uint32_t span)
+{
+	struct soft_tr *t = g->v->tr;
+	const void **way = &t->ways[t->n_ways++];
+	struct emit *e = &g->e;
+
+	em_rr(e, OP_W, 0x8b, H_RCX, H_R11);
+	em_pext(e, H_RCX, TR_OFF(tr_offset_mask));
+	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_NONE, 0, (int32_t)span - 1);
+	em_pext(e, H_RCX, TR_OFF(tr_page_mask));
+	em8(e, 0xe3); /* jrcxz over the jump */
+	em8(e, 5);
+	uint8_t *crosses = em_jump(e, 0xe9, NULL), *over = em_jump(e, 0xe9, NULL);
+
+	em_patch(e, crosses);
+	move_out(g);
+	em_ctx(e, 0, 0xff, 4, context_off(g, way));
+	*way = e->p + e->to_rx;
+	em_mov_imm(e, H_RCX, (uintptr_t)way);
+	em_store(e, H_RCX, TR_OFF(tr_count));
+	em_mov_imm(e, H_RCX, m->insn | TR_CROSSES);
+	em_mov_imm(e, H_R11, (uintptr_t)g->b);
+	em_jump(e, 0xe8, t->group_missed);
+	em_patch(e, over);
+}
+
 /* With the TLB entry that was missing it is tried again; else the trace's exact copy goes on. */
 static void group_miss_paths(struct gen *g)
 {
 	for (unsigned k = 0; k < g->n_group_misses; k++) {
 		const struct gen_group_miss *m = &g->group_miss[k];
 		const struct gen_group *a = &g->groups[m->group];
+		uint32_t span = (uint32_t)(a->hi - a->lo);
 
 		em_patch(&g->e, m->from);
+		leave_if_crossing(g, m, span);
 		em_store(&g->e, H_R11, TR_OFF(tr_address));
 		move_out(g);
 		em_mov_imm(&g->e, H_RCX,
-			   m->insn | (uint32_t)(a->hi - a->lo) << TR_SPAN_SHIFT |
-				   (a->write ? TR_GROUP_WRITES : 0) |
+			   m->insn | (a->write ? TR_GROUP_WRITES : 0) |
 				   (writes_now(g, m) ? TR_WRITES_NOW : 0));
 		em_mov_imm(&g->e, H_R11, (uintptr_t)g->b);
 		em_jump(&g->e, 0xe8, g->v->tr->group_missed);

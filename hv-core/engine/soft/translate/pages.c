@@ -72,26 +72,34 @@ static bool fails_often(struct block *b)
 
 static bool fill_for_group(struct soft_vcpu *v, uint32_t what)
 {
-	uint32_t span = what >> TR_SPAN_SHIFT & TR_SPAN;
-
-	if ((v->tr_address & 4095) + span > HV_PAGE_SIZE)
-		return false;
 	/* A page is not made dirty by what may come later. */
 	if ((what & TR_GROUP_WRITES) && !(what & TR_WRITES_NOW))
 		return false;
 	return soft_tlb_fill(v, v->tr_address, what & TR_GROUP_WRITES);
 }
 
+/* Translated code will go there by itself the next time. */
+static const void *lead_to_exact(struct soft_vcpu *v, struct block *b, unsigned n)
+{
+	const void *to = soft_tr_exact(v, b, n);
+
+	if (to != NULL)
+		*(const void **)(uintptr_t)v->tr_count = to;
+	return to;
+}
+
 const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t what,
 				 const void *retry)
 {
 	struct block *head = b->head != NULL ? b->head : b;
-	unsigned n = what & ((1u << TR_SPAN_SHIFT) - 1);
+	unsigned n = what & TR_GROUP_INSN;
 	uint64_t ip = b->insns[n].ip;
 	const void *to = retry;
 
 	v->cur = NULL;
-	if (what & TR_OFTEN) {
+	if (what & TR_CROSSES) {
+		to = lead_to_exact(v, b, n);
+	} else if (what & TR_OFTEN) {
 		missed_often(v, b, n);
 	} else if (!fill_for_group(v, what)) {
 		if (fails_often(b)) {

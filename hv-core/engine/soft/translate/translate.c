@@ -123,6 +123,7 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 	v->tr_page_mask = HV_PAGE_MASK;
 	for (unsigned k = 0; k < HV_ARRAY_LEN(v->tr_aligned_mask); k++)
 		v->tr_aligned_mask[k] = HV_PAGE_MASK | ((1u << k) - 1);
+	v->tr_offset_mask = HV_PAGE_SIZE - 1;
 	v->tr_align16 = 15;
 	v->tr_align32 = 31;
 	forget_all(v);
@@ -302,7 +303,7 @@ void soft_tr_drop(struct soft_vcpu *v)
 
 	v->tr->used = v->tr->glue_bytes;
 	v->tr->cold = v->tr->cold_start;
-	v->tr->n_slots = v->tr->n_traps = v->tr->n_entries = v->tr->n_counts = 0;
+	v->tr->n_slots = v->tr->n_traps = v->tr->n_entries = v->tr->n_counts = v->tr->n_ways = 0;
 	memset(v->tr->restless, 0, sizeof(v->tr->restless));
 	forget_all(v);
 	soft_tr_forget_returns(v);

@@ -61,15 +61,17 @@ struct soft_tr_trap {
  * in a signal handler. */
 bool soft_tr_trap(struct soft_vcpu *v, uintptr_t pc, struct soft_tr_trap *ret);
 
-/* Called by translated code, too: the check of a group failed; what: the instruction's number, the
- * group's bytes and more. Where to go on (retry: check it again), or NULL: leave. */
+/* Called by translated code, too: the check of a group failed, or something else has to be decided;
+ * what: the instruction's number and one of these. Where to go on (retry: as before), or NULL:
+ * leave. */
 const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t what,
 				 const void *retry);
-#define TR_SPAN_SHIFT 8
-#define TR_SPAN 0xfffu
-#define TR_GROUP_WRITES (1u << 20)
-#define TR_WRITES_NOW (1u << 21) /* the first access is a write */
-#define TR_OFTEN (1u << 22) /* no group: the count at tr_count has run down; goes on at retry */
+#define TR_GROUP_INSN 0xffu
+#define TR_GROUP_WRITES (1u << 8)
+#define TR_WRITES_NOW (1u << 9) /* the first access is a write */
+#define TR_CROSSES (1u << 10)	/* it is in two pages; the way from now on is to stand at tr_count \
+				 */
+#define TR_OFTEN (1u << 11)	/* no group: the count at tr_count has run down; goes on at retry */
 /* How often the instruction whose bytes are at host has been seen to miss what its place in the
  * code remembers nearly every time. 1: perhaps its operands are not aligned. TR_RESTLESS_MAX: each
  * is in another page, and the TLB had better be asked at once. */
