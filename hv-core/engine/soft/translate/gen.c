@@ -842,19 +842,29 @@ static void group_miss_paths(struct gen *g)
 	}
 }
 
-/* A link's own way out is added while it is made: the list grows. */
+/* Ways out to other translations; what they are before they are linked is added to the list. */
+static void side_exits(struct gen *g)
+{
+	for (unsigned k = 0; k < g->n_exits; k++) {
+		struct gen_exit x = g->exits[k];
+
+		if (x.kind != GEN_EXIT_LINK)
+			continue;
+		em_patch(&g->e, x.from);
+		gen_count(g, x.done);
+		gen_link(g, x.target);
+	}
+}
+
 static void exit_paths(struct gen *g)
 {
 	for (unsigned k = 0; k < g->n_exits; k++) {
 		struct gen_exit x = g->exits[k];
 
+		if (x.kind == GEN_EXIT_LINK)
+			continue;
 		if (x.from != NULL)
 			em_patch(&g->e, x.from);
-		if (x.kind == GEN_EXIT_LINK) {
-			gen_count(g, x.done);
-			gen_link(g, x.target);
-			continue;
-		}
 		if (x.kind == GEN_EXIT_MOVED)
 			move_out(g);
 		if (x.slot != NULL)
@@ -894,6 +904,7 @@ static void body(struct gen *g)
 	g->k = b->n - 1u;
 	if (!(b->insns[g->k].flags & INSN_END))
 		gen_link_end(g, b->end_ip);
+	side_exits(g);
 	cold_begin(g);
 	site_miss_paths(g);
 	miss_paths(g);

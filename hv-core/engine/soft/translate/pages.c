@@ -50,7 +50,7 @@ static void missed_often(struct soft_vcpu *v, struct block *b, unsigned n)
 	if (now - since > (uint64_t)TR_COUNT * OFTEN_CYCLES || *level == TR_RESTLESS_MAX)
 		return;
 	++*level;
-	soft_tr_killed(v, b->head != NULL ? b->head : b);
+	soft_tr_remake(v, b->head != NULL ? b->head : b);
 }
 
 /* ---- grouped checks ---- */
@@ -103,7 +103,7 @@ const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t 
 		missed_often(v, b, n);
 	} else if (!fill_for_group(v, what)) {
 		if (fails_often(b)) {
-			soft_tr_killed(v, head);
+			soft_tr_remake(v, head);
 			head->no_groups = true;
 		}
 		to = soft_tr_exact(v, b, n);

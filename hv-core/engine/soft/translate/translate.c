@@ -279,6 +279,15 @@ bool soft_tr_trap(struct soft_vcpu *v, uintptr_t pc, struct soft_tr_trap *ret)
 
 /* ---- dropping ---- */
 
+void soft_tr_remake(struct soft_vcpu *v, struct block *b)
+{
+	uint32_t runs = b->runs, taken = b->taken;
+
+	soft_tr_killed(v, b);
+	b->runs = runs;
+	b->taken = taken;
+}
+
 void soft_tr_killed(struct soft_vcpu *v, struct block *b)
 {
 	if (b->code == NULL)

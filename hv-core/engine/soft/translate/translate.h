@@ -31,6 +31,8 @@ void soft_tr_follow(struct soft_vcpu *v, void *slot, struct block *next);
 
 /* b is dead: no way leads to its code any more. While b->ip still stands. */
 void soft_tr_killed(struct soft_vcpu *v, struct block *b);
+/* The same, for another translation: it is due when b is run the next time. */
+void soft_tr_remake(struct soft_vcpu *v, struct block *b);
 /* All blocks are gone. */
 void soft_tr_drop(struct soft_vcpu *v);
 /* Data translations are gone. */
