@@ -57,7 +57,7 @@ const struct setting vm_settings[] = {
 	  "file for the trace of instructions and state" },
 	{ "debug.stats", SETTING_BOOL, OFF(stats), 0, 0, NULL, "no",
 	  "print the statistics at the end" },
-	{ "soft.tier", SETTING_CHOICE, OFF(soft_tier), 0, 0, tiers, "interp",
+	{ "soft.tier", SETTING_CHOICE, OFF(soft_tier), 0, 0, tiers, "translate",
 	  "how the soft engine runs code" },
 	{ "soft.translate-after", SETTING_NUMBER, OFF(soft_translate_after), 0, UINT32_MAX, NULL,
 	  "16", "runs of a block before it is translated" },

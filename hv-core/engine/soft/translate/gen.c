@@ -886,7 +886,6 @@ static void cold_end(struct gen *g)
 {
 	struct soft_tr *t = g->v->tr;
 
-	tr_perf_block(g->v, g->b, t->rx + t->cold, (size_t)(g->e.p - (t->rw + t->cold)));
 	t->cold = (uint32_t)(g->e.p - t->rw);
 	g->e.p = g->hot;
 }
@@ -946,6 +945,7 @@ static void begin(struct gen *g, bool exact)
 	if (!g->exact)
 		gen_find_groups(g);
 	choose_moved(g);
+	g->cold_start = t->cold;
 	cold_begin(g);
 	g->insn_call = g->e.p;
 	move_out(g);
@@ -960,7 +960,10 @@ static void end(struct gen *g)
 {
 	struct soft_tr *t = g->v->tr;
 
-	tr_perf_block(g->v, g->b, t->rx + t->used, (size_t)(g->e.p - (t->rw + t->used)));
+	tr_perf_block(g->v, g->b, g->exact ? "-exact" : "", t->rx + t->used,
+		      (size_t)(g->e.p - (t->rw + t->used)));
+	tr_perf_block(g->v, g->b, g->exact ? "-exact-cold" : "-cold", t->rx + g->cold_start,
+		      t->cold - g->cold_start);
 	t->used = (uint32_t)hv_align_up((uint64_t)(g->e.p - t->rw), 16);
 }
 

@@ -16,15 +16,17 @@ static void put_line(const struct soft_vcpu *v, const char *line, int n)
 	(void)done; /* a full disk costs names, not the guest */
 }
 
-void tr_perf_block(const struct soft_vcpu *v, const struct block *b, const void *from, size_t bytes)
+void tr_perf_block(const struct soft_vcpu *v, const struct block *b, const char *part,
+		   const void *from, size_t bytes)
 {
 	char line[96];
 
 	if (!v->hv->vm->opt.perf_map || v->stats.blocks_translated > MAX_BLOCKS)
 		return;
 	put_line(v, line,
-		 snprintf(line, sizeof(line), "%" PRIxPTR " %zx guest-%s:0x%" PRIx64 "\n",
-			  (uintptr_t)from, bytes, b->key & KEY_USER ? "user" : "kernel", b->ip));
+		 snprintf(line, sizeof(line), "%" PRIxPTR " %zx guest-%s:0x%" PRIx64 "%s\n",
+			  (uintptr_t)from, bytes, b->key & KEY_USER ? "user" : "kernel", b->ip,
+			  part));
 }
 
 void tr_perf_glue(const struct soft_vcpu *v, const void *from, size_t bytes)

@@ -7,9 +7,10 @@
 #include <stddef.h>
 #include "engine/soft/block.h"
 
-/* b's code, as "guest-user:0x401000" or "guest-kernel:...". The FPU is parked. */
-void tr_perf_block(const struct soft_vcpu *v, const struct block *b, const void *from,
-		   size_t bytes);
+/* A part of b's code, as "guest-user:0x401000" or "guest-kernel:…" with the part's name behind. The
+ * FPU is parked. */
+void tr_perf_block(const struct soft_vcpu *v, const struct block *b, const char *part,
+		   const void *from, size_t bytes);
 /* The ways into translated code and out again. */
 void tr_perf_glue(const struct soft_vcpu *v, const void *from, size_t bytes);
 #endif

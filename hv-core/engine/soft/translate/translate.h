@@ -71,9 +71,10 @@ const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t 
 #define TR_GROUP_INSN 0xffu
 #define TR_GROUP_WRITES (1u << 8)
 #define TR_WRITES_NOW (1u << 9) /* the first access is a write */
-#define TR_CROSSES (1u << 10)	/* it is in two pages; the way from now on is to stand at tr_count \
-				 */
-#define TR_OFTEN (1u << 11)	/* no group: the count at tr_count has run down; goes on at retry */
+#define TR_CROSSES                                                                                 \
+	(1u << 10)	    /* it is in two pages; the way from now on is to stand at tr_count     \
+			     */
+#define TR_OFTEN (1u << 11) /* no group: the count at tr_count has run down; goes on at retry */
 /* How often the instruction whose bytes are at host has been seen to miss what its place in the
  * code remembers nearly every time. 1: perhaps its operands are not aligned. TR_RESTLESS_MAX: each
  * is in another page, and the TLB had better be asked at once. */
