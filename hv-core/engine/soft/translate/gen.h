@@ -95,6 +95,7 @@ struct gen {
 	unsigned k;
 	const struct decoded *d; /* of it */
 	bool is64, stack_ok;
+	uint32_t cold_start;	  /* of this block */
 	uint8_t *hot;		  /* the place in the block, while cold code is made */
 	bool exact;		  /* every access is checked by itself */
 	bool loops;		  /* it ends with a way to its beginning */
