@@ -5,6 +5,7 @@
 #   fuzz-TARGET   libFuzzer on one target of tests/fuzz (20 minutes; fuzz-dev, all devices: an hour)
 #   save-restore  50 rounds of tests/state/run
 #   oracle        the CPU oracle over every form with 1000 cases each, another seed each time
+#   oracle-blocks 10 million random blocks in each tier, other seeds each time
 #   bare          the bare-metal programs, 50 times
 #   guests        every Debian kernel with every number of CPUs
 set -euo pipefail
@@ -48,6 +49,18 @@ oracle)
 	build/tests/cpu/oracle --cases 1000 --seed "$seed" | tee "$log" || true
 	result=$(tail -n 1 "$log")
 	;;
+oracle-blocks)
+	: "${seconds:=10000000}" # sequences
+	for tier in interp translate; do
+		[ $tier = interp ] || export LODGE_TEST_TRANSLATE=1
+		if build/tests/cpu/oracle-blocks --count "$seconds" --seed "${seed}0000000"; then
+			echo "$tier: clean"
+		else
+			echo "$tier: FAILED"
+		fi
+	done | tee "$log"
+	result=$(grep -E 'sequences|clean|FAILED' "$log" | tr '\n' ' ')
+	;;
 bare)
 	for _ in $(seq "${seconds:-50}"); do tests/cpu/bare/run; done | tee "$log" | grep ^FAIL || true
 	result="$(grep -c ^PASS "$log") passed, $(grep -c ^FAIL "$log" || true) failed"
@@ -57,7 +70,7 @@ guests)
 	result="$(grep -c ^PASS "$log") passed, $(grep -c ^FAIL "$log" || true) failed"
 	;;
 *)
-	sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

@@ -125,10 +125,9 @@ struct soft_tlb {
 /*
  * The page that a place in translated code found its operand in the last time: TR_SITES such a
  * mode, for reads and for writes, that places share. What is here is in the TLB, or was since the
- * last flush. Of an empty one the page is TR_NO_PAGE, which no guest can have anything at.
+ * last flush. Of an empty one the page is tr->no_page, which no guest can have anything at.
  */
 #define TR_SITES 512u
-#define TR_NO_PAGE 0x8000000000000000ull
 struct tr_site {
 	uint64_t not_tag, addend;
 };
@@ -261,7 +260,7 @@ struct soft_vcpu {
 	uint64_t tr_address;	       /* of the group whose check failed */
 	uint64_t tr_groups[TR_GROUPS]; /* host addresses of the groups of the trace that runs */
 	struct tr_site sites[SOFT_MODES][2][TR_SITES];
-	uint8_t tr_no_page[HV_PAGE_SIZE]; /* what lies at TR_NO_PAGE */
+	uint8_t tr_no_page[HV_PAGE_SIZE]; /* what lies at tr->no_page */
 	uint64_t tlb_epoch;		  /* counts dropped data translations */
 	uint32_t jump_key[SOFT_MODES];	  /* what the table is good for */
 	bool jumps_used[SOFT_MODES];

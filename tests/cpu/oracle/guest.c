@@ -11,6 +11,7 @@
 #include "cpu/x86_defs.h"
 #include "engine/soft/decode.h"
 #include "engine/soft/fpu.h"
+#include "engine/soft/translate/code_cache.h"
 
 #define RAM_BYTES HV_MIB(2)
 #define GPA_PML4 0x1000u
@@ -30,6 +31,7 @@
 #define KERNEL 0xffffffffc0000000ull
 #define GPA_DATA 0x20000u
 #define GPA_CODE 0x30000u
+#define GPA_COUNTERS 0x38000u
 #define SEL_KERNEL 0x10u
 #define SEL_LDT 0x40u
 #define SEL_TSS 0x50u
@@ -52,7 +54,7 @@ static void put64(uint32_t gpa, uint64_t x)
 
 static void make_paging(void)
 {
-	const uint64_t rw = 3, user = 4;
+	const uint64_t rw = 3, user = 4, nx = 1ull << 63;
 
 	put64(GPA_PML4, GPA_PDPT | rw | user);
 	put64(GPA_PML4 + 511 * 8, GPA_PDPT_HIGH | rw);
@@ -63,9 +65,12 @@ static void make_paging(void)
 	for (unsigned k = 0; k < 512; k++)
 		put64(GPA_PT_LOW + k * 8, k * 4096u | rw);
 	for (unsigned k = 0; k < DATA_PAGES; k++)
-		put64(GPA_PT_USER + k * 8, (GPA_DATA + k * 4096u) | rw | user);
-	put64(GPA_PT_USER + DATA_PAGES * 8, (GPA_DATA + DATA_BYTES) | 1 | user);
-	put64(GPA_PT_USER + (CODE_BASE >> 12 & 511) * 8, GPA_CODE | rw | user);
+		put64(GPA_PT_USER + k * 8, (GPA_DATA + k * 4096u) | rw | user | nx);
+	put64(GPA_PT_USER + DATA_PAGES * 8, (GPA_DATA + DATA_BYTES) | 1 | user | nx);
+	for (unsigned k = 0; k < CODE_PAGES; k++)
+		put64(GPA_PT_USER + ((CODE_BASE >> 12 & 511) + k) * 8,
+		      (GPA_CODE + k * 4096u) | rw | user);
+	put64(GPA_PT_USER + (COUNTER_BASE >> 12 & 511) * 8, GPA_COUNTERS | rw | user | nx);
 }
 
 static void make_tables(void)
@@ -138,6 +143,8 @@ static void set_mode(struct x86_state *s, enum mode m, bool based)
 
 static int make_machine(struct err *e)
 {
+	const char *off = getenv("LODGE_TEST_DISABLE"); /* bits of enum soft_disable */
+
 	if (cpu_model_get("host", 1, &model, e) < 0 || loop_create(&loop, e) < 0 ||
 	    hv_clock_create(loop, &clk, e) < 0 || hv_mem_create(&vm.mem, e) < 0 ||
 	    hv_pio_create(&vm.pio, e) < 0 ||
@@ -152,6 +159,7 @@ static int make_machine(struct err *e)
 	vm.clock = clk;
 	vm.model = &model;
 	vm.opt.translate = getenv("LODGE_TEST_TRANSLATE") != NULL; /* each block at once */
+	vm.opt.disable = off != NULL ? (uint32_t)strtoul(off, NULL, 0) : 0;
 	vm.n_vcpus = 1;
 	vm.vcpu[0] = &vcpu;
 	vcpu.vm = &vm;
@@ -172,7 +180,7 @@ int guest_start(void)
 	make_paging();
 	make_tables();
 	make_state();
-	memset(ram + GPA_CODE, 0xcc, 4096);
+	memset(ram + GPA_CODE, 0xcc, CODE_PAGES * 4096);
 	if (vm.engine->state_set(&vcpu, &base_state, &e) < 0) {
 		fprintf(stderr, "oracle: %s\n", e.msg);
 		return -1;
@@ -209,12 +217,28 @@ void guest_read_only(const uint8_t page[4096])
 
 static void put_code(const struct test_case *t)
 {
+	unsigned len = t->block != NULL ? t->block_len : t->len;
+
 	memset(ram + GPA_CODE + last_off, 0xcc, last_len);
 	hv_mem_written(vm.mem, GPA_CODE + last_off, last_len);
-	memcpy(ram + GPA_CODE + t->code_off, t->bytes, t->len);
-	hv_mem_written(vm.mem, GPA_CODE + t->code_off, t->len);
-	last_off = t->code_off;
-	last_len = t->len;
+	memcpy(ram + GPA_CODE + t->code_off, t->block != NULL ? t->block : t->bytes, len);
+	hv_mem_written(vm.mem, GPA_CODE + t->code_off, len);
+	/* A block may have written anywhere in them. */
+	last_off = t->block != NULL ? 0 : t->code_off;
+	last_len = t->block != NULL ? CODE_PAGES * 4096 : len;
+}
+
+uint8_t *guest_counters(void)
+{
+	return ram + GPA_COUNTERS;
+}
+
+void guest_translate_after(uint32_t runs)
+{
+	struct soft_vcpu *v = vcpu.engine_priv;
+
+	if (v->tr != NULL)
+		v->tr->threshold = runs;
 }
 
 static bool has_error_code(unsigned vector)
@@ -275,7 +299,8 @@ bool guest_run(const struct test_case *t, struct outcome *out)
 	struct err e;
 
 	memset(out, 0, sizeof(*out));
-	put_code(t);
+	if (!t->again)
+		put_code(t);
 	if (vm.engine->state_set(&vcpu, &s, &e) < 0) {
 		fprintf(stderr, "oracle: %s\n", e.msg);
 		return false;

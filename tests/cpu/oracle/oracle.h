@@ -14,8 +14,10 @@
 struct cpu_model;
 
 /* Linear addresses, the same in both worlds. */
-#define CODE_BASE 0x10100000u /* one page; its rest is INT3 */
-#define DATA_BASE 0x10000000u /* DATA_PAGES writable pages, then one that is read-only */
+#define CODE_BASE 0x10100000u /* CODE_PAGES pages; what is not code is INT3 */
+#define CODE_PAGES 2u
+#define COUNTER_BASE 0x10140000u /* a writable page: loop counters of blocks */
+#define DATA_BASE 0x10000000u	 /* DATA_PAGES writable pages, then one that is read-only */
 #define DATA_PAGES 4u
 #define DATA_BYTES (DATA_PAGES * 4096u)
 #define RO_BASE (DATA_BASE + DATA_BYTES)
@@ -56,10 +58,12 @@ struct cpu {
 
 struct outcome {
 	struct cpu cpu;
-	unsigned vector; /* 1 and 3 are the ends of a normal run */
+	unsigned vector; /* 1 and 3 are the ends of a normal run; VECTOR_TIMEOUT: no end */
 	uint32_t error;
 	uint64_t cr2; /* #PF */
 };
+
+#define VECTOR_TIMEOUT 0xffffu
 
 /* Bytes that both worlds' windows get before a case. */
 struct patch {
@@ -79,6 +83,9 @@ struct test_case {
 	struct cpu in;
 	uint32_t target; /* linear address of the memory operand */
 	struct patch mem, stack;
+	const uint8_t *block; /* O: instead of bytes, block_len of them */
+	uint32_t block_len;
+	bool again; /* the code stays as it is from the last run */
 	ZydisDecodedInstruction z;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 };
@@ -88,6 +95,10 @@ int native_start(void); /* 0, or -1 with a message on stderr */
 void native_run(const struct test_case *t, struct outcome *out);
 uint8_t *native_data(void); /* DATA_BYTES */
 void native_read_only(const uint8_t page[4096]);
+uint8_t *native_counters(void);			     /* 4096 bytes */
+bool native_code_changed(const struct test_case *t); /* t->block by itself, in its last run */
+/* What is said if the guest's run does not end. */
+void native_note(uint64_t seed);
 
 /* guest.c */
 int guest_start(void);
@@ -96,6 +107,9 @@ const struct cpu_model *guest_model(void);
 bool guest_run(const struct test_case *t, struct outcome *out); /* false: it did not end */
 uint8_t *guest_data(void);
 void guest_read_only(const uint8_t page[4096]);
+uint8_t *guest_counters(void);
+/* Runs of a block before it is translated, if any are. */
+void guest_translate_after(uint32_t runs);
 /* Whether the engine's table allows the instruction: a #UD that the model wants is no form. */
 bool guest_allows(const uint8_t *bytes, unsigned len, enum mode m);
 

@@ -75,6 +75,7 @@ struct soft_tr {
 	unsigned threshold; /* runs in the interpreter before a block is translated */
 	unsigned max_parts; /* of a trace; 1: single blocks */
 	bool count;	    /* instructions */
+	uint64_t no_page;   /* what sites without a page have: not canonical, and nobody knows it */
 	bool pair_returns;  /* calls and returns of the guest are calls and returns of the host */
 	bool link_pages;    /* links lead to other pages, too */
 	/* In the writable mapping: */

@@ -140,6 +140,11 @@ static void follow_registers(struct follow *f, const struct insn *i, const struc
 		f->reg[number(&d->op[0])] = v;
 		return;
 	}
+	if (d->z.meta.category == ZYDIS_CATEGORY_STRINGOP ||
+	    d->z.meta.category == ZYDIS_CATEGORY_IOSTRINGOP) { /* no operands of their own */
+		forget(f, X86_RSI);
+		forget(f, X86_RDI);
+	}
 	for (unsigned k = 0; k < d->z.operand_count; k++) {
 		const ZydisDecodedOperand *o = &d->op[k];
 

@@ -10,7 +10,8 @@
 
 void tr_empty_pages(struct soft_vcpu *v, unsigned mode)
 {
-	const struct tr_site none = { ~TR_NO_PAGE, (uintptr_t)v->tr_no_page - TR_NO_PAGE };
+	const uint64_t page = v->tr->no_page;
+	const struct tr_site none = { ~page, (uintptr_t)v->tr_no_page - page };
 
 	for (unsigned w = 0; w < 2; w++)
 		for (unsigned k = 0; k < TR_SITES; k++)

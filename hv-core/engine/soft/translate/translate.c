@@ -99,6 +99,14 @@ static int host_probe(struct err *e)
 	return 0;
 }
 
+/* A fixed page would be one where a guest's access does not fault. */
+static uint64_t unknown_page(const struct soft_vcpu *v)
+{
+	uint64_t x = (__builtin_ia32_rdtsc() ^ (uintptr_t)v) * 0x9e3779b97f4a7c15ull;
+
+	return (x >> 2 | 1ull << 62) & HV_PAGE_MASK;
+}
+
 int soft_tr_create(struct soft_vcpu *v, struct err *e)
 {
 	const uint32_t off = v->hv->vm->opt.disable;
@@ -118,6 +126,7 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 	v->tr->pair_returns = !(off & SOFT_DISABLE_RETURNS);
 	v->tr->link_pages = !(off & SOFT_DISABLE_PAGE_LINKS);
 	v->tr->count = v->hv->vm->opt.count;
+	v->tr->no_page = unknown_page(v);
 	v->tr_tlb_mask = (SOFT_TLB_SIZE - 1) * sizeof(struct soft_tlb_entry);
 	v->tr_jump_mask = (SOFT_JUMPS - 1) * sizeof(struct soft_jump);
 	v->tr_page_mask = HV_PAGE_MASK;
