@@ -34,6 +34,27 @@ static void decode_at_end(struct test_case *t, const struct outcome *n)
 				       &t->z, t->op);
 }
 
+static bool has_repeats(const struct seq *s)
+{
+	for (unsigned k = 0; k < s->n; k++)
+		if (!s->p[k].left_out && (s->p[k].b[0] == 0xf2 || s->p[k].b[0] == 0xf3))
+			return true;
+	return false;
+}
+
+/* What sequences bring about that single instructions do not. */
+static void settle(struct outcome *n, struct outcome *g)
+{
+	/* The guest's kernel is mapped, but not where the host's is. */
+	if (n->vector == 14 && n->cr2 >> 63) {
+		n->error &= ~1u;
+		g->error &= ~1u;
+	}
+	/* Misaligned and not canonical, by RSP or RBP: which comes first is not said. */
+	if (n->vector == 13 && g->vector == 12)
+		g->vector = 13;
+}
+
 /* 0: equal; 1: diff says what is not; -1: it does not end, so there is nothing to compare. */
 static int run_seq(const struct seq *s, char *diff, size_t room, struct outcome *n)
 {
@@ -57,6 +78,9 @@ static int run_seq(const struct seq *s, char *diff, size_t room, struct outcome 
 		return -1;
 	memcpy(end_data, native_data(), DATA_BYTES);
 	changed = native_code_changed(&t);
+	/* Strings that overwrite themselves, and whatever instructions come of the rest. */
+	if (changed && (n->vector != 3 || has_repeats(s)))
+		return 0;
 	decode_at_end(&t, n);
 	/* At once in every other sequence; else when it is known which way it goes. */
 	guest_translate_after(s->seed & 1 ? 2 : 0);
@@ -69,6 +93,7 @@ static int run_seq(const struct seq *s, char *diff, size_t room, struct outcome 
 			return 1;
 		}
 		memcpy(native_data(), end_data, DATA_BYTES);
+		settle(n, &g);
 		if (compare(&t, n, &g, diff, room) != 0)
 			return 1;
 	}

@@ -178,6 +178,9 @@ void native_run(const struct test_case *t, struct outcome *out)
 	       t->block != NULL ? t->block_len : t->len);
 	if (t->block != NULL)
 		watch(NATIVE_US);
+	/* Code that overwrites itself may have loaded GS. */
+	if (t->block != NULL)
+		syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)GS_BASE_64);
 	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(ds));
 	/* NT, ID, AC of an earlier POPF: a signal frame does not carry them all. */
 	__asm__ volatile("pushfq; andl $~0x244000, (%%rsp); popfq" : : : "memory", "cc");
