@@ -55,9 +55,11 @@ static struct str begin(struct soft_vcpu *v, const struct insn *i)
 	return s;
 }
 
+/* An address that is not canonical comes to #GP by itself, before #AC. */
 static uint64_t aligned(const struct str *s, uint64_t a)
 {
-	if (HV_UNLIKELY(s->v->key & KEY_ALIGN) && (a & (s->size - 1)))
+	if (HV_UNLIKELY(s->v->key & KEY_ALIGN) && (a & (s->size - 1)) &&
+	    (!s->v->code64 || soft_canonical(a)))
 		soft_raise_err(s->v, X86_EXC_AC, 0);
 	return a;
 }

@@ -5,7 +5,7 @@
 %include "apic.inc"
 
 BULK	equ 0x1000000
-BULK_SIZE equ 24 << 20
+BULK_SIZE equ 8 << 20
 NOISE	equ 0x4000000		; 1 MiB, with itself as data
 NOISE_SIZE equ 1 << 20
 TRIES	equ 20000
@@ -29,7 +29,7 @@ random:				; eax; keeps all else
 	ret
 
 main:
-	; ---- more code than the cache holds: `add [edx + n], eax` and so on, a function of 24 MiB
+	; ---- more code than the cache holds: `add [edx + n], eax` and so on, a function of 8 MiB
 	mov edi, BULK
 	xor ebx, ebx
 	cld
@@ -76,7 +76,7 @@ main:
 .c_next:
 	cmp esi, BULK + BULK_SIZE
 	jb .count
-	EQ ebx, ecx, "what 24 MiB of code did"
+	EQ ebx, ecx, "what 8 MiB of code did"
 	; ---- thrashed translations: 4 KiB pages, addresses that share a row, roots and flushes
 	mov eax, cr4
 	or eax, 0x10
