@@ -10,7 +10,8 @@ static void on_event(void *ctx, struct hv_vcpu *v, enum hv_vm_event ev, const st
 	(void)x;
 }
 
-static int create(struct box *b, unsigned n, const char *model, struct err *e)
+static int create(struct box *b, unsigned n, const char *model, const struct hv_engine_options *opt,
+		  struct err *e)
 {
 	int r = cpu_model_get(model != NULL ? model : "host", n, &b->model, e);
 
@@ -34,8 +35,7 @@ static int create(struct box *b, unsigned n, const char *model, struct err *e)
 	b->vm.engine = &hv_engine_soft;
 	b->vm.model = &b->model;
 	b->vm.on_event = on_event;
-	b->vm.opt.count = true;
-	b->vm.opt.translate = getenv("LODGE_TEST_TRANSLATE") != NULL; /* each block at once */
+	b->vm.opt = *opt;
 	r = hv_vm_init(&b->vm, n, e);
 	/* The instructions run here, not in the vCPUs' threads. */
 	for (unsigned i = 0; r == 0 && i < n; i++)
@@ -45,6 +45,17 @@ static int create(struct box *b, unsigned n, const char *model, struct err *e)
 
 struct box *box_create(uint64_t ram_bytes, unsigned n_vcpus, const char *model, struct err *e)
 {
+	const struct hv_engine_options opt = {
+		.count = true,
+		.translate = getenv("LODGE_TEST_TRANSLATE") != NULL, /* each block at once */
+	};
+
+	return box_create_with(ram_bytes, n_vcpus, model, &opt, e);
+}
+
+struct box *box_create_with(uint64_t ram_bytes, unsigned n_vcpus, const char *model,
+			    const struct hv_engine_options *opt, struct err *e)
+{
 	struct box *b = calloc(1, sizeof(*b));
 
 	if (b == NULL) {
@@ -52,7 +63,7 @@ struct box *box_create(uint64_t ram_bytes, unsigned n_vcpus, const char *model, 
 		return NULL;
 	}
 	b->bytes = ram_bytes;
-	if (create(b, n_vcpus, model, e) != 0) {
+	if (create(b, n_vcpus, model, opt, e) != 0) {
 		box_destroy(b);
 		return NULL;
 	}

@@ -38,6 +38,8 @@ struct box {
 
 /* NULL with *e set. model: NULL is "host", else its name. */
 struct box *box_create(uint64_t ram_bytes, unsigned n_vcpus, const char *model, struct err *e);
+struct box *box_create_with(uint64_t ram_bytes, unsigned n_vcpus, const char *model,
+			    const struct hv_engine_options *opt, struct err *e);
 void box_destroy(struct box *b);
 
 /* Also as the hypervisor's devices would: tells the engine. */

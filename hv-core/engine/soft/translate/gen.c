@@ -779,11 +779,12 @@ static void miss_paths(struct gen *g)
 	}
 }
 
-static bool writes_now(const struct gen *g, const struct gen_group_miss *m)
+/* Is what the group is checked for what its first access does, now? */
+static bool happens_now(const struct gen *g, const struct gen_group_miss *m)
 {
 	const struct gen_group *a = &g->groups[m->group];
 
-	return a->write && !a->before_loop && a->first == m->insn;
+	return !a->before_loop && (!a->write || a->first == m->insn);
 }
 
 static uint32_t context_off(const struct gen *g, const void *p)
@@ -833,7 +834,7 @@ static void group_miss_paths(struct gen *g)
 		move_out(g);
 		em_mov_imm(&g->e, H_RCX,
 			   m->insn | (a->write ? TR_GROUP_WRITES : 0) |
-				   (writes_now(g, m) ? TR_WRITES_NOW : 0));
+				   (happens_now(g, m) ? TR_NOW : 0));
 		em_mov_imm(&g->e, H_R11, (uintptr_t)g->b);
 		em_jump(&g->e, 0xe8, g->v->tr->group_missed);
 		move_in(g);

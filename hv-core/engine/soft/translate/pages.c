@@ -71,10 +71,11 @@ static bool fails_often(struct block *b)
 	return now - since < (uint64_t)FAILS_MAX * OFTEN_CYCLES;
 }
 
-static bool fill_for_group(struct soft_vcpu *v, uint32_t what)
+static bool fill_for_group(struct soft_vcpu *v, const struct insn *i, uint32_t what)
 {
-	/* A page is not made dirty by what may come later. */
-	if ((what & TR_GROUP_WRITES) && !(what & TR_WRITES_NOW))
+	/* A page's accessed and dirty bits are not set for what may come later, or may still fault
+	 * for another reason. */
+	if (!(what & TR_NOW) || (i->flags & INSN_ALIGN) || simd_plain(i) >= 0)
 		return false;
 	return soft_tlb_fill(v, v->tr_address, what & TR_GROUP_WRITES);
 }
@@ -102,7 +103,7 @@ const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t 
 		to = lead_to_exact(v, b, n);
 	} else if (what & TR_OFTEN) {
 		missed_often(v, b, n);
-	} else if (!fill_for_group(v, what)) {
+	} else if (!fill_for_group(v, &b->insns[n], what)) {
 		if (fails_often(b)) {
 			soft_tr_remake(v, head);
 			head->no_groups = true;

@@ -70,7 +70,7 @@ const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t 
 				 const void *retry);
 #define TR_GROUP_INSN 0xffu
 #define TR_GROUP_WRITES (1u << 8)
-#define TR_WRITES_NOW (1u << 9) /* the first access is a write */
+#define TR_NOW (1u << 9) /* the first of them, right now; else perhaps later */
 #define TR_CROSSES                                                                                 \
 	(1u << 10)	    /* it is in two pages; the way from now on is to stand at tr_count     \
 			     */
