@@ -115,25 +115,6 @@ static int stack_step(const struct gen *g, const struct decoded *d)
 	}
 }
 
-/* Their registers are operands in part only, as the decoder has them. */
-static bool is_string(const struct decoded *d)
-{
-	unsigned op = d->z.opcode;
-
-	return d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
-	       d->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
-	       ((op >= 0x6c && op <= 0x6f) || (op >= 0xa4 && op <= 0xa7) ||
-		(op >= 0xaa && op <= 0xaf));
-}
-
-static void forget_string(struct follow *f)
-{
-	forget(f, X86_RAX);
-	forget(f, X86_RCX);
-	forget(f, X86_RSI);
-	forget(f, X86_RDI);
-}
-
 static bool moves_segments(const struct decoded *d)
 {
 	switch (d->z.mnemonic) {
@@ -155,10 +136,6 @@ static void follow_registers(struct follow *f, const struct insn *i, const struc
 
 	if (moves_segments(d))
 		f->segment_bases = f->next_root++;
-	if (is_string(d)) {
-		forget_string(f);
-		return;
-	}
 	if (sum(f, i, d, &v) && v.plus == (int32_t)v.plus) {
 		f->reg[number(&d->op[0])] = v;
 		return;
