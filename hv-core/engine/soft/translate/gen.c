@@ -3,9 +3,6 @@
 #include "engine/soft/fpu.h"
 #include "engine/soft/translate/perf_map.h"
 
-#define DISP_MAX 0x7fff0000 /* so that an access' size may be added */
-#define MODE_OF_KEY(key) ((key) >> KEY_MODE_SHIFT & 3)
-
 /* ---- registers ---- */
 
 unsigned gen_use(struct gen *g, unsigned n, unsigned temp)
@@ -22,14 +19,9 @@ void gen_put(struct gen *g, unsigned n, unsigned host)
 		em_store(&g->e, host, SOFT_REG(n));
 }
 
-static unsigned use_offset(struct gen *g, uint16_t off, unsigned temp)
-{
-	return off == SOFT_ZERO ? H_NONE : gen_use(g, off / 8u, temp);
-}
-
 /* Guest registers that have no host register take those of registers that the trace does not use.
  */
-static void move_in(struct gen *g)
+void gen_enter(struct gen *g)
 {
 	for (unsigned k = 0; k < g->n_moved; k++) {
 		em_store(&g->e, g->moved[k].host, SOFT_REG(g->moved[k].instead));
@@ -37,17 +29,12 @@ static void move_in(struct gen *g)
 	}
 }
 
-static void move_out(struct gen *g)
+void gen_leave(struct gen *g)
 {
 	for (unsigned k = 0; k < g->n_moved; k++) {
 		em_store(&g->e, g->moved[k].host, SOFT_REG(g->moved[k].guest));
 		em_load(&g->e, g->moved[k].host, SOFT_REG(g->moved[k].instead));
 	}
-}
-
-void gen_leave(struct gen *g)
-{
-	move_out(g);
 }
 
 static void count_uses(const struct gen *g, unsigned uses[16])
@@ -88,304 +75,6 @@ static void choose_moved(struct gen *g)
 		g->moved[g->n_moved++].host = g->host[n] = tr_host[free_reg];
 		g->host[free_reg++] = H_NONE;
 	}
-}
-
-/* ---- memory ---- */
-
-static bool offset_plus(struct gen *g, unsigned to, int64_t plus)
-{
-	const struct insn *i = g->i;
-	int64_t disp = i->disp + plus;
-	unsigned wide = i->addr_size == 8 ? OP_W : 0;
-
-	if (i->addr_size < 4)
-		return false;
-	if (i->base == SOFT_ZERO && i->index == SOFT_ZERO) {
-		em_mov_imm(&g->e, to, wide ? (uint64_t)disp : (uint32_t)disp);
-		return true;
-	}
-	if (disp != (int32_t)disp)
-		return false;
-	unsigned base = use_offset(g, i->base, H_R11), index = use_offset(g, i->index, H_RCX);
-
-	em_rm(&g->e, wide, 0x8d, to, base, index, i->scale, (int32_t)disp);
-	return true;
-}
-
-bool gen_offset(struct gen *g, unsigned to)
-{
-	return offset_plus(g, to, 0);
-}
-
-/* The linear address of the memory operand, plus a constant: in R11 if it is not simple. */
-static bool linear(struct gen *g, int64_t plus, struct gen_ea *ea)
-{
-	const struct insn *i = g->i;
-	int64_t disp = i->disp + plus;
-
-	if (i->flags & INSN_CHECK)
-		return false;
-	if (g->is64 && i->addr_size == 8 && i->seg < X86_FS && i->index == SOFT_ZERO &&
-	    i->base != SOFT_ZERO && g->host[i->base / 8] != H_NONE && disp > -DISP_MAX &&
-	    disp < DISP_MAX) {
-		*ea = (struct gen_ea){ g->host[i->base / 8], (int32_t)disp };
-		return true;
-	}
-	*ea = (struct gen_ea){ H_R11, 0 };
-	if (!offset_plus(g, H_R11, plus))
-		return false;
-	if (g->is64 && i->seg >= X86_FS) {
-		em_load(&g->e, H_RCX,
-			(uint32_t)(TR_OFF(s.seg) + i->seg * sizeof(struct x86_seg_state) +
-				   offsetof(struct x86_seg_state, base)));
-		em_rm(&g->e, OP_W, 0x8d, H_R11, H_R11, H_RCX, 0, 0);
-	}
-	return true;
-}
-
-void gen_missed(struct gen *g)
-{
-	g->miss[g->n_miss].from[g->n_now++] = em_unless_rcx_zero(&g->e);
-}
-
-/* RCX = 0 if the TLB knows that guest addresses R11 to R11 + size - 1 are at host addresses from
- * R11
- * + R15 on. */
-static void lookup_page(struct gen *g, unsigned size, bool write)
-{
-	struct emit *e = &g->e;
-	uint32_t tlb = g->tlb + (uint32_t)(write ? offsetof(struct soft_tlb, write)
-						 : offsetof(struct soft_tlb, read));
-
-	em_rorx(e, H_RCX, H_R11, 12);
-	em_pdep(e, H_RCX, TR_OFF(tr_tlb_mask));
-	em_gsx(e, OP_W, 0x8b, H_R15, H_RCX,
-	       tlb + (uint32_t)offsetof(struct soft_tlb_entry, addend));
-	em_gsx(e, OP_W, 0x8b, H_RCX, H_RCX, tlb);
-	em_rr(e, OP_W, 0xf7, 2, H_RCX);				     /* not rcx: -tag - 1 */
-	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, (int32_t)size); /* last byte's offset … */
-	em_pext(e, H_RCX, TR_OFF(tr_page_mask));		     /* … is in the page */
-}
-
-static struct tr_site *new_site(struct gen *g, bool write)
-{
-	unsigned mode = MODE_OF_KEY(g->b->key);
-	struct soft_tr *t = g->v->tr;
-
-	return &g->v->sites[mode][write][t->n_sites[mode][write]++ % TR_SITES];
-}
-
-static uint32_t site_off(const struct gen *g, const struct tr_site *s)
-{
-	return (uint32_t)((const uint8_t *)s - (const uint8_t *)g->v);
-}
-
-/* RCX = 0 if the operand is in the page of the site, of which RCX is the negated address: aligned,
- * so that it cannot reach into another. */
-static void in_page_aligned(struct gen *g, const struct gen_ea *ea, unsigned size)
-{
-	unsigned log = (unsigned)__builtin_ctz(size);
-
-	em_rm(&g->e, OP_W, 0x8d, H_RCX, H_RCX, ea->base, 0, ea->disp + 1);
-	em_pext(&g->e, H_RCX, TR_OFF(tr_aligned_mask) + log * (uint32_t)sizeof(uint64_t));
-}
-
-/* The same by its first and its last byte. */
-static void in_page(struct gen *g, const struct gen_ea *ea, unsigned size)
-{
-	struct emit *e = &g->e;
-
-	em_rm(e, OP_W, 0x8d, H_R15, H_RCX, ea->base, 0, ea->disp + 1);
-	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, ea->base, 0, ea->disp + (int32_t)size);
-	em_pext(e, H_R15, TR_OFF(tr_page_mask));
-	em_pext(e, H_RCX, TR_OFF(tr_page_mask));
-	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R15, 0, 0);
-}
-
-/*
- * Is the operand in the page where this place in the code found its last one? Then guest address EA
- * is at host address EA + R15, and the load of R15 has not waited for EA. Else goes to where the
- * TLB is looked up; *ret_from there, if that knows nothing either.
- */
-static void check_site(struct gen *g, const struct gen_ea *ea, unsigned size, bool write,
-		       bool maybe_aligned, uint8_t **ret_from)
-{
-	struct gen_site_miss *m = &g->site_miss[g->n_site_misses++];
-	struct tr_site *s = new_site(g, write);
-	struct emit *e = &g->e;
-
-	em_load(e, H_RCX, site_off(g, s) + (uint32_t)offsetof(struct tr_site, not_tag));
-	if (maybe_aligned && size <= 32 && (size & (size - 1)) == 0)
-		in_page_aligned(g, ea, size);
-	else
-		in_page(g, ea, size);
-	em_load(e, H_R15, site_off(g, s) + (uint32_t)offsetof(struct tr_site, addend));
-	*m = (struct gen_site_miss){ .from = em_unless_rcx_zero(e),
-				     .back = e->p,
-				     .ea = *ea,
-				     .site = s,
-				     .insn = g->k,
-				     .size = size,
-				     .write = write,
-				     .missed = ret_from };
-}
-
-static const uint8_t *bytes_of(const struct gen *g, unsigned k)
-{
-	return g->b->host[0] + (g->b->lin & 4095) + (g->b->insns[k].ip - g->b->ip);
-}
-
-/* The check of an access; where it goes when it fails will stand in *ret_from. */
-static void check(struct gen *g, const struct gen_ea *ea, unsigned size, bool write,
-		  uint8_t **ret_from)
-{
-	unsigned restless = soft_tr_restless(g->v, bytes_of(g, g->k));
-
-	gen_take_r15(g);
-	if (!(g->v->hv->vm->opt.disable & SOFT_DISABLE_SITES) && restless < TR_RESTLESS_MAX) {
-		check_site(g, ea, size, write, restless == 0, ret_from);
-		return;
-	}
-	if (ea->base != H_R11)
-		em_rm(&g->e, OP_W, 0x8d, H_R11, ea->base, H_NONE, 0, ea->disp);
-	lookup_page(g, size, write);
-	*ret_from = em_unless_rcx_zero(&g->e);
-}
-
-static void single_check(struct gen *g, const struct gen_ea *ea, unsigned size, bool write,
-			 struct gen_mem *m)
-{
-	/* Where the instruction's misses will be, if it turns out to be translated. */
-	check(g, ea, size, write, &g->miss[g->n_miss].from[g->n_now++]);
-	*m = (struct gen_mem){ ea->base, H_R15, ea->disp };
-}
-
-static uint32_t group_slot(unsigned n)
-{
-	return TR_OFF(tr_groups) + n * (uint32_t)sizeof(uint64_t);
-}
-
-/* ea is the group's first byte. Behind it, R15 is the host's address of that. */
-static void check_group(struct gen *g, unsigned n, const struct gen_ea *ea)
-{
-	struct gen_group *a = &g->groups[n];
-	struct gen_group_miss *miss = &g->group_miss[g->n_group_misses++];
-
-	a->check = g->e.p;
-	*miss = (struct gen_group_miss){ NULL, n, g->k };
-	check(g, ea, (unsigned)(a->hi - a->lo), a->write, &miss->from);
-	em_rm(&g->e, OP_W, 0x8d, H_R15, ea->base, H_R15, 0, ea->disp);
-	if (a->n > 1 || a->before_loop)
-		em_store(&g->e, H_R15, group_slot(n));
-	g->ready |= 1u << n;
-	g->r15 = (int)n;
-}
-
-static const struct gen_group *group_of(const struct gen *g, unsigned which)
-{
-	int n = g->access[g->k][which].group;
-
-	if (g->exact || n < 0 || (g->groups[n].n == 1 && !g->groups[n].before_loop))
-		return NULL;
-	return &g->groups[n];
-}
-
-/* From the operand back to the group's first byte. */
-static int64_t to_first(const struct gen *g, unsigned which)
-{
-	const struct gen_access *a = &g->access[g->k][which];
-
-	return g->groups[a->group].lo - a->off;
-}
-
-/* What is checked together with others: it is now, or was. ea is the group's first byte if it is
- * not ready. */
-static void group_operand(struct gen *g, unsigned which, const struct gen_ea *ea, struct gen_mem *m)
-{
-	unsigned n = (unsigned)g->access[g->k][which].group;
-
-	if (!(g->ready >> n & 1)) {
-		check_group(g, n, ea);
-	} else if (g->r15 != (int)n) {
-		em_load(&g->e, H_R15, group_slot(n));
-		g->r15 = (int)n;
-	}
-	*m = (struct gen_mem){ H_R15, H_NONE, (int32_t)-to_first(g, which) };
-}
-
-static bool is_ready(const struct gen *g, unsigned which)
-{
-	return g->ready >> g->access[g->k][which].group & 1;
-}
-
-/* Of the operand's address, or of the host's, which ends alike. */
-static bool check_alignment(struct gen *g, unsigned size, const struct gen_mem *m)
-{
-	if (size != 16 && size != 32)
-		return false;
-	em_rm(&g->e, OP_W, 0x8d, H_RCX, m->base, m->index, 0, m->disp);
-	em_pext(&g->e, H_RCX, size == 16 ? TR_OFF(tr_align16) : TR_OFF(tr_align32));
-	gen_missed(g);
-	return true;
-}
-
-static bool group_alignment(struct gen *g, unsigned size, const struct gen_mem *m)
-{
-	const struct gen_access *at = &g->access[g->k][0];
-	struct gen_group *a = &g->groups[at->group];
-
-	if (a->aligned >= size && (at->off - a->aligned_off) % (int)size == 0)
-		return true;
-	a->aligned = size;
-	a->aligned_off = at->off;
-	return check_alignment(g, size, m);
-}
-
-bool gen_operand(struct gen *g, unsigned size, bool write, struct gen_mem *m)
-{
-	const bool align = g->i->flags & INSN_ALIGN;
-	const struct gen_group *a = group_of(g, 0);
-	struct gen_ea ea = { 0 };
-
-	if (a != NULL && size == g->i->mem_size && a->write >= write) {
-		if (!is_ready(g, 0) && !linear(g, to_first(g, 0), &ea))
-			return false;
-		group_operand(g, 0, &ea, m);
-		return !align || group_alignment(g, size, m);
-	}
-	if (!linear(g, 0, &ea))
-		return false;
-	single_check(g, &ea, size, write, m);
-	return !align || check_alignment(g, size, &(struct gen_mem){ ea.base, H_NONE, ea.disp });
-}
-
-static struct gen_ea stack_address(struct gen *g, unsigned reg, int32_t off)
-{
-	if (g->is64 && g->host[reg] != H_NONE)
-		return (struct gen_ea){ g->host[reg], off };
-	em_rm(&g->e, g->is64 ? OP_W : 0, 0x8d, H_R11, gen_use(g, reg, H_R11), H_NONE, 0, off);
-	return (struct gen_ea){ H_R11, 0 };
-}
-
-void gen_stack_operand(struct gen *g, unsigned reg, int32_t off, bool write, struct gen_mem *m)
-{
-	const struct gen_group *a = group_of(g, 1);
-	/* Behind another check of this instruction, which may miss, none would be ready for others.
-	 */
-	bool grouped = a != NULL && a->write >= write && (is_ready(g, 1) || g->n_now == 0);
-	struct gen_ea ea = { 0 };
-
-	if (!grouped || !is_ready(g, 1))
-		ea = stack_address(g, reg, grouped ? off + (int32_t)to_first(g, 1) : off);
-	if (grouped)
-		group_operand(g, 1, &ea, m);
-	else
-		single_check(g, &ea, g->is64 ? 8 : 4, write, m);
-}
-
-void gen_rm(struct gen *g, unsigned flags, uint8_t op, unsigned reg, const struct gen_mem *m)
-{
-	em_rm(&g->e, flags, op, reg, m->base, m->index, 0, m->disp);
 }
 
 void gen_may_trap(struct gen *g, const uint8_t *start)
@@ -473,13 +162,13 @@ static void link_to(struct gen *g, uint64_t target)
 
 void gen_link(struct gen *g, uint64_t target)
 {
-	move_out(g);
+	gen_leave(g);
 	link_to(g, target);
 }
 
 static void push_return(struct gen *g, uint64_t back)
 {
-	move_out(g);
+	gen_leave(g);
 	em_mov_imm(&g->e, H_RCX, -back);
 	em8(&g->e, 0x51); /* push rcx */
 }
@@ -508,7 +197,7 @@ void gen_call(struct gen *g, uint64_t target, uint64_t back)
 void gen_call_indirect(struct gen *g, uint64_t back)
 {
 	if (!g->v->tr->pair_returns) {
-		move_out(g);
+		gen_leave(g);
 		em_ctx(&g->e, 0, 0xff, 4, TR_OFF(tr_code));
 		return;
 	}
@@ -528,7 +217,7 @@ void gen_try_return(struct gen *g, int32_t sp_step)
 
 	gen_move_sp(g, sp_step);
 	gen_count(g, g->k + 1);
-	move_out(g);
+	gen_leave(g);
 	em8(&g->e, 0xc3);
 	em_patch(&g->e, other);
 	em_load(&g->e, H_RSP, TR_OFF(tr_empty) + MODE_OF_KEY(g->b->key) * 8);
@@ -594,42 +283,6 @@ static void load_fpu(struct gen *g)
 	em_jump(&g->e, 0xe8, g->v->tr->load_fpu);
 }
 
-/* R11 = the address that a group's registers give at the trace's beginning. */
-static void group_address(struct gen *g, const struct gen_group *a)
-{
-	unsigned wide = g->is64 ? OP_W : 0;
-	bool has_base = a->base < 16, has_index = a->index < 16;
-
-	if (!has_base && !has_index)
-		em_mov_imm(&g->e, H_R11, g->is64 ? (uint64_t)a->lo : (uint32_t)a->lo);
-	else
-		em_rm(&g->e, wide, 0x8d, H_R11, has_base ? gen_use(g, a->base, H_R11) : H_NONE,
-		      has_index ? gen_use(g, a->index, H_RCX) : H_NONE, a->scale, (int32_t)a->lo);
-	if (a->seg == GEN_NO_ROOT)
-		return;
-	em_load(&g->e, H_RCX,
-		(uint32_t)(TR_OFF(s.seg) +
-			   (a->seg & 1 ? X86_GS : X86_FS) * sizeof(struct x86_seg_state) +
-			   offsetof(struct x86_seg_state, base)));
-	em_rm(&g->e, OP_W, 0x8d, H_R11, H_R11, H_RCX, 0, 0);
-}
-
-static void check_before_loop(struct gen *g)
-{
-	for (unsigned n = 0; n < g->n_groups; n++) {
-		struct gen_group *a = &g->groups[n];
-		bool constant = a->base >= 16 && a->index >= 16;
-
-		if (a->before_loop && (constant || a->lo == (int32_t)a->lo)) {
-			group_address(g, a);
-			check_group(g, n, &(struct gen_ea){ H_R11, 0 });
-		} else {
-			a->before_loop = false;
-		}
-	}
-	gen_take_r15(g);
-}
-
 /* Where the loop comes back to. */
 static void loop_entry(struct gen *g)
 {
@@ -657,8 +310,8 @@ static void entries(struct gen *g, struct block *head)
 		g->b->uses_fpu = simd_uses_fpu(&g->b->insns[k]);
 	if (g->b->uses_fpu && !SOFT_FPU_EAGER)
 		load_fpu(g);
-	move_in(g);
-	check_before_loop(g);
+	gen_enter(g);
+	gen_before_loop(g);
 	if (g->loops)
 		loop_entry(g);
 }
@@ -712,137 +365,6 @@ static void one(struct gen *g)
 	m->back = g->e.p;
 }
 
-static void count_site_miss(struct gen *g, const struct gen_site_miss *m)
-{
-	struct soft_tr *t = g->v->tr;
-	struct tr_count *c = &t->counts[t->n_counts++];
-	uint32_t left = (uint32_t)((uint8_t *)&c->left - (uint8_t *)g->v);
-	struct emit *e = &g->e;
-
-	*c = (struct tr_count){ TR_COUNT, __builtin_ia32_rdtsc() };
-	em_load(e, H_RCX, left);
-	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_NONE, 0, -1);
-	em_store(e, H_RCX, left);
-	uint8_t *over = em_unless_rcx_zero(e);
-
-	em_store(e, H_R11, TR_OFF(tr_address));
-	em_mov_imm(e, H_RCX, (uintptr_t)c);
-	em_store(e, H_RCX, TR_OFF(tr_count));
-	move_out(g);
-	em_mov_imm(e, H_RCX, m->insn | TR_OFTEN);
-	em_mov_imm(e, H_R11, (uintptr_t)g->b);
-	em_jump(e, 0xe8, t->group_missed);
-	move_in(g);
-	em_load(e, H_R11, TR_OFF(tr_address));
-	em_patch(e, over);
-}
-
-/* The TLB may know the page; then the place in the code will. */
-static void site_miss_paths(struct gen *g)
-{
-	struct emit *e = &g->e;
-
-	for (unsigned k = 0; k < g->n_site_misses; k++) {
-		const struct gen_site_miss *m = &g->site_miss[k];
-		uint32_t site = site_off(g, m->site);
-
-		em_patch(e, m->from);
-		if (m->ea.base != H_R11)
-			em_rm(e, OP_W, 0x8d, H_R11, m->ea.base, H_NONE, 0, m->ea.disp);
-		count_site_miss(g, m);
-		lookup_page(g, m->size, m->write);
-		*m->missed = em_unless_rcx_zero(e);
-		em_store(e, H_R15, site + (uint32_t)offsetof(struct tr_site, addend));
-		em_rorx(e, H_RCX, H_R11, 12);
-		em_pdep(e, H_RCX, TR_OFF(tr_tlb_mask));
-		em_gsx(e, OP_W, 0x8b, H_RCX, H_RCX,
-		       g->tlb + (uint32_t)(m->write ? offsetof(struct soft_tlb, write)
-						    : offsetof(struct soft_tlb, read)));
-		em_rr(e, OP_W, 0xf7, 2, H_RCX);
-		em_store(e, H_RCX, site + (uint32_t)offsetof(struct tr_site, not_tag));
-		em_jump(e, 0xe9, m->back);
-	}
-}
-
-static void miss_paths(struct gen *g)
-{
-	for (unsigned k = 0; k < g->n_miss; k++) {
-		const struct gen_miss *m = &g->miss[k];
-
-		for (unsigned j = 0; j < m->n; j++)
-			em_patch(&g->e, m->from[j]);
-		em_mov_imm(&g->e, H_RCX, m->insn | TR_MISSED);
-		em_jump(&g->e, 0xe8, g->insn_call);
-		if (m->r15 >= 0)
-			em_load(&g->e, H_R15, group_slot((unsigned)m->r15));
-		em_jump(&g->e, 0xe9, m->back);
-	}
-}
-
-/* Is what the group is checked for what its first access does, now? */
-static bool happens_now(const struct gen *g, const struct gen_group_miss *m)
-{
-	const struct gen_group *a = &g->groups[m->group];
-
-	return !a->before_loop && (!a->write || a->first == m->insn);
-}
-
-static uint32_t context_off(const struct gen *g, const void *p)
-{
-	return (uint32_t)((const uint8_t *)p - (const uint8_t *)g->v);
-}
-
-/* R11 is the group's first byte. If the group reaches into another page, the trace's exact copy
- * goes on, to which C leads the way the first time. Else goes on here. */
-static void leave_if_crossing(struct gen *g, const struct gen_group_miss *m, uint32_t span)
-{
-	struct soft_tr *t = g->v->tr;
-	const void **way = &t->ways[t->n_ways++];
-	struct emit *e = &g->e;
-
-	em_rr(e, OP_W, 0x8b, H_RCX, H_R11);
-	em_pext(e, H_RCX, TR_OFF(tr_offset_mask));
-	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_NONE, 0, (int32_t)span - 1);
-	em_pext(e, H_RCX, TR_OFF(tr_page_mask));
-	em8(e, 0xe3); /* jrcxz over the jump */
-	em8(e, 5);
-	uint8_t *crosses = em_jump(e, 0xe9, NULL), *over = em_jump(e, 0xe9, NULL);
-
-	em_patch(e, crosses);
-	move_out(g);
-	em_ctx(e, 0, 0xff, 4, context_off(g, way));
-	*way = e->p + e->to_rx;
-	em_mov_imm(e, H_RCX, (uintptr_t)way);
-	em_store(e, H_RCX, TR_OFF(tr_count));
-	em_mov_imm(e, H_RCX, m->insn | TR_CROSSES);
-	em_mov_imm(e, H_R11, (uintptr_t)g->b);
-	em_jump(e, 0xe8, t->group_missed);
-	em_patch(e, over);
-}
-
-/* With the TLB entry that was missing it is tried again; else the trace's exact copy goes on. */
-static void group_miss_paths(struct gen *g)
-{
-	for (unsigned k = 0; k < g->n_group_misses; k++) {
-		const struct gen_group_miss *m = &g->group_miss[k];
-		const struct gen_group *a = &g->groups[m->group];
-		uint32_t span = (uint32_t)(a->hi - a->lo);
-
-		em_patch(&g->e, m->from);
-		leave_if_crossing(g, m, span);
-		em_store(&g->e, H_R11, TR_OFF(tr_address));
-		move_out(g);
-		em_mov_imm(&g->e, H_RCX,
-			   m->insn | (a->write ? TR_GROUP_WRITES : 0) |
-				   (happens_now(g, m) ? TR_NOW : 0));
-		em_mov_imm(&g->e, H_R11, (uintptr_t)g->b);
-		em_jump(&g->e, 0xe8, g->v->tr->group_missed);
-		move_in(g);
-		em_load(&g->e, H_R11, TR_OFF(tr_address));
-		em_jump(&g->e, 0xe9, a->check);
-	}
-}
-
 /* Ways out to other translations; what they are before they are linked is added to the list. */
 static void side_exits(struct gen *g)
 {
@@ -867,7 +389,7 @@ static void exit_paths(struct gen *g)
 		if (x.from != NULL)
 			em_patch(&g->e, x.from);
 		if (x.kind == GEN_EXIT_MOVED)
-			move_out(g);
+			gen_leave(g);
 		if (x.slot != NULL)
 			x.slot->target = x.slot->unlinked = g->e.p + g->e.to_rx;
 		em_mov_imm(&g->e, H_R11, (uintptr_t)x.slot);
@@ -906,9 +428,7 @@ static void body(struct gen *g)
 		gen_link_end(g, b->end_ip);
 	side_exits(g);
 	cold_begin(g);
-	site_miss_paths(g);
-	miss_paths(g);
-	group_miss_paths(g);
+	gen_miss_paths(g);
 	exit_paths(g);
 	cold_end(g);
 }
@@ -949,10 +469,10 @@ static void begin(struct gen *g, bool exact)
 	g->cold_start = t->cold;
 	cold_begin(g);
 	g->insn_call = g->e.p;
-	move_out(g);
+	gen_leave(g);
 	em_mov_imm(&g->e, H_R11, (uintptr_t)g->b);
 	em_jump(&g->e, 0xe8, t->call);
-	move_in(g);
+	gen_enter(g);
 	em8(&g->e, 0xc3);
 	cold_end(g);
 }

@@ -9,6 +9,9 @@
 #include "engine/soft/key.h"
 #include "engine/soft/translate/code_cache.h"
 
+/* enum soft_access_mode of a block's key */
+#define MODE_OF_KEY(key) ((key) >> KEY_MODE_SHIFT & 3)
+
 #define GEN_MAX_MISS 4	 /* checks of one instruction */
 #define GEN_MAX_EXITS 64 /* of a block */
 #define GEN_MAX_GROUPS TR_GROUPS
@@ -141,7 +144,7 @@ void gen_decode_again(struct gen *g, struct block *b);
 /* Fills in groups and access. */
 void gen_find_groups(struct gen *g);
 
-/* ---- pieces (gen.c) ---- */
+/* ---- gen_mem.c ---- */
 
 /* The offset alone of the memory operand, in the host register. */
 bool gen_offset(struct gen *g, unsigned to);
@@ -150,9 +153,20 @@ bool gen_offset(struct gen *g, unsigned to);
 bool gen_operand(struct gen *g, unsigned size, bool write, struct gen_mem *m);
 /* The same for bytes at [reg + off], reg being the stack pointer or RBP, in the stack's width. */
 void gen_stack_operand(struct gen *g, unsigned reg, int32_t off, bool write, struct gen_mem *m);
+/* Goes on if RCX is 0; else the interpreter does the instruction. */
+void gen_missed(struct gen *g);
+/* The checks of groups whose registers a loop does not change. */
+void gen_before_loop(struct gen *g);
+/* What is to be done where checks of the block fail: behind it. */
+void gen_miss_paths(struct gen *g);
+
+/* ---- pieces (gen.c) ---- */
+
 /* Before code that leaves the trace otherwise than by gen_link(): registers are where tr_host has
  * them. No scratch register is changed. */
 void gen_leave(struct gen *g);
+/* And where it is entered. */
+void gen_enter(struct gen *g);
 /* R15 is used for something else. */
 static inline void gen_take_r15(struct gen *g)
 {
@@ -160,8 +174,6 @@ static inline void gen_take_r15(struct gen *g)
 }
 /* em_rm() for it. */
 void gen_rm(struct gen *g, unsigned flags, uint8_t op, unsigned reg, const struct gen_mem *m);
-/* Goes on if RCX is 0; else the interpreter does the instruction. */
-void gen_missed(struct gen *g);
 /* R15 = the code for guest address R11, which is translated. */
 void gen_lookup(struct gen *g);
 /* Counts the first done instructions of the block as run, if anybody wants to know. */
