@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
-#include "../harness.h"
+#include "harness.h"
 #include "blocks.h"
 #include "engine/soft/translate/code_cache.h"
 
