@@ -110,7 +110,7 @@ fi
 
 # ---- the initramfs: made anew when one of its sources changes
 
-sources="$here/init $here/mkguest.sh $here/busy.c $here/sieve.c"
+sources="$here/init $here/mkguest.sh $here/busy.c $here/sieve.c $here/tlb-stress.c"
 # shellcheck disable=SC2086 # a list of files
 sum=$(cat $sources | sha256sum | cut -c1-16)
 if [ "$(cat "$out/initrd.sum" 2>/dev/null)" != "$sum" ]; then
@@ -120,7 +120,7 @@ if [ "$(cat "$out/initrd.sum" 2>/dev/null)" != "$sum" ]; then
 	for a in $busybox_applets; do ln -sf busybox "$r/bin/$a"; done
 	cp "$out"/modules/* "$r/lib/modules/"
 	if [ $arch = amd64 ]; then
-		for p in busy sieve; do
+		for p in busy sieve tlb-stress; do
 			gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -pthread -o "$r/bin/$p" "$here/$p.c"
 			strip "$r/bin/$p"
 		done
