@@ -46,9 +46,15 @@ main:
 	mov edx, 5
 .link:	mov ecx, 200
 .l1:	jmp .l2
+	align 64
 .l2:	add ebp, 1
-	dec ecx
+	jmp .l3
+	align 64
+.l3:	dec ecx
 	jnz .l1
+	jmp .l4
+	align 64
+.l4:
 	xor byte [.l2 + 2], 3			; 1 <-> 2
 	dec edx
 	jnz .link
@@ -118,6 +124,21 @@ main:
 	jb .table
 	; t0's value is 1 + rounds so far, added twice a round
 	EQ ebp, 2 * (10 * 11 / 2) + 10 * 2, "a jump table"
+	; a function that is called by a register, hot by then, on a line of its own
+	xor ebp, ebp
+	mov edx, 4
+	mov edi, .fn4
+.reg:	mov ecx, 50
+.reg_1:	call edi
+	add ebp, eax
+	dec ecx
+	jnz .reg_1
+	jmp .reg_2
+	align 64
+.reg_2:	xor byte [.fn4 + 1], 3			; 1 <-> 2
+	dec edx
+	jnz .reg
+	EQ ebp, 50 * (1 + 2 + 1 + 2), "a function called by a register"
 	; a string instruction over what comes next, and over itself with what it is already
 	mov edx, 50
 	xor ebp, ebp
@@ -155,6 +176,10 @@ main:
 
 .fn:	mov eax, 7
 	ret
+	align 64
+.fn4:	mov eax, 1
+	ret
+	align 64
 .fn2:	mov [.r_imm + 1], ecx
 	ret
 .fn3:	add ebp, 1

@@ -157,7 +157,7 @@ static void op_stride(struct maker *m)
 
 	put_rex(m, p, true, 0, base);
 	put(p, 0x83);
-	put(p, 0xc0 | (base & 7));
+	put(p, (one_in(m, 2) ? 0xc0u : 0xe8u) | (base & 7)); /* add, sub */
 	put(p, (unsigned)below(&m->r, 64));
 }
 
