@@ -3,7 +3,7 @@
 #
 # Installs only what is missing, so a second run changes nothing and takes no time. The package
 # lists are updated only if they do not know a package. Works as root or with sudo.
-# PURPOSE: build, test, dev; without one: build and test.
+# PURPOSE: build, test, bench, dev; without one: build and test.
 set -eu
 
 # purpose  package            reason
@@ -27,6 +27,7 @@ test       kmod               orders the kernel modules of guest tests
 test       gdb                attaches to the debug stub
 test       clang-format       style check
 test       git                the demo clones the repository
+bench      qemu-system-x86    the rival that tests/bench/engine measures
 dev        clang              libFuzzer targets (meson setup -Dfuzz=true)
 '
 
@@ -36,7 +37,7 @@ for arg; do
 	case $arg in
 	--list) mode=list ;;
 	--check) mode=check ;;
-	build | test | dev) purposes="$purposes $arg" ;;
+	build | test | bench | dev) purposes="$purposes $arg" ;;
 	*)
 		echo "usage: deps.sh [--list | --check] [build] [test] [dev]" >&2
 		exit 2
