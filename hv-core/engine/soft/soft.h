@@ -251,6 +251,7 @@ struct soft_vcpu {
 	/* What the fetch TLB's rows map (soft_fetch.word), for translated code; by CPL == 3 */
 	uint64_t fetch_words[2 * SOFT_FETCH_SIZE];
 	uint64_t tr_code, tr_tmp;      /* its own between two steps */
+	uint64_t tr_but_if;	       /* all flags but IF */
 	uint64_t tr_offset_mask;       /* of an address, that in its page */
 	uint64_t tr_go, tr_count;      /* where C sends it; the struct tr_count that ran down */
 	uint64_t tr_c_rsp, tr_rsp;     /* stacks of C, and of translated code in this mode */

@@ -331,7 +331,7 @@ static bool translate(struct gen *g)
 		return false;
 	if (g->i->flags & INSN_END)
 		return legacy && gen_branch(g);
-	return (legacy && (gen_stack(g) || gen_plain(g))) || gen_vector(g);
+	return (legacy && (gen_stack(g) || gen_system(g) || gen_plain(g))) || gen_vector(g);
 }
 
 static void one(struct gen *g)

@@ -204,5 +204,6 @@ void gen_may_trap(struct gen *g, const uint8_t *start);
 bool gen_plain(struct gen *g);	/* gen_int.c: anything that goes on at the next instruction */
 bool gen_vector(struct gen *g); /* gen_vector.c */
 bool gen_stack(struct gen *g);	/* gen_flow.c: pushes and pops */
+bool gen_system(struct gen *g); /* gen_system.c */
 bool gen_branch(struct gen *g); /* gen_flow.c: ends the block, or goes on in the trace */
 #endif
