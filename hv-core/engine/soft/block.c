@@ -12,7 +12,7 @@
 #define BLOCK_BYTES(n) (sizeof(struct block) + (n) * sizeof(struct insn))
 #define HASH_SIZE 32768u
 #define JUMP_SIZE 8192u
-#define POSTED_MAX 64
+#define POSTED_MAX 1024
 
 struct posted {
 	struct code_page *page;
