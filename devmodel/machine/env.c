@@ -161,6 +161,15 @@ static void init_region(struct env_dev *ed, unsigned i, const struct dev_region 
 
 /* ---- posted work: a list through the items themselves; priv is the next one ---- */
 
+/* A counted clock's thread does the work, at the time at which it was posted. */
+static void call_posted(struct env *env)
+{
+	if (hv_clock_counted(env->clock))
+		hv_timer_arm(&env->posted_timer, hv_clock_now_ns(env->clock));
+	else
+		loop_post(env->loop, &env->posted);
+}
+
 static struct dev_work last_work; /* what the last item's priv points to: queued, none after it */
 
 static void post(void *ctx, struct dev_work *w)
@@ -172,7 +181,7 @@ static void post(void *ctx, struct dev_work *w)
 		w->priv = &last_work;
 		*env->post_tail = w;
 		env->post_tail = (struct dev_work **)&w->priv;
-		loop_post(env->loop, &env->posted);
+		call_posted(env);
 	}
 	pthread_mutex_unlock(&env->post_lock);
 }
@@ -209,7 +218,7 @@ static void run_posts(void *ctx)
 	}
 	pthread_mutex_lock(&env->post_lock);
 	if (env->post_head != &last_work)
-		loop_post(env->loop, &env->posted);
+		call_posted(env);
 	pthread_mutex_unlock(&env->post_lock);
 }
 
@@ -265,6 +274,7 @@ void env_init(struct env *env)
 	};
 	env->last = &env->first;
 	env->posted = (struct loop_work){ .fn = run_posts, .ctx = env };
+	hv_timer_init(&env->posted_timer, env->clock, NULL, run_posts, env);
 	pthread_mutex_init(&env->post_lock, NULL);
 	env->post_head = &last_work;
 	env->post_tail = &env->post_head;
@@ -292,6 +302,7 @@ static void close_posts(struct env *env)
 	env->post_tail = &env->post_head;
 	pthread_mutex_unlock(&env->post_lock);
 	loop_unpost(env->loop, &env->posted);
+	hv_timer_finish(&env->posted_timer);
 }
 
 void env_finish(struct env *env)

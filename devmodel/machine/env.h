@@ -34,6 +34,7 @@ struct env {
 	/* loop thread */
 	struct env_dev *first, **last; /* owned, in the order of creation */
 	struct loop_work posted;
+	struct hv_timer posted_timer; /* with a counted clock */
 	/* under post_lock */
 	pthread_mutex_t post_lock;
 	struct dev_work *post_head, **post_tail;

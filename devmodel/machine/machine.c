@@ -6,10 +6,12 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "cpu/digest.h"
 #include "devmodel/chipset/mc146818.h"
 #include "devmodel/chipset/pm.h"
 #include "state/container.h"
 
+#define RNG_SEED 1 /* of deterministic machines */
 #define RAM_MIN HV_MIB(1)
 #define RAM_MAX (MEMMAP_PCI64 - HV_GIB(4))
 
@@ -186,6 +188,8 @@ static void ask(struct machine *m, enum machine_ask what)
 {
 	m->asked |= what;
 	loop_post(m->back.loop, &m->ask_work);
+	if (m->config.deterministic)
+		hv_vcpu_hold(m->vm.vcpu[0]); /* it gets no further until the loop has looked */
 }
 
 void machine_request(void *ctx, struct dev *d, enum dev_request what, uint32_t arg)
@@ -240,10 +244,15 @@ void machine_vm_event(void *ctx, struct hv_vcpu *v, enum hv_vm_event ev, const s
 /* The guest stopped for good or for someone to look: nothing runs when the event is told. */
 static void stop_for_event(struct machine *m)
 {
+	struct hv_engine_stats stats;
 	struct err e;
 
 	if (machine_pause(m, &e) < 0)
 		log_msg(LOG_LVL_ERROR, "machine", "cannot pause: %s", e.msg);
+	if (m->config.digest_fd < 0)
+		return;
+	m->vm.engine->stats(m->vm.vcpu[0], &stats);
+	hv_digest_write(m->vm.vcpu[0], stats.instructions, true);
 }
 
 static void do_vm_event(struct machine *m, enum hv_vm_event what, struct hv_vcpu *v,
@@ -319,6 +328,9 @@ static void do_asked(void *ctx)
 
 static int check_config(const struct machine_config *c, struct err *e)
 {
+	if (c->deterministic && (c->n_cpus != 1 || c->state_fd >= 0))
+		return err_set(e, -EINVAL,
+			       "a deterministic machine has one CPU and starts from power-on");
 	if (c->type != NULL && strcmp(c->type, "pc-1") != 0)
 		return err_set(e, -EINVAL, "there is no machine type '%s' (there is: pc-1)",
 			       c->type);
@@ -347,6 +359,15 @@ static int make_ram(struct machine *m, const struct state_file *f, struct hv_ram
 	return r;
 }
 
+/* A timer was armed that the vCPU has to know about, if it sleeps. */
+static void wake_cpu(void *ctx)
+{
+	struct machine *m = ctx;
+
+	if (m->vm.n_vcpus > 0)
+		hv_vcpu_request(m->vm.vcpu[0], 0);
+}
+
 static int make_memory(struct machine *m, const struct state_file *f, struct err *e)
 {
 	struct hv_ram *ram;
@@ -356,6 +377,8 @@ static int make_memory(struct machine *m, const struct state_file *f, struct err
 		r = hv_pio_create(&m->pio, e);
 	if (r == 0)
 		r = hv_clock_create(m->back.loop, &m->clock, e);
+	if (r == 0 && m->config.deterministic)
+		hv_clock_set_counted(m->clock, wake_cpu, m);
 	if (r == 0)
 		r = make_ram(m, f, &ram, e);
 	if (r < 0)
@@ -367,7 +390,9 @@ static int make_memory(struct machine *m, const struct state_file *f, struct err
 static int make_cpus(struct machine *m, const struct state_file *f, struct err *e)
 {
 	const struct machine_config *c = &m->config;
-	int r = cpu_model_get(f != NULL ? m->saved_model : c->cpu_model, c->n_cpus, &m->model, e);
+	const char *name = f != NULL ? m->saved_model : c->cpu_model;
+	int r = c->deterministic ? cpu_model_get_repeatable(name, &m->model, e)
+				 : cpu_model_get(name, c->n_cpus, &m->model, e);
 
 	if (r == 0 && f != NULL)
 		r = saved_cpu_model(f, m, e);
@@ -390,7 +415,12 @@ static int make_cpus(struct machine *m, const struct state_file *f, struct err *
 	m->vm.opt.perf_map = c->perf_map_fd >= 0;
 	m->vm.opt.perf_map_fd = c->perf_map_fd;
 	m->vm.opt.disable = c->engine_disable;
-	m->vm.opt.count = c->count_insns;
+	m->vm.opt.count = c->count_insns || c->deterministic;
+	m->vm.opt.deterministic = c->deterministic;
+	m->vm.opt.digest_fd = c->digest_fd;
+	m->vm.opt.digest_from = c->digest_from;
+	m->vm.opt.digest_every = c->digest_every;
+	m->vm.opt.digest_memory = c->digest_memory;
 	return hv_vm_init(&m->vm, c->n_cpus, e);
 }
 
@@ -415,6 +445,8 @@ static int start_disks(struct machine *m, struct err *e)
 {
 	int r = 0;
 
+	if (m->config.deterministic)
+		return 0; /* without threads, requests are done at once */
 	for (unsigned i = 0; i < MACHINE_MAX_DISKS && r == 0; i++)
 		if (m->back.disk[i].blk != NULL)
 			r = blk_start(m->back.disk[i].blk, e);
@@ -429,6 +461,7 @@ static int make_devices(struct machine *m, struct err *e)
 	m->env.loop = m->back.loop;
 	m->env.msi = &m->lapics.msi;
 	m->env.machine = (struct env_machine){ machine_request, q35_backend, m };
+	rng_seeded_init(&m->rng, RNG_SEED);
 	env_init(&m->env);
 	const int r = start_disks(m, e);
 	return r == 0 ? q35_build(m, e) : r;

@@ -30,9 +30,15 @@ struct machine_config {
 	uint32_t translate_after;
 	uint32_t engine_disable;
 	bool count_insns; /* the engine counts instructions, which takes time */
-	int trace_fd;	  /* -1: none */
-	int perf_map_fd;  /* engine soft: where perf looks for the names of code; -1: none */
-	bool rtc_local;	  /* power on: the clock chip shows the host's local time, not UTC */
+	/* One CPU, engine soft, power on: the same machine does the same in every run. The rest as
+	 * in hv_engine_options; digest_fd -1: no digests */
+	bool deterministic;
+	int digest_fd;
+	uint64_t digest_from, digest_every;
+	uint32_t digest_memory;
+	int trace_fd;	 /* -1: none */
+	int perf_map_fd; /* engine soft: where perf looks for the names of code; -1: none */
+	bool rtc_local;	 /* power on: the clock chip shows the host's local time, not UTC */
 	uint16_t debug_exit_port; /* 0: none */
 	/* direct boot; kernel NULL: none */
 	const char *kernel, *initrd, *append;

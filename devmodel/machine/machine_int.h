@@ -59,7 +59,8 @@ struct machine {
 	struct memmap map;
 	struct boot boot;
 	struct fwcfg_items fwcfg;
-	char saved_model[32]; /* the CPU model that a saved state names */
+	struct rng_seeded rng; /* of a deterministic machine */
+	char saved_model[32];  /* the CPU model that a saved state names */
 	/* loop thread */
 	bool running; /* what the user asked for: machine_run() */
 	bool asleep;  /* S3 */

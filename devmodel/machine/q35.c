@@ -350,7 +350,7 @@ void *q35_backend(void *ctx, struct dev *d, enum dev_backend kind, const char *n
 	else if (kind == DEV_BACKEND_CHR)
 		p = find_chr(m, name);
 	else if (kind == DEV_BACKEND_RNG)
-		p = &rng_host;
+		p = m->config.deterministic ? &m->rng.rng : &rng_host;
 	else if (sscanf(name, "%u", &i) == 1 && i < MACHINE_MAX_DISKS)
 		p = m->back.disk[i].blk;
 	if (p == NULL)

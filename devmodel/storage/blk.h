@@ -39,8 +39,9 @@ struct blk_changes {
 };
 
 struct blk_ops {
-	/* O: begins the back-end's threads; before the first request, twice is once. A call of its
-	 * own, so that a program can put itself into its sandbox after opening. Loop thread. */
+	/* O: begins the back-end's threads; before the first request, twice is once. Without it
+	 * requests are done in submit. A call of its own, so that a program can put itself into its
+	 * sandbox after opening. Loop thread. */
 	int (*start)(struct blk *b, struct err *e);
 	/* Any thread. Takes the request in every case; done tells how it went. */
 	void (*submit)(struct blk *b, struct blk_req *r);

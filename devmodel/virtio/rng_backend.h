@@ -16,4 +16,11 @@ struct rng {
 };
 
 extern struct rng rng_host; /* the host kernel's generator */
+
+/* The same bytes in every run: for deterministic machines. */
+struct rng_seeded {
+	struct rng rng;
+	uint64_t state;
+};
+void rng_seeded_init(struct rng_seeded *s, uint64_t seed);
 #endif

@@ -55,6 +55,16 @@ const struct setting vm_settings[] = {
 	  "with debug.gdb: hold the first instruction until gdb continues" },
 	{ "debug.trace", SETTING_FILE_OUT, OFF(trace), 1, TEXT_MAX, NULL, NULL,
 	  "file for the trace of instructions and state" },
+	{ "debug.deterministic", SETTING_BOOL, OFF(deterministic), 0, 0, NULL, "no",
+	  "one CPU whose instructions are the clock: every run does the same" },
+	{ "debug.digest", SETTING_FILE_OUT, OFF(digest), 1, TEXT_MAX, NULL, NULL,
+	  "file for digests of a deterministic run, to compare it with another" },
+	{ "debug.digest-from", SETTING_NUMBER64, OFF(digest_from), 0, 1ull << 60, NULL, "0",
+	  "instructions before the first digest, and before debug.trace; 0: as between digests" },
+	{ "debug.digest-every", SETTING_NUMBER64, OFF(digest_every), 1, 1ull << 60, NULL, "1000000",
+	  "instructions between two digests" },
+	{ "debug.digest-memory", SETTING_NUMBER, OFF(digest_memory), 0, UINT32_MAX, NULL, "64",
+	  "digests from one with all of memory in it to the next; 0: none" },
 	{ "debug.stats", SETTING_BOOL, OFF(stats), 0, 0, NULL, "no",
 	  "print the statistics at the end" },
 	{ "soft.tier", SETTING_CHOICE, OFF(soft_tier), 0, 0, tiers, "translate",
@@ -145,11 +155,12 @@ static int set_value(const struct setting *s, const char *key, const char *value
 	case SETTING_BOOL:
 		return set_bool(key, value, p, e);
 	case SETTING_NUMBER:
+	case SETTING_NUMBER64:
 	case SETTING_SIZE:
 		r = parse_number(s, key, value, &v, e);
 		if (r < 0)
 			return r;
-		memcpy(p, &v, s->type == SETTING_SIZE ? 8 : 4); /* little endian */
+		memcpy(p, &v, s->type == SETTING_NUMBER ? 4 : 8); /* little endian */
 		return 0;
 	default:
 		return set_text(s, key, value, p, e);
@@ -265,6 +276,13 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 	if (c->soft_perf_map && strcmp(c->soft_tier, "translate") != 0)
 		return err_set(e, -EINVAL,
 			       "soft.perf-map names translated code: set soft.tier=translate");
+	if (c->deterministic && (c->n_cpus != 1 || c->state || strcmp(c->engine, "kvm") == 0))
+		return err_set(e, -EINVAL,
+			       "a deterministic run has one CPU, no saved state and the soft "
+			       "engine: set cpu.count=1, vm.engine=soft");
+	if (!c->deterministic && (c->digest || c->digest_from))
+		return err_set(e, -EINVAL, "%s needs debug.deterministic=yes",
+			       c->digest ? "debug.digest" : "debug.digest-from");
 	if (!c->kernel && !c->state && strcmp(c->engine, "null") != 0)
 		return err_set(e, -EINVAL,
 			       "nothing to run: give a kernel (boot.kernel) or a saved "

@@ -37,6 +37,10 @@ struct vm_config {
 	char *gdb;
 	bool gdb_wait;
 	char *trace;
+	bool deterministic;
+	char *digest;
+	uint64_t digest_from, digest_every;
+	uint32_t digest_memory;
 	char *soft_tier;
 	uint32_t soft_translate_after;
 	uint32_t soft_disable;

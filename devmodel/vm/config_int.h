@@ -5,6 +5,7 @@
 
 enum setting_type {
 	SETTING_NUMBER,
+	SETTING_NUMBER64, /* the same, in 64 bits */
 	SETTING_SIZE,
 	SETTING_BOOL,
 	SETTING_CHOICE,

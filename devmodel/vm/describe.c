@@ -5,9 +5,10 @@
 #include "vm/config_int.h"
 
 static const char *const type_names[] = {
-	[SETTING_NUMBER] = "number",	 [SETTING_SIZE] = "size",     [SETTING_BOOL] = "bool",
-	[SETTING_CHOICE] = "choice",	 [SETTING_TEXT] = "text",     [SETTING_FILE_IN] = "file-in",
-	[SETTING_FILE_OUT] = "file-out", [SETTING_STREAM] = "stream", [SETTING_SOCKET] = "socket",
+	[SETTING_NUMBER] = "number",   [SETTING_NUMBER64] = "number",	[SETTING_SIZE] = "size",
+	[SETTING_BOOL] = "bool",       [SETTING_CHOICE] = "choice",	[SETTING_TEXT] = "text",
+	[SETTING_FILE_IN] = "file-in", [SETTING_FILE_OUT] = "file-out", [SETTING_STREAM] = "stream",
+	[SETTING_SOCKET] = "socket",
 };
 
 static void member(GString *out, const char *name, const char *value)

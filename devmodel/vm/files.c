@@ -95,15 +95,24 @@ static int open_perf_map(int *ret_fd, struct err *e)
 	return 0;
 }
 
+static int open_out(const char *key, const char *path, int *ret_fd, struct err *e)
+{
+	if (!path)
+		return 0;
+	*ret_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	if (*ret_fd < 0)
+		return err_set(e, -errno, "%s: cannot make '%s': %s", key, path, strerror(errno));
+	return 0;
+}
+
 static int open_outputs(const struct vm_config *c, struct vm_files *f, struct err *e)
 {
-	if (c->trace) {
-		f->trace_fd = open(c->trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY,
-				   0666);
-		if (f->trace_fd < 0)
-			return err_set(e, -errno, "debug.trace: cannot make '%s': %s", c->trace,
-				       strerror(errno));
-	}
+	int r = open_out("debug.trace", c->trace, &f->trace_fd, e);
+
+	if (r == 0)
+		r = open_out("debug.digest", c->digest, &f->digest_fd, e);
+	if (r < 0)
+		return r;
 	return c->soft_perf_map ? open_perf_map(&f->perf_map_fd, e) : 0;
 }
 
@@ -140,6 +149,7 @@ void vm_files_announce(const struct vm_config *c, int fd)
 	} all[] = {
 		{ "made", c->soft_perf_map ? perf_map : NULL },
 		{ "made", c->trace },
+		{ "made", c->digest },
 		{ "made", c->log_file },
 		{ "made", c->debugcon },
 		{ "made", c->serial[0].output },
@@ -161,9 +171,12 @@ void vm_files_announce(const struct vm_config *c, int fd)
 
 int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct err *e)
 {
-	struct vm_files f = {
-		.kernel_fd = -1, .initrd_fd = -1, .state_fd = -1, .trace_fd = -1, .perf_map_fd = -1
-	};
+	struct vm_files f = { .kernel_fd = -1,
+			      .initrd_fd = -1,
+			      .state_fd = -1,
+			      .trace_fd = -1,
+			      .perf_map_fd = -1,
+			      .digest_fd = -1 };
 	int r = open_all(c, &f, e);
 
 	tzset(); /* reads the time zone's file, for vm.clock=local */
@@ -178,8 +191,8 @@ int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct 
 
 void vm_files_close(struct vm_files *f)
 {
-	int *const fds[] = { &f->kernel_fd, &f->initrd_fd,   &f->state_fd,
-			     &f->trace_fd,  &f->perf_map_fd, &f->statm_fd };
+	int *const fds[] = { &f->kernel_fd,   &f->initrd_fd, &f->state_fd, &f->trace_fd,
+			     &f->perf_map_fd, &f->digest_fd, &f->statm_fd };
 
 	for (size_t i = 0; i < HV_ARRAY_LEN(fds); i++) {
 		if (*fds[i] >= 0)

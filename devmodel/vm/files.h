@@ -7,7 +7,7 @@
 
 struct vm_files {
 	int kernel_fd, initrd_fd, state_fd, trace_fd; /* -1: none */
-	int perf_map_fd;			      /* -1: none */
+	int perf_map_fd, digest_fd;		      /* -1: none */
 	int statm_fd;				      /* /proc/self/statm, for the statistics */
 	struct blk *disk[MACHINE_MAX_DISKS];
 };

@@ -114,7 +114,7 @@ static void print_setting(const struct setting *s)
 	printf("%-20s %s", s->key, s->help);
 	if (choices)
 		printf(": %s", choices);
-	if (s->type == SETTING_NUMBER)
+	if (s->type == SETTING_NUMBER || s->type == SETTING_NUMBER64)
 		printf(": %llu to %llu", (unsigned long long)s->min, (unsigned long long)s->max);
 	if (s->def)
 		printf(" [%s]", s->def);

@@ -42,6 +42,12 @@ static inline uint64_t hv_align_up(uint64_t v, uint64_t align)
 	return (v + align - 1) & ~(align - 1);
 }
 
+/* n: 1 to 63 */
+static inline uint64_t hv_rol64(uint64_t x, unsigned n)
+{
+	return x << n | x >> (64 - n);
+}
+
 /* a * b / c without overflow in between; the result must fit. */
 static inline uint64_t hv_muldiv64(uint64_t a, uint64_t b, uint64_t c)
 {

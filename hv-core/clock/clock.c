@@ -17,7 +17,11 @@ struct hv_clock {
 	_Atomic uint64_t start_ns; /* host's monotonic time then */
 	_Atomic uint64_t tsc_hz;
 	pthread_mutex_t lock;
-	struct hv_timer *armed; /* under lock; borrowed, in no order: the loop's heap has it */
+	struct hv_timer *armed; /* under lock; borrowed; the one armed last comes first */
+	/* constant once anything is armed */
+	bool counted;
+	void (*tell_armed)(void *ctx);
+	void *tell_ctx; /* borrowed */
 };
 
 int hv_clock_create(struct loop *loop, struct hv_clock **ret_clock, struct err *e)
@@ -56,7 +60,7 @@ uint64_t hv_clock_now_ns(struct hv_clock *c)
 		while ((seq = atomic_load_explicit(&c->seq, memory_order_acquire)) & 1)
 			__builtin_ia32_pause();
 		now = atomic_load_explicit(&c->base_ns, memory_order_acquire);
-		if (atomic_load_explicit(&c->running, memory_order_acquire))
+		if (!c->counted && atomic_load_explicit(&c->running, memory_order_acquire))
 			now += loop_now_ns() -
 			       atomic_load_explicit(&c->start_ns, memory_order_acquire);
 	} while (HV_UNLIKELY(atomic_load_explicit(&c->seq, memory_order_acquire) != seq));
@@ -82,11 +86,19 @@ static void set(struct hv_clock *c, bool running, uint64_t *base_ns)
 	uint64_t host = loop_now_ns();
 	if (base_ns != NULL)
 		c->base_ns = *base_ns;
-	else if (c->running)
+	else if (c->running && !c->counted)
 		c->base_ns += host - c->start_ns;
 	c->start_ns = host;
 	c->running = running;
 	atomic_fetch_add(&c->seq, 1);
+}
+
+/* Tells the loop about t, if it is the loop that calls it. Under lock. */
+static void arm_host(struct hv_clock *c, struct hv_timer *t, uint64_t when_ns)
+{
+	if (!c->counted && c->running)
+		loop_timer_arm(c->loop, &t->host,
+			       when_ns == HV_TIMER_OFF ? LOOP_TIMER_OFF : to_host(c, when_ns));
 }
 
 void hv_clock_start(struct hv_clock *c)
@@ -95,7 +107,7 @@ void hv_clock_start(struct hv_clock *c)
 	if (!c->running) {
 		set(c, true, NULL);
 		for (struct hv_timer *t = c->armed; t != NULL; t = t->next)
-			loop_timer_arm(c->loop, &t->host, to_host(c, t->when_ns));
+			arm_host(c, t, t->when_ns);
 	}
 	pthread_mutex_unlock(&c->lock);
 }
@@ -105,7 +117,7 @@ void hv_clock_stop(struct hv_clock *c)
 	pthread_mutex_lock(&c->lock);
 	if (c->running) {
 		for (struct hv_timer *t = c->armed; t != NULL; t = t->next)
-			loop_timer_arm(c->loop, &t->host, LOOP_TIMER_OFF);
+			arm_host(c, t, HV_TIMER_OFF);
 		set(c, false, NULL);
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -122,8 +134,9 @@ void hv_clock_set_ns(struct hv_clock *c, uint64_t now_ns)
 uint64_t hv_clock_wall_ns(struct hv_clock *c)
 {
 	struct timespec ts;
-	(void)c;
 
+	if (c->counted)
+		return HV_CLOCK_COUNTED_EPOCH_NS + hv_clock_now_ns(c);
 	clock_gettime(CLOCK_REALTIME, &ts);
 	return (uint64_t)ts.tv_sec * HV_NS_PER_SEC + (uint64_t)ts.tv_nsec;
 }
@@ -183,7 +196,7 @@ static bool take_if_due(struct hv_timer *t)
 		if (due)
 			unlink_timer(t);
 		else
-			loop_timer_arm(c->loop, &t->host, to_host(c, t->when_ns));
+			arm_host(c, t, t->when_ns);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return due;
@@ -232,10 +245,76 @@ void hv_timer_arm(struct hv_timer *t, uint64_t when_ns)
 	} else {
 		unlink_timer(t);
 	}
-	if (c->running)
-		loop_timer_arm(c->loop, &t->host,
-			       when_ns == HV_TIMER_OFF ? LOOP_TIMER_OFF : to_host(c, when_ns));
+	arm_host(c, t, when_ns);
 	pthread_mutex_unlock(&c->lock);
+	if (c->counted && when_ns != HV_TIMER_OFF)
+		c->tell_armed(c->tell_ctx);
+}
+
+/* ---- a clock that is counted ---- */
+
+void hv_clock_set_counted(struct hv_clock *c, void (*armed)(void *ctx), void *ctx)
+{
+	assert(c->armed == NULL);
+	c->counted = true;
+	c->tell_armed = armed;
+	c->tell_ctx = ctx;
+}
+
+bool hv_clock_counted(const struct hv_clock *c)
+{
+	return c->counted;
+}
+
+void hv_clock_advance(struct hv_clock *c, uint64_t ns)
+{
+	pthread_mutex_lock(&c->lock);
+	uint64_t now = c->base_ns + ns;
+
+	set(c, c->running, &now);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Of those for the same time the one armed first, which is the last in the list. */
+static struct hv_timer *earliest(struct hv_clock *c)
+{
+	struct hv_timer *first = NULL;
+
+	for (struct hv_timer *t = c->armed; t != NULL; t = t->next)
+		if (first == NULL || t->when_ns <= first->when_ns)
+			first = t;
+	return first;
+}
+
+#define DUE_AT_ONCE 64 /* then the guest has a turn, whatever is armed again and again */
+
+uint64_t hv_clock_run_due(struct hv_clock *c)
+{
+	uint64_t next = HV_TIMER_OFF;
+
+	for (unsigned n = 0; n <= DUE_AT_ONCE; n++) {
+		pthread_mutex_lock(&c->lock);
+		struct hv_timer *t = earliest(c);
+		next = t != NULL ? t->when_ns : HV_TIMER_OFF;
+		pthread_mutex_unlock(&c->lock);
+		if (t == NULL || !c->running || next > c->base_ns || n == DUE_AT_ONCE)
+			break;
+		host_timer(t);
+	}
+	return next;
+}
+
+bool hv_clock_skip(struct hv_clock *c)
+{
+	pthread_mutex_lock(&c->lock);
+	const struct hv_timer *t = earliest(c);
+
+	if (t != NULL && c->running && t->when_ns > c->base_ns) {
+		uint64_t when = t->when_ns;
+		set(c, true, &when);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return t != NULL;
 }
 
 void hv_timer_finish(struct hv_timer *t)

@@ -17,6 +17,21 @@ struct hv_clock;
 int hv_clock_create(struct loop *loop, struct hv_clock **ret_clock, struct err *e) HV_MUST_CHECK;
 void hv_clock_destroy(struct hv_clock *c);
 
+/*
+ * Counted: the clock does not follow the host's but what the one vCPU does, which moves it on and
+ * calls what is due itself, in its own thread. So all happens at the same points of every run.
+ * Set once, before anything is armed; the wall clock begins at a fixed date then. armed is called,
+ * in any thread, with domains held, when there is a timer that a vCPU asleep has to know about.
+ */
+void hv_clock_set_counted(struct hv_clock *c, void (*armed)(void *ctx), void *ctx);
+bool hv_clock_counted(const struct hv_clock *c);
+/* The vCPU's thread, no domain held. advance: by so many ns. run_due: calls what is due, in the
+ * order of when and of arming; returns when the next timer is due (HV_TIMER_OFF: none). skip: to
+ * the next timer; false: there is none. */
+void hv_clock_advance(struct hv_clock *c, uint64_t ns);
+uint64_t hv_clock_run_due(struct hv_clock *c);
+bool hv_clock_skip(struct hv_clock *c);
+
 uint64_t hv_clock_now_ns(struct hv_clock *c); /* any thread; monotonic over all of them */
 void hv_clock_start(struct hv_clock *c);      /* loop thread; twice is once */
 void hv_clock_stop(struct hv_clock *c);
@@ -32,11 +47,14 @@ uint64_t hv_clock_tsc_to_ns(struct hv_clock *c, uint64_t tsc);
  * against CLOCK_MONOTONIC_RAW); cached. */
 uint64_t hv_host_tsc_hz(void);
 
-/* Wall-clock time in ns since 1970 as the guest's RTC starts with; host CLOCK_REALTIME. */
+/* Wall-clock time in ns since 1970 as the guest's RTC starts with; host CLOCK_REALTIME, or of a
+ * counted clock HV_CLOCK_COUNTED_EPOCH_NS and its own time. */
+#define HV_CLOCK_COUNTED_EPOCH_NS (1767225600ull * 1000000000) /* 2026-01-01 00:00 UTC */
 uint64_t hv_clock_wall_ns(struct hv_clock *c);
 
-/* A timer on the virtual clock. Embedded in its owner. fn runs in the loop thread under domain
- * (if any), once per arming, perhaps late, never early, never while the clock stands still. */
+/* A timer on the virtual clock. Embedded in its owner. fn runs in the loop thread (of a counted
+ * clock: the vCPU's) under domain (if any), once per arming, perhaps late, never early, never while
+ * the clock stands still. */
 #define HV_TIMER_OFF UINT64_MAX
 struct hv_timer {
 	void (*fn)(void *ctx);

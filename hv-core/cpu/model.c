@@ -115,13 +115,19 @@ static bool host_has(const struct host_cpu *h, const struct feature_row *r)
 	return h->word[r->word] >> r->bit & 1;
 }
 
-static int choose_features(struct cpu_model *m, uint8_t flag, const struct host_cpu *h,
-			   uint32_t word[W_COUNT], struct err *e)
+static bool is_random(enum cpu_feature f)
+{
+	return f == CPU_F_RDRAND || f == CPU_F_RDSEED;
+}
+
+static int choose_features(struct cpu_model *m, uint8_t flag, bool repeatable,
+			   const struct host_cpu *h, uint32_t word[W_COUNT], struct err *e)
 {
 	memcpy(word, cpu_constant_bits, sizeof(cpu_constant_bits));
 	for (const struct feature_row *r = cpu_feature_rows; r->name != NULL; r++) {
 		bool can = (r->flags & FF_EMULATED) || host_has(h, r);
-		if (!(r->flags & flag) || ((r->flags & FF_AMD) && !h->amd))
+		if (!(r->flags & flag) || ((r->flags & FF_AMD) && !h->amd) ||
+		    (repeatable && is_random(r->feature)))
 			continue;
 		if (!can && flag == FF_HOST)
 			continue;
@@ -332,18 +338,18 @@ static void add_extended_intel(const struct build *b)
 	LEAF(b->m, 0x80000008, addresses, 0, 0, 0);
 }
 
-static int fill(struct cpu_model *m, uint8_t flag, unsigned n_cpus, struct err *e)
+static int fill(struct cpu_model *m, uint8_t flag, bool repeatable, unsigned n_cpus, struct err *e)
 {
 	struct host_cpu h;
 	uint32_t word[W_COUNT];
 	struct build b = { .m = m, .h = &h, .word = word, .n_cpus = n_cpus };
 
 	look_at_host(&h);
-	int r = choose_features(m, flag, &h, word, e);
+	int r = choose_features(m, flag, repeatable, &h, word, e);
 	if (r < 0)
 		return r;
 	m->amd = h.amd;
-	m->tsc_hz = hv_host_tsc_hz() / 1000 * 1000;
+	m->tsc_hz = repeatable ? CPU_REPEATABLE_TSC_HZ : hv_host_tsc_hz() / 1000 * 1000;
 	m->virt_bits = 48;
 	m->phys_bits = flag == FF_HOST ? (uint32_t)hv_max_u64(36, hv_min_u64(h.phys_bits, 48)) : 40;
 	m->arch_capabilities = ARCH_CAPABILITIES;
@@ -361,7 +367,8 @@ static int fill(struct cpu_model *m, uint8_t flag, unsigned n_cpus, struct err *
 	return 0;
 }
 
-int cpu_model_get(const char *name, unsigned n_cpus, struct cpu_model *ret_model, struct err *e)
+static int get(const char *name, bool repeatable, unsigned n_cpus, struct cpu_model *ret_model,
+	       struct err *e)
 {
 	if (n_cpus < 1 || n_cpus > 255) /* the APIC ids of leaf 1 */
 		return err_set(e, -EINVAL, "no CPU model has %u CPUs", n_cpus);
@@ -370,13 +377,23 @@ int cpu_model_get(const char *name, unsigned n_cpus, struct cpu_model *ret_model
 			continue;
 		struct cpu_model m = { 0 };
 		memcpy(m.name, models[i].name, strlen(models[i].name));
-		int r = fill(&m, models[i].flag, n_cpus, e);
+		int r = fill(&m, models[i].flag, repeatable, n_cpus, e);
 		if (r == 0)
 			*ret_model = m;
 		return r;
 	}
 	return err_set(e, -EINVAL, "no CPU model '%.40s'; there are %s, %s and %s", name,
 		       models[0].name, models[1].name, models[2].name);
+}
+
+int cpu_model_get(const char *name, unsigned n_cpus, struct cpu_model *ret_model, struct err *e)
+{
+	return get(name, false, n_cpus, ret_model, e);
+}
+
+int cpu_model_get_repeatable(const char *name, struct cpu_model *ret_model, struct err *e)
+{
+	return get(name, true, 1, ret_model, e);
 }
 
 /* ---- as the guest sees it ---- */

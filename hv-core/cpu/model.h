@@ -53,11 +53,16 @@ static inline bool cpu_model_has(const struct cpu_model *m, enum cpu_feature f)
 
 /* What the local APIC's timer counts at: leaf 0x15's crystal, the hypervisor leaf's bus. */
 #define CPU_APIC_HZ 1000000000u
+#define CPU_REPEATABLE_TSC_HZ 1000000000u
 
 /* Fills *ret_model. -EINVAL: no such name (the message lists them); -ENOTSUP: this host lacks a
  * feature the model promises (the message names it). n_cpus: for the topology leaves. */
 int cpu_model_get(const char *name, unsigned n_cpus, struct cpu_model *ret_model,
 		  struct err *e) HV_MUST_CHECK;
+/* For one CPU that does the same in every run: without the host's random numbers, and with a TSC
+ * whose frequency is not the host's (CPU_REPEATABLE_TSC_HZ). */
+int cpu_model_get_repeatable(const char *name, struct cpu_model *ret_model,
+			     struct err *e) HV_MUST_CHECK;
 const char *cpu_model_name(unsigned i); /* NULL past the last */
 
 struct x86_state;

@@ -86,6 +86,14 @@ void hv_vcpu_set_intr(struct hv_vcpu *v, bool level)
 		notify(v);
 }
 
+void hv_vcpu_hold(struct hv_vcpu *v)
+{
+	pthread_mutex_lock(&v->thread->lock);
+	v->thread->run = false;
+	pthread_mutex_unlock(&v->thread->lock);
+	hv_vcpu_request(v, HV_REQ_STOP);
+}
+
 void hv_vcpu_post_nmi(struct hv_vcpu *v)
 {
 	hv_vcpu_request(v, HV_REQ_NMI);
@@ -243,7 +251,8 @@ static void run(struct hv_vcpu *v)
 			;
 		switch (t->exit.reason) {
 		case HV_EXIT_HLT:
-			halt(v, seen);
+			if (!v->vm->opt.deterministic || !hv_clock_skip(v->vm->clock))
+				halt(v, seen);
 			break;
 		case HV_EXIT_SHUTDOWN:
 			hold(v, HV_VM_SHUTDOWN);

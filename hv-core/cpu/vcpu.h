@@ -96,6 +96,17 @@ struct hv_vm {
 		int perf_map_fd;	  /* borrowed; appended to */
 		uint32_t disable;	  /* bits of optimisations switched off, the engine's own */
 		bool count; /* instructions are to be counted exactly, whatever it costs */
+		/*
+		 * One vCPU, whose instructions move the clock, which is a counted one: one
+		 * instruction is a nanosecond. Implies count. Devices' work and timers are done
+		 * between two instructions, in its thread. digest_fd, if not -1 (borrowed): gets a
+		 * line (cpu/digest.h) after digest_from instructions and from there on every
+		 * digest_every; the trace, if any, begins at digest_from, too.
+		 */
+		bool deterministic;
+		int digest_fd;
+		uint64_t digest_from, digest_every;
+		uint32_t digest_memory; /* with memory in every so-manieth line; 0: none */
 	} opt;
 	/* private to cpu/vcpu.c */
 	_Atomic bool a20_masked; /* any thread */
@@ -122,6 +133,8 @@ int hv_vcpu_state_set(struct hv_vcpu *v, const struct x86_state *s, struct err *
 /* How long it has slept in HLT so far, by the host's clock. */
 uint64_t hv_vcpu_halted_ns(const struct hv_vcpu *v);
 void hv_vcpu_set_intr(struct hv_vcpu *v, bool level);
+/* In its own thread: it does nothing more after this instruction until hv_vm_run(). */
+void hv_vcpu_hold(struct hv_vcpu *v);
 void hv_vcpu_post_nmi(struct hv_vcpu *v);
 void hv_vcpu_post_init(struct hv_vcpu *v);
 void hv_vcpu_post_sipi(struct hv_vcpu *v, uint8_t vector);

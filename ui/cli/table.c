@@ -45,6 +45,8 @@ const struct cli_option cli_options[] = {
 	{ "--gdb", "PORT", "debug.gdb", CLI_RUN,
 	  "wait for gdb on 127.0.0.1:PORT or a socket path" },
 	{ "--trace", "FILE", "debug.trace", CLI_RUN, "write the instruction and state trace" },
+	{ "--deterministic", NULL, "debug.deterministic=yes", CLI_RUN,
+	  "every run of the same machine does exactly the same" },
 	{ "--stats", NULL, "debug.stats=yes", CLI_RUN,
 	  "print the statistics at the end (--json: as JSON)" },
 	{ "--headless", NULL, NULL, CLI_RUN, "without a window: the only way in this version" },

@@ -50,6 +50,10 @@ static void *io_thread(void *arg)
 
 void io_pool_submit(struct io_pool *p, struct blk_req *r)
 {
+	if (p->n_threads == 0) {
+		r->done(r, p->run(p->ctx, r));
+		return;
+	}
 	pthread_mutex_lock(&p->lock);
 	r->next = NULL;
 	*p->tail = r;

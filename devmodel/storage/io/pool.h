@@ -8,7 +8,7 @@
 
 struct io_pool;
 
-/* Without threads: what is submitted waits for io_pool_start(). run: in an I/O thread, one request
+/* Without threads until io_pool_start(): what is submitted before is done by the submitter. run: in an I/O thread, one request
  * to its end; its result goes to the request's done. */
 int io_pool_create(const char *name, int (*run)(void *ctx, struct blk_req *r), void *ctx,
 		   struct io_pool **ret_pool, struct err *e) HV_MUST_CHECK;

@@ -10,6 +10,7 @@
 #include "engine/soft/soft.h"
 #include "engine/soft/sync.h"
 #include "engine/soft/translate/translate.h"
+#include "engine/soft/turn.h"
 #include "mem/mem.h"
 
 static int soft_probe_host(struct err *e)
@@ -141,8 +142,9 @@ static int soft_vcpu_create(struct hv_vcpu *hv, void **ret_priv, struct err *e)
 		vcpu_free(v);
 		return r;
 	}
-	if (hv->vm->opt.trace)
+	if (hv->vm->opt.trace && hv->vm->opt.digest_from == 0)
 		v->slow |= SOFT_SLOW_TRACE;
+	soft_turn_init(v);
 	soft_set_rflags(v, v->s.rflags);
 	soft_mode_changed(v);
 	v->vm->vcpu[hv->index] = v;

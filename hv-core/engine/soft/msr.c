@@ -10,6 +10,7 @@
 #include "cpu/pvclock.h"
 #include "engine/soft/mmu.h"
 #include "engine/soft/system.h"
+#include "engine/soft/turn.h"
 
 #define MCG_BANKS 10u
 #define MTRRCAP (0x500u | X86_MTRR_VAR) /* write-combining, fixed ranges */
@@ -62,6 +63,8 @@ static bool write_ignored(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_
 uint64_t sys_tsc(struct soft_vcpu *v)
 {
 	soft_fpu_park(v);
+	if (v->turns)
+		soft_turn_sync(v);
 	return hv_clock_tsc(v->hv->vm->clock) + v->s.tsc_offset;
 }
 

@@ -9,6 +9,7 @@
 #include "engine/soft/mmu.h"
 #include "engine/soft/sync.h"
 #include "engine/soft/trace.h"
+#include "engine/soft/turn.h"
 #include "engine/soft/translate/translate.h"
 
 /* ---- what instructions call ---- */
@@ -74,10 +75,11 @@ static inline bool attention(const struct soft_vcpu *v)
 {
 	uint32_t req = atomic_load_explicit(&v->hv->requests, memory_order_relaxed);
 
-	if (HV_LIKELY(!(req | v->slow | v->event_valid | v->want_exit) && v->written_page == NULL))
+	if (HV_LIKELY(!(req | v->slow | v->event_valid | v->want_exit | v->turn_due) &&
+		      v->written_page == NULL))
 		return false;
 	return req != HV_REQ_INTR || (v->s.rflags & X86_FL_IF) || v->slow || v->event_valid ||
-	       v->want_exit || v->written_page != NULL;
+	       v->want_exit || v->turn_due || v->written_page != NULL;
 }
 
 static bool do_requests(struct soft_vcpu *v)
@@ -107,7 +109,11 @@ static bool service(struct soft_vcpu *v)
 		v->written_page = NULL;
 		soft_code_written(v, p, v->written_mask);
 	}
-	if (v->want_exit || !do_requests(v))
+	if (v->want_exit)
+		return false;
+	if (v->turn_due)
+		soft_turn(v);
+	if (!do_requests(v))
 		return false;
 	if (!v->event_valid)
 		soft_poll_events(v);
@@ -193,11 +199,15 @@ static void run_blocks(struct soft_vcpu *v)
 	for (;;) {
 		if (v->tr != NULL && b->code == NULL && soft_tr_due(v, b) && !soft_tr_make(v, b))
 			return;
-		if (b->code != NULL) {
+		if (b->code != NULL && !soft_turn_within(v, BLOCK_MAX_INSNS)) {
 			b = run_translated(v, b);
 			if (b == NULL)
 				return;
 			continue;
+		}
+		if (soft_turn_within(v, b->n)) {
+			v->cur = NULL;
+			return;
 		}
 		v->s.rip = b->end_ip;
 		run_block(v, b->insns, b->n);
@@ -262,6 +272,7 @@ static void run_begin(struct soft_vcpu *v)
 {
 	if (v->tr != NULL)
 		soft_tr_begin(v);
+	soft_turn_begin(v);
 	v->want_exit = false;
 	v->cur = NULL;
 	soft_enter(v);
@@ -269,8 +280,7 @@ static void run_begin(struct soft_vcpu *v)
 
 static void run_end(struct soft_vcpu *v)
 {
-	soft_fpu_park(v);
-	soft_leave(v);
+	soft_outside_begin(v);
 	if (v->tr != NULL)
 		soft_tr_end(v);
 }
@@ -281,9 +291,10 @@ void soft_run(struct soft_vcpu *v)
 	if (sigsetjmp(v->raise_to, 0) != 0)
 		landed(v);
 	for (;;) {
+		v->turn_due |= soft_turn_within(v, 1);
 		if (attention(v) && !service(v))
 			break;
-		if (v->slow)
+		if (v->slow || soft_turn_within(v, BLOCK_MAX_INSNS))
 			run_slow(v);
 		else
 			run_blocks(v);

@@ -233,6 +233,13 @@ struct soft_vcpu {
 	uint64_t *count;     /* in there: what else the interpreter's instruction counts as */
 	uint64_t decode_ticks, translate_ticks; /* of the host's time-stamp counter */
 
+	/* Deterministic running (turn.c), in numbers of instructions */
+	bool turns;	  /* constant */
+	bool turn_due;	  /* before the next instruction */
+	uint64_t stop_at; /* no instruction past this one before a turn; UINT64_MAX: no turns */
+	uint64_t synced;  /* the clock has moved so far */
+	uint64_t digest_at, digests;
+
 	/* Between this thread and those that want its translations dropped (sync.c) */
 	_Atomic bool inside;	     /* may be using translations: in the engine, not called out */
 	_Atomic uint64_t flush_want; /* counts demands */
@@ -252,6 +259,8 @@ struct soft_vcpu {
 	uint64_t fetch_words[2 * SOFT_FETCH_SIZE];
 	uint64_t tr_code, tr_tmp;      /* its own between two steps */
 	uint64_t tr_but_if;	       /* all flags but IF */
+	uint64_t tr_not_stop_at;       /* -stop_at */
+	uint64_t tr_sign;	       /* the highest bit */
 	uint64_t tr_offset_mask;       /* of an address, that in its page */
 	uint64_t tr_go, tr_count;      /* where C sends it; the struct tr_count that ran down */
 	uint64_t tr_c_rsp, tr_rsp;     /* stacks of C, and of translated code in this mode */

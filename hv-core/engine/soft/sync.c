@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <time.h>
 #include "engine/soft/mmu.h"
+#include "engine/soft/turn.h"
 
 static _Thread_local struct soft_vcpu *self; /* whose thread this is */
 
@@ -47,15 +48,20 @@ void soft_leave(struct soft_vcpu *v)
 void soft_outside_begin(struct soft_vcpu *v)
 {
 	soft_fpu_park(v);
+	if (HV_UNLIKELY(v->turns))
+		soft_turn_sync(v);
 	soft_leave(v);
 }
 
 void soft_outside_end(struct soft_vcpu *v)
 {
 	soft_enter(v);
-	if (v->cur != NULL &&
+	if (v->cur == NULL)
+		return;
+	if (v->turns ||
 	    (atomic_load_explicit(&v->hv->requests, memory_order_relaxed) & HV_REQ_ENGINE))
 		soft_stop_block(v); /* the device may have written over what follows */
+	v->turn_due = v->turns;
 }
 
 static void wait_for(struct soft_vcpu *u, uint64_t want)

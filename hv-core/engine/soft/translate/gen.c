@@ -131,7 +131,9 @@ static void jump_by_slot(struct gen *g, uint64_t target, bool call)
 
 	*s = (struct tr_slot){ .host = g->b->host[0] };
 	/* A way that looks at no requests leads upwards, so that no circle is made of such. */
-	s->to = !near(g, target) ? TR_TO_CODE : target <= g->b->ip ? TR_TO_CHECKED : TR_TO_BODY;
+	s->to = !near(g, target)		    ? TR_TO_CODE
+		: target <= g->b->ip || g->v->turns ? TR_TO_CHECKED
+						    : TR_TO_BODY;
 	em_through_slot(&g->e, call, s);
 	add_exit(g, NULL, target, GEN_EXIT_UNLINKED);
 	g->exits[g->n_exits - 1].slot = s;
@@ -263,6 +265,20 @@ static void check_page(struct gen *g, uint64_t lin)
 	add_exit(g, em_unless_rcx_zero(e), g->b->ip, GEN_EXIT_UNLINKED);
 }
 
+/* Deterministic running: is there room for all of the trace before something is due? The sign of
+ * (instructions so far + those of the trace − 1 − stop_at) says it. */
+static void check_count(struct gen *g, enum gen_exit_kind kind)
+{
+	struct emit *e = &g->e;
+
+	em_load(e, H_RCX, TR_OFF(stats.instructions));
+	em_load(e, H_R11, TR_OFF(tr_not_stop_at));
+	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, g->b->n - 1);
+	em_rr(e, OP_W, 0xf7, 2, H_RCX); /* not */
+	em_pext(e, H_RCX, TR_OFF(tr_sign));
+	add_exit(g, em_unless_rcx_zero(e), g->b->ip, kind);
+}
+
 /* Requests of other threads: the code as links from further down, and from other pages, reach it.
  */
 static void check_requests(struct gen *g, enum gen_exit_kind kind)
@@ -272,6 +288,8 @@ static void check_requests(struct gen *g, enum gen_exit_kind kind)
 	em_load(e, H_RCX, TR_OFF(hv));
 	em_rm(e, 0, 0x8b, H_RCX, H_RCX, H_NONE, 0, (int32_t)offsetof(struct hv_vcpu, requests));
 	add_exit(g, em_unless_rcx_zero(e), g->b->ip, kind);
+	if (g->v->turns)
+		check_count(g, kind);
 }
 
 static void load_fpu(struct gen *g)

@@ -133,6 +133,7 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 	for (unsigned k = 0; k < HV_ARRAY_LEN(v->tr_aligned_mask); k++)
 		v->tr_aligned_mask[k] = HV_PAGE_MASK | ((1u << k) - 1);
 	v->tr_but_if = ~(uint64_t)X86_FL_IF;
+	v->tr_sign = 1ull << 63;
 	v->tr_offset_mask = HV_PAGE_SIZE - 1;
 	v->tr_align16 = 15;
 	v->tr_align32 = 31;
