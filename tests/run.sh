@@ -8,7 +8,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-all_sets="lint unit cpu bare mutants guest state programs fuzz demo accept"
+all_sets="lint unit cpu bare mutants guest lockstep state programs fuzz demo accept"
 build=build
 full=
 sets=
@@ -61,6 +61,7 @@ folder_set() {
 set_bare() { folder_set tests/cpu/bare/run; }
 set_mutants() { folder_set tests/mutants/run; }
 set_guest() { folder_set tests/guest/run; }
+set_lockstep() { folder_set tests/lockstep/run; }
 set_state() { folder_set tests/state/run; }
 set_programs() { folder_set tests/programs/run; }
 set_fuzz() { folder_set tests/fuzz/replay; }

@@ -13,6 +13,7 @@
 #include "base/util.h"
 
 #define RING_BYTES 65536
+#define RING_BYTES_PATIENT (64u << 20)
 #define HISTORY_BYTES 65536
 #define INPUT_BYTES 4096
 #define CHUNK_BYTES 512 /* what a terminal takes without blocking once it is writable */
@@ -34,8 +35,8 @@ struct serial {
 
 	pthread_mutex_t lock;
 	/* under lock */
-	uint8_t ring[RING_BYTES];
-	size_t ring_head, ring_len;
+	uint8_t *ring; /* owned */
+	size_t ring_bytes, ring_head, ring_len;
 	bool refused; /* the device was told that there is no room */
 
 	/* loop thread */
@@ -58,9 +59,9 @@ static size_t serial_write(struct chr *c, const uint8_t *buf, size_t len)
 	size_t n;
 
 	pthread_mutex_lock(&s->lock);
-	n = MIN(len, RING_BYTES - s->ring_len);
+	n = MIN(len, s->ring_bytes - s->ring_len);
 	for (size_t i = 0; i < n; i++)
-		s->ring[(s->ring_head + s->ring_len + i) % RING_BYTES] = buf[i];
+		s->ring[(s->ring_head + s->ring_len + i) % s->ring_bytes] = buf[i];
 	s->ring_len += n;
 	s->refused |= n < len;
 	pthread_mutex_unlock(&s->lock);
@@ -176,13 +177,13 @@ static void pump_output(struct serial *s)
 		pthread_mutex_lock(&s->lock);
 		len = MIN(s->ring_len, sizeof(chunk));
 		for (size_t i = 0; i < len; i++)
-			chunk[i] = s->ring[(s->ring_head + i) % RING_BYTES];
+			chunk[i] = s->ring[(s->ring_head + i) % s->ring_bytes];
 		pthread_mutex_unlock(&s->lock);
 		if (len == 0)
 			return;
 		taken = sink_write(s, chunk, len);
 		pthread_mutex_lock(&s->lock);
-		s->ring_head = (s->ring_head + taken) % RING_BYTES;
+		s->ring_head = (s->ring_head + taken) % s->ring_bytes;
 		s->ring_len -= taken;
 		refused = s->refused && taken > 0;
 		s->refused &= !refused;
@@ -333,7 +334,7 @@ static int open_output(struct serial *s, struct err *e)
 	return 0;
 }
 
-int serial_create(struct loop *loop, const char *name, const char *output,
+int serial_create(struct loop *loop, const char *name, const char *output, bool patient,
 		  struct serial **ret_serial, struct err *e)
 {
 	static const struct chr_ops ops = { .write = serial_write,
@@ -345,6 +346,8 @@ int serial_create(struct loop *loop, const char *name, const char *output,
 	s->loop = loop;
 	s->name = g_strdup(name);
 	s->output = g_strdup(output);
+	s->ring_bytes = patient ? RING_BYTES_PATIENT : RING_BYTES;
+	s->ring = g_malloc(s->ring_bytes);
 	s->pump = (struct loop_work){ .fn = serial_pump, .ctx = s };
 	s->viewers = g_ptr_array_new_with_free_func((GDestroyNotify)(void *)viewer_free);
 	pthread_mutex_init(&s->lock, NULL);
@@ -371,6 +374,7 @@ void serial_destroy(struct serial *s)
 	if (s->out_fd > STDERR_FILENO)
 		close(s->out_fd);
 	pthread_mutex_destroy(&s->lock);
+	g_free(s->ring);
 	g_free(s->name);
 	g_free(s->output);
 	g_free(s);

@@ -1,10 +1,14 @@
 /*
- * engine-programs [NAME]: small programs, each with a fixed amount of work; prints `@NAME GROUP
- * SECONDS CHECKSUM`. As the first process of a guest it runs those that `only=` of the kernel's
- * command line names, and powers off. See tests/bench/engine.
+ * engine-programs ROOT [,NAME,...,]: small programs, and commands of Debian's (programs.list), each with
+ * a fixed amount of work; prints `@NAME GROUP SECONDS CHECKSUM`. ROOT (mkroot.sh) becomes the root
+ * folder, with the host's devices and a tmpfs as /tmp in it, as they are in the guest. As the first
+ * process of a guest it runs those that `only=` of the kernel's command line names, and powers off. See
+ * tests/bench/engine.
  */
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -348,6 +352,42 @@ static uint64_t ping_pong(void)
 	return 0;
 }
 
+struct turns {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned n;
+};
+
+static void take_turns(struct turns *t, unsigned odd)
+{
+	pthread_mutex_lock(&t->lock);
+	for (unsigned i = 0; i < 50000; i++) {
+		while ((t->n & 1) != odd)
+			pthread_cond_wait(&t->changed, &t->lock);
+		t->n++;
+		pthread_cond_signal(&t->changed);
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void *odd_turns(void *arg)
+{
+	take_turns(arg, 1);
+	return NULL;
+}
+
+static uint64_t threads(void)
+{
+	struct turns t = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
+	pthread_t other;
+
+	if (pthread_create(&other, NULL, odd_turns, &t) != 0)
+		return 0;
+	take_turns(&t, 0);
+	pthread_join(other, NULL);
+	return t.n;
+}
+
 static uint64_t files(void)
 {
 	char name[32];
@@ -390,6 +430,7 @@ static const struct {
 	{ "forks", "system", forks },
 	{ "execs", "system", execs },
 	{ "ping-pong", "system", ping_pong },
+	{ "threads", "system", threads },
 	{ "files", "system", files },
 };
 
@@ -419,16 +460,100 @@ static void run_one(unsigned i)
 	_exit(0);
 }
 
-static void run_named(const char *names)
+/* ---- Debian's programs ---- */
+
+static bool wanted(const char *names, const char *name)
 {
 	char one[40];
 
-	for (unsigned i = 0; i < sizeof(programs) / sizeof(*programs); i++) {
-		snprintf(one, sizeof(one), ",%s,", programs[i].name);
-		if (*names != '\0' && strstr(names, one) == NULL)
-			continue;
-		run_one(i);
+	snprintf(one, sizeof(one), ",%s,", name);
+	return *names == '\0' || strstr(names, one) != NULL;
+}
+
+/* Of a line of `openssl speed -mr`: the fourth field says how much it did a second. 0: none. */
+static double rate_of(const char *text)
+{
+	const char *p = strstr(text, "+F");
+
+	for (int k = 0; p != NULL && k < 3; k++) {
+		p = strchr(p, ':');
+		p = p != NULL ? p + 1 : NULL;
 	}
+	return p != NULL ? atof(p) : 0;
+}
+
+static void command(const char *name, const char *group, double scale, const char *text)
+{
+	static char out[4096];
+	uint64_t sum = 0;
+	char buf[4096];
+	size_t n, kept = 0;
+	double start = now();
+	FILE *f = popen(text, "r");
+
+	if (f == NULL)
+		return;
+	while ((n = fread(buf, 1, sizeof(buf), f)) > 0) {
+		for (size_t i = 0; i < n; i++)
+			sum = (sum ^ (uint8_t)buf[i]) * 0x100000001b3ull;
+		for (size_t i = 0; i < n && kept < sizeof(out) - 1; i++)
+			out[kept++] = buf[i];
+	}
+	if (pclose(f) != 0)
+		return;
+	out[kept] = '\0';
+	double seconds = now() - start;
+
+	if (scale != 0) {
+		sum = 0; /* it prints what it measured */
+		seconds = scale / rate_of(out);
+	}
+	printf("@%s %s %.4f %llx\n", name, group, seconds, (unsigned long long)sum);
+	fflush(stdout);
+}
+
+static void run_commands(const char *names)
+{
+	FILE *f = fopen("/programs.list", "r");
+	char line[512], name[32], group[16], scale[16];
+	int at;
+
+	if (f == NULL || chdir("/data") < 0)
+		return;
+	setenv("PATH", "/usr/bin", 1);
+	setenv("LC_ALL", "C", 1);
+	while (fgets(line, sizeof(line), f) != NULL)
+		if (line[0] != '#' &&
+		    sscanf(line, "%31s %15s %15s %n", name, group, scale, &at) == 3 &&
+		    wanted(names, name))
+			command(name, group, atof(scale), line + at);
+	fclose(f);
+}
+
+static void run_named(const char *names)
+{
+	for (unsigned i = 0; i < sizeof(programs) / sizeof(*programs); i++)
+		if (wanted(names, programs[i].name))
+			run_one(i);
+	run_commands(names);
+}
+
+/* ---- where they run ---- */
+
+static bool enter_root(const char *root)
+{
+	char path[512];
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return false;
+	snprintf(path, sizeof(path), "%s/dev", root);
+	if (mount("/dev", path, NULL, MS_BIND | MS_REC, NULL) < 0)
+		return false;
+	snprintf(path, sizeof(path), "%s/proc", root);
+	if (mount("/proc", path, NULL, MS_BIND | MS_REC, NULL) < 0)
+		return false;
+	snprintf(path, sizeof(path), "%s/tmp", root);
+	return mount("tmp", path, "tmpfs", 0, "") == 0 && chroot(root) == 0 && chdir("/") == 0;
 }
 
 static void first_process(char *names, size_t size)
@@ -455,12 +580,16 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "-") == 0)
 		return 0; /* execs */
-	if (argc > 1)
-		snprintf(names, sizeof(names), "%s", argv[1]);
 	bool first = getpid() == 1;
 
-	if (first)
+	if (first) {
 		first_process(names, sizeof(names));
+	} else if (argc < 2 || !enter_root(argv[1])) {
+		fprintf(stderr, "engine-programs ROOT [,NAME,...,]: as root, in a folder of mkroot.sh\n");
+		return 2;
+	} else if (argc > 2) {
+		snprintf(names, sizeof(names), "%s", argv[2]);
+	}
 	run_named(names);
 	if (first)
 		reboot(RB_POWER_OFF);

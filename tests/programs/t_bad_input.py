@@ -127,6 +127,13 @@ def test_bad_input_together(env):
     run_bad(env, 2, "--engine", "null", *sum([["--disk", "file"]] * 9, []))
     run_bad(env, 2, "--engine", "null", "--set", "soft.perf-map=yes", "--set", "soft.tier=interp")
     run_bad(env, 2, "--engine", "null", "--stats=json")
+    run_bad(env, 2, "--engine", "null", "--deterministic", "--cpus", "2")
+    run_bad(env, 2, "--engine", "kvm", "--deterministic", "--kernel", "file")
+    run_bad(env, 2, "--deterministic", "--state", "file")
+    run_bad(env, 2, "--engine", "null", "--set", "debug.digest=digest")
+    run_bad(env, 2, "--engine", "null", "--set", "debug.digest-from=5")
+    run_bad(env, 2, "--engine", "null", "--deterministic", "--set", "debug.digest=folder")
+    run_bad(env, 2, "--engine", "null", "--deterministic", "--set", "debug.digest-every=0")
     run_bad(env, 2, "--engine", "null", "--set", "nonsense")
     run_bad(env, 2, "--engine", "null", "--set", "=")
 

@@ -175,6 +175,96 @@ static void test_threads(void **state)
 		pthread_join(t[i], NULL);
 }
 
+static void count_armed(void *ctx)
+{
+	++*(unsigned *)ctx;
+}
+
+struct order {
+	struct hv_clock *c;
+	struct hv_timer t;
+	uint64_t *at; /* filled in turn */
+	unsigned *n, id;
+	uint64_t again_ns; /* 0: once */
+};
+
+static void note_order(void *ctx)
+{
+	struct order *o = ctx;
+
+	o->at[*o->n] = hv_clock_now_ns(o->c) * 10 + o->id;
+	++*o->n;
+	if (o->again_ns != 0)
+		hv_timer_arm(&o->t, hv_clock_now_ns(o->c) + o->again_ns);
+}
+
+/* Nothing moves but by advance and skip; what is due comes in order, the first armed first. */
+static void test_counted(void **state)
+{
+	struct fixture *f = *state;
+	unsigned armed = 0, n = 0;
+	uint64_t at[16];
+	struct order o[3];
+
+	hv_clock_set_counted(f->c, count_armed, &armed);
+	assert_true(hv_clock_counted(f->c));
+	for (unsigned i = 0; i < 3; i++) {
+		o[i] = (struct order){ .c = f->c, .at = at, .n = &n, .id = i };
+		hv_timer_init(&o[i].t, f->c, NULL, note_order, &o[i]);
+	}
+	hv_clock_start(f->c);
+	assert_false(hv_clock_skip(f->c));
+	sleep_ns(2000000);
+	assert_int_equal(hv_clock_now_ns(f->c), 0);
+	assert_int_equal(hv_clock_wall_ns(f->c), HV_CLOCK_COUNTED_EPOCH_NS);
+	hv_timer_arm(&o[1].t, 100);
+	hv_timer_arm(&o[2].t, 100);
+	hv_timer_arm(&o[0].t, 50);
+	assert_int_equal(armed, 3);
+	hv_clock_advance(f->c, 49);
+	assert_int_equal(hv_clock_run_due(f->c), 50);
+	assert_int_equal(n, 0);
+	hv_clock_advance(f->c, 51);
+	loop_dispatch(f->l, 0); /* is not asked */
+	assert_int_equal(n, 0);
+	assert_int_equal(hv_clock_run_due(f->c), HV_TIMER_OFF);
+	assert_int_equal(n, 3);
+	assert_int_equal(at[0], 1000);
+	assert_int_equal(at[1], 1001);
+	assert_int_equal(at[2], 1002);
+	o[0].again_ns = 7;
+	hv_timer_arm(&o[0].t, 500);
+	assert_true(hv_clock_skip(f->c));
+	assert_int_equal(hv_clock_run_due(f->c), 507);
+	assert_int_equal(at[3], 5000);
+	assert_int_equal(hv_clock_wall_ns(f->c), HV_CLOCK_COUNTED_EPOCH_NS + 500);
+	hv_timer_finish(&o[0].t);
+	assert_false(hv_clock_skip(f->c));
+}
+
+/* A timer that is due again at once does not hold up the guest for ever. */
+static void test_counted_storm(void **state)
+{
+	struct fixture *f = *state;
+	unsigned armed = 0, n = 0;
+	uint64_t at[1024];
+	struct order o = { .c = f->c, .at = at, .n = &n };
+
+	hv_clock_set_counted(f->c, count_armed, &armed);
+	hv_timer_init(&o.t, f->c, NULL, note_order, &o);
+	hv_clock_start(f->c);
+	hv_timer_arm(&o.t, 0);
+	o.again_ns = 0;
+	assert_int_equal(hv_clock_run_due(f->c), HV_TIMER_OFF);
+	assert_int_equal(n, 1);
+	hv_timer_arm(&o.t, 1);
+	o.again_ns = UINT64_MAX; /* now + that: a nanosecond ago */
+	hv_clock_advance(f->c, 5);
+	assert_true(hv_clock_run_due(f->c) <= 5);
+	assert_true(n > 1 && n < 1024);
+	hv_timer_finish(&o.t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +272,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tsc, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_counted_storm, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

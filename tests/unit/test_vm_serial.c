@@ -43,7 +43,7 @@ static int setup(void **state)
 	snprintf(path, sizeof(path), "/tmp/lodge-serial-%d", (int)getpid());
 	memset(&device, 0, sizeof(device));
 	assert_ok(loop_create(&loop, &e), &e);
-	assert_ok(serial_create(loop, "serial.0.output", path, &serial, &e), &e);
+	assert_ok(serial_create(loop, "serial.0.output", path, false, &serial, &e), &e);
 	serial_chr(serial)->peer = (struct chr_peer){ d_receive, d_can_write, &device };
 	return 0;
 }
@@ -208,7 +208,7 @@ static void test_bad_output(void **state)
 	struct err e;
 
 	(void)state;
-	assert_int_equal(serial_create(loop, "serial.1.output", "/nonexistent/x", &s, &e), -ENOENT);
+	assert_int_equal(serial_create(loop, "serial.1.output", "/nonexistent/x", false, &s, &e), -ENOENT);
 	assert_non_null(strstr(e.msg, "serial.1.output"));
 	assert_null(s);
 }

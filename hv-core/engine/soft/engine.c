@@ -5,6 +5,7 @@
 #include "engine/soft/block.h"
 #include "engine/soft/code.h"
 #include "engine/soft/decode.h"
+#include "engine/soft/fpu.h"
 #include "engine/soft/mmu.h"
 #include "engine/soft/run.h"
 #include "engine/soft/soft.h"
@@ -177,6 +178,8 @@ static void soft_state_get(struct hv_vcpu *hv, struct x86_state *s)
 {
 	struct soft_vcpu *v = soft_of(hv);
 
+	if (v->turns)
+		soft_fpu_image(v);
 	v->s.rflags = soft_rflags(v);
 	v->s.exc_pending = v->event_valid;
 	v->s.exc_vector = v->event_valid ? v->event.vector : 0;

@@ -74,6 +74,10 @@ struct fpu_image *soft_fpu_image(struct soft_vcpu *v)
 		memset(m->xmm, 0, sizeof(m->xmm));
 	if (!(m->xstate_bv & FPU_AVX))
 		memset(m->ymmh, 0, sizeof(m->ymmh));
+	/* Whether the host calls registers in use that hold what they begin with depends on when it
+	 * last had another thread there. */
+	if (v->turns)
+		m->xstate_bv |= v->s.xcr0 & FPU_XSTATE;
 	return m;
 }
 
