@@ -8,7 +8,21 @@ static inline uint8_t count_of(struct soft_vcpu *v, const struct insn *i)
 	return SOFT_R8(v, i->src) | i->cc;
 }
 
-#define SHIFT(bits, name, op)                                                                      \
+/* What a rotation by a constant other than 1 leaves in OF is not said; Intel's CPUs leave what was
+ * there, if it is a register's, and translated code has the host do it. */
+static inline uint16_t rotated(const struct soft_vcpu *v, const struct insn *i, uint16_t old,
+			       uint16_t fl)
+{
+	if (i->src != SOFT_ZERO || (i->cc & (i->op_size == 8 ? 63 : 31)) == 1 ||
+	    v->hv->vm->model->amd)
+		return fl;
+	return (uint16_t)((fl & ~1u) | (old & 1u));
+}
+
+#define SHIFTED(v, i, old, fl) (fl)
+#define ROTATED(v, i, old, fl) rotated(v, i, old, fl)
+
+#define SHIFT(bits, name, op, flags)                                                               \
 	static void name##_r##bits(struct soft_vcpu *v, const struct insn *i)                      \
 	{                                                                                          \
 		uint##bits##_t d = SOFT_R##bits(v, i->dst);                                        \
@@ -19,7 +33,7 @@ static inline uint8_t count_of(struct soft_vcpu *v, const struct insn *i)
 			: "c"(count_of(v, i))                                                      \
 			: "cc");                                                                   \
 		SET##bits(v, i->dst, d);                                                           \
-		v->fl = fl;                                                                        \
+		v->fl = flags(v, i, v->fl, fl);                                                    \
 	}                                                                                          \
 	static void name##_m##bits(struct soft_vcpu *v, const struct insn *i)                      \
 	{                                                                                          \
@@ -39,13 +53,13 @@ static inline uint8_t count_of(struct soft_vcpu *v, const struct insn *i)
 		v->fl = fl;                                                                        \
 	}
 
-FOR_SIZES(SHIFT, rol, "rol")
-FOR_SIZES(SHIFT, ror, "ror")
-FOR_SIZES(SHIFT, rcl, "rcl")
-FOR_SIZES(SHIFT, rcr, "rcr")
-FOR_SIZES(SHIFT, shl, "shl")
-FOR_SIZES(SHIFT, shr, "shr")
-FOR_SIZES(SHIFT, sar, "sar")
+FOR_SIZES(SHIFT, rol, "rol", ROTATED)
+FOR_SIZES(SHIFT, ror, "ror", ROTATED)
+FOR_SIZES(SHIFT, rcl, "rcl", SHIFTED)
+FOR_SIZES(SHIFT, rcr, "rcr", SHIFTED)
+FOR_SIZES(SHIFT, shl, "shl", SHIFTED)
+FOR_SIZES(SHIFT, shr, "shr", SHIFTED)
+FOR_SIZES(SHIFT, sar, "sar", SHIFTED)
 
 /* CL or a constant; shifts by one have it as an implicit operand. */
 static void set_count(const ZydisDecodedOperand *op, struct insn *i)

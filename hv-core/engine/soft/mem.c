@@ -28,6 +28,9 @@ static void tlb_insert(struct soft_vcpu *v, uint64_t linear, enum soft_access_mo
 	e->tag = page;
 	e->addend = (uintptr_t)host - page;
 	v->mmu->used[mode] = true;
+	v->mmu->local[mode] |= !w->global;
+	v->mmu->huge[mode] |= w->shift == 30;
+	k->filled[i / 64] |= bit;
 	k->global[i / 64] = (k->global[i / 64] & ~bit) | (w->global ? bit : 0);
 	k->large[i / 64] = (k->large[i / 64] & ~bit) | (w->shift == 21 || w->shift == 22 ? bit : 0);
 	k->huge[i / 64] = (k->huge[i / 64] & ~bit) | (w->shift == 30 ? bit : 0);

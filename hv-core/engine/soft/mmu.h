@@ -3,9 +3,12 @@
 #define SOFT_MMU_H
 #include "engine/soft/code.h"
 #include "engine/soft/soft.h"
+#include "mem/mem.h"
 
-#define SOFT_PAGES_SIZE 1024u
+#define SOFT_PAGES_SIZE 8192u
+#define SOFT_SLICES 4u
 #define SOFT_TLB_WORDS (SOFT_TLB_SIZE / 64)
+#define SOFT_FETCH_WORDS (2 * SOFT_FETCH_SIZE / 64)
 
 /* What lies at a guest-physical page, so that neither walks nor misses take the map's lock. */
 struct soft_page {
@@ -25,17 +28,28 @@ struct soft_fetch {
 };
 
 struct soft_tlb_marks { /* one bit an entry */
+	uint64_t filled[SOFT_TLB_WORDS];
 	uint64_t global[SOFT_TLB_WORDS];
 	uint64_t large[SOFT_TLB_WORDS]; /* of 2 or 4 MiB pages */
 	uint64_t huge[SOFT_TLB_WORDS];	/* of 1 GiB pages */
 };
 
 struct soft_mmu {
-	struct soft_fetch fetch[2 * SOFT_FETCH_SIZE];  /* by CPL == 3 */
-	uint64_t fetch_used[2 * SOFT_FETCH_SIZE / 64]; /* bits of entries that may be filled */
+	struct soft_fetch fetch[2 * SOFT_FETCH_SIZE]; /* by CPL == 3 */
+	/* Bits of entries that may be filled, those of global pages, and of large ones */
+	uint64_t fetch_used[SOFT_FETCH_WORDS], fetch_global[SOFT_FETCH_WORDS],
+		fetch_large[SOFT_FETCH_WORDS];
+	bool fetch_local[2]; /* any that is not global since such were dropped? */
 	struct soft_page pages[SOFT_PAGES_SIZE];
+	/* Where RAM and ROM lie, as far as it was asked since the last soft_phys_flush() */
+	struct hv_mem_slice slices[SOFT_SLICES];
+	struct code_ram *slice_ram[SOFT_SLICES];
+	unsigned n_slices;
+	uint64_t lapic_gpa;			    /* with them; SOFT_TLB_EMPTY: none */
 	struct soft_tlb_marks marks[SOFT_MODES][2]; /* by write */
-	bool used[SOFT_MODES];			    /* has the mode any entry at all? */
+	/* Has the mode had entries since the last flush, and of pages that are not global, and of
+	 * 1 GiB pages? */
+	bool used[SOFT_MODES], local[SOFT_MODES], huge[SOFT_MODES];
 	uint64_t pdpte[4];
 	uint64_t addr_mask;	 /* A20 */
 	uint64_t phys_rsvd;	 /* physical address bits that the CPU does not have */

@@ -322,9 +322,9 @@ static bool wants_alignment(const struct decoded *d, unsigned size)
 	case ZYDIS_MNEMONIC_PCMPISTRM:
 		return false;
 	default:
-		/* SHA: the manuals say so, too; the CPUs at hand do not check. */
+		/* SHA: the manuals say so, too; AMD's CPUs do not check. */
 		return d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && size == 16 &&
-		       d->z.meta.isa_ext != ZYDIS_ISA_EXT_SHA;
+		       (d->z.meta.isa_ext != ZYDIS_ISA_EXT_SHA || !d->v->hv->vm->model->amd);
 	}
 }
 

@@ -92,7 +92,7 @@ extern const struct soft_op soft_ops_simd[]; /* x87, MMX, SSE, AVX, BMI, XSAVE, 
 
 /* ---- TLB ---- */
 
-#define SOFT_TLB_BITS 9
+#define SOFT_TLB_BITS 12
 #define SOFT_TLB_SIZE (1u << SOFT_TLB_BITS)
 #define SOFT_TLB_EMPTY 1ull /* no page address has bit 0 set */
 /* The same for data TLBs: also far from any address that is looked up in row i (translated code
@@ -113,7 +113,7 @@ enum soft_access_mode {
 	SOFT_MODES
 };
 
-#define SOFT_FETCH_SIZE 1024u
+#define SOFT_FETCH_SIZE 4096u
 #define TR_GROUPS 24u /* grouped checks of a trace */
 
 struct soft_tlb {
@@ -124,10 +124,12 @@ struct soft_tlb {
 
 /*
  * The page that a place in translated code found its operand in the last time: TR_SITES such a
- * mode, for reads and for writes, that places share. What is here is in the TLB, or was since the
- * last flush. Of an empty one the page is tr->no_page, which no guest can have anything at.
+ * mode, for reads and for writes, which places share when there are more of them. What is here is
+ * in the TLB, or was since the last flush. Of an empty one the page is tr->no_page, which no guest
+ * can have anything at. Those that are not empty are in groups that are marked in sites_used.
  */
-#define TR_SITES 512u
+#define TR_SITES 16384u
+#define TR_SITE_GROUP 16u
 struct tr_site {
 	uint64_t not_tag, addend;
 };
@@ -270,6 +272,7 @@ struct soft_vcpu {
 	uint64_t tr_address;	       /* of the group whose check failed */
 	uint64_t tr_groups[TR_GROUPS]; /* host addresses of the groups of the trace that runs */
 	struct tr_site sites[SOFT_MODES][2][TR_SITES];
+	uint8_t sites_used[SOFT_MODES][2][TR_SITES / TR_SITE_GROUP];
 	uint8_t tr_no_page[HV_PAGE_SIZE]; /* what lies at tr->no_page */
 	uint64_t tlb_epoch;		  /* counts dropped data translations */
 	uint32_t jump_key[SOFT_MODES];	  /* what the table is good for */

@@ -49,11 +49,14 @@ uint64_t soft_linear(struct soft_vcpu *v, enum x86_seg seg, uint64_t offset, uns
 	return (uint32_t)(s->base + offset);
 }
 
-/* Of alignment checks: vectors count as 16 bytes, m80 as 8; what is many fields is not checked. */
-static unsigned alignment_mask(unsigned size)
+/* Of alignment checks: vectors count as 16 bytes, but Intel's CPUs do not check them; m80 counts as
+ * 8; what is many fields is not checked. */
+static unsigned alignment_mask(const struct soft_vcpu *v, unsigned size)
 {
 	if (size == 10)
 		return 7;
+	if (size >= 16 && !v->hv->vm->model->amd)
+		return 0;
 	if (size == 32)
 		return 15;
 	return size <= 16 && (size & (size - 1)) == 0 ? size - 1 : 0;
@@ -73,7 +76,7 @@ uint64_t soft_ea_checked(struct soft_vcpu *v, const struct insn *i, unsigned siz
 		a = (uint32_t)a;
 	if ((i->flags & INSN_ALIGN) && i->mem_size != 0 && (a & (i->mem_size - 1u)))
 		soft_raise_err(v, X86_EXC_GP, 0);
-	if ((v->key & KEY_ALIGN) && (a & alignment_mask(size)))
+	if ((v->key & KEY_ALIGN) && (a & alignment_mask(v, size)))
 		soft_raise_err(v, X86_EXC_AC, 0);
 	return a;
 }

@@ -4,8 +4,8 @@
  *
  *   CPU COUNT CS:RIP FLAGS RAX RCX RDX RBX RSP RBP RSI RDI R8 ... R15 CR3 BYTES
  *
- * CPU and COUNT (instructions done before) are decimal, all else hexadecimal, and of fixed width but
- * for the instruction's BYTES. FLAGS is RFLAGS as pushf would store it.
+ * CPU and COUNT (instructions done before) are decimal, all else hexadecimal, and of fixed width
+ * but for the instruction's BYTES. FLAGS is RFLAGS as pushf would store it.
  */
 #include "engine/soft/trace.h"
 #include <unistd.h>
@@ -34,7 +34,8 @@ static char *put_dec(char *p, uint64_t x)
 static char *put_bytes(char *p, struct soft_vcpu *v, const struct insn *i)
 {
 	for (unsigned k = 0; k < i->len; k++) {
-		uint64_t lin = v->code64 ? i->ip + k : (uint32_t)(v->s.seg[X86_CS].base + i->ip + k);
+		uint64_t lin = v->code64 ? i->ip + k
+					 : (uint32_t)(v->s.seg[X86_CS].base + i->ip + k);
 		const struct soft_fetch *f = soft_fetch(v, lin); /* it was there to be decoded */
 
 		if (f->host == NULL)

@@ -452,7 +452,7 @@ static bool is_fit(const struct test_case *t)
 		    ZydisRegisterGetClass(t->op[k].reg.value) == ZYDIS_REGCLASS_SEGMENT)
 			return false;
 	return z->meta.branch_type == ZYDIS_BRANCH_TYPE_NONE && !t->based &&
-	       is_fit_mnemonic(z->mnemonic);
+	       is_alike_everywhere(t) && is_fit_mnemonic(z->mnemonic);
 }
 
 enum kind { KIND_INT, KIND_X87, KIND_VECTOR };

@@ -37,8 +37,9 @@ static void decode_at_end(struct test_case *t, const struct outcome *n)
 static bool has_repeats(const struct seq *s)
 {
 	for (unsigned k = 0; k < s->n; k++)
-		if (!s->p[k].left_out && (s->p[k].b[0] == 0xf2 || s->p[k].b[0] == 0xf3))
-			return true;
+		for (unsigned j = 0; !s->p[k].left_out && j < s->p[k].len; j++)
+			if (s->p[k].b[j] == 0xf2 || s->p[k].b[j] == 0xf3)
+				return true; /* or another byte that looks so */
 	return false;
 }
 

@@ -158,6 +158,8 @@ void gen_fpu(struct rng *r, struct fpu *f);
 void gen_bytes(struct rng *r, uint8_t *p, unsigned n);
 
 /* compare.c */
+/* false: what it leaves behind when it is done differs between vendors' CPUs. */
+bool is_alike_everywhere(const struct test_case *t);
 /* 0: equal. Else says what differs in buf. */
 int compare(const struct test_case *t, const struct outcome *n, const struct outcome *g, char *buf,
 	    size_t room);

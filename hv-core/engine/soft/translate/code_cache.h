@@ -89,7 +89,7 @@ extern const uint8_t tr_host[16];
 #define TR_OFF(m) ((uint32_t)offsetof(struct soft_vcpu, m))
 
 /* No place in code of the mode remembers a page (pages.c). */
-void tr_empty_pages(struct soft_vcpu *v, unsigned mode);
+void tr_empty_pages(struct soft_vcpu *v);
 /* Any context. */
 bool tr_cache_has(const struct soft_tr *t, uintptr_t pc);
 int tr_cache_create(struct soft_vcpu *v, struct err *e) HV_MUST_CHECK;

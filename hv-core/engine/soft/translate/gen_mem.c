@@ -101,6 +101,16 @@ static uint32_t site_off(const struct gen *g, const struct tr_site *s)
 	return (uint32_t)((const uint8_t *)s - (const uint8_t *)g->v);
 }
 
+/* Where it is noted that the site's group has one in use. */
+static uint32_t site_mark(const struct gen *g, const struct gen_site_miss *m)
+{
+	unsigned mode = MODE_OF_KEY(g->b->key);
+	size_t n = (size_t)(m->site - g->v->sites[mode][m->write]);
+	const uint8_t *mark = &g->v->sites_used[mode][m->write][n / TR_SITE_GROUP];
+
+	return (uint32_t)(mark - (const uint8_t *)g->v);
+}
+
 /* RCX = 0 if the operand is in the page of the site, of which RCX is the negated address: aligned,
  * so that it cannot reach into another. */
 static void in_page_aligned(struct gen *g, const struct gen_ea *ea, unsigned size)
@@ -395,6 +405,7 @@ static void site_miss_paths(struct gen *g)
 						    : offsetof(struct soft_tlb, read)));
 		em_rr(e, OP_W, 0xf7, 2, H_RCX);
 		em_store(e, H_RCX, site + (uint32_t)offsetof(struct tr_site, not_tag));
+		em_ctx(e, OP_BYTE, 0x88, H_RCX, site_mark(g, m)); /* of a page it is not 0 */
 		em_jump(e, 0xe9, m->back);
 	}
 }

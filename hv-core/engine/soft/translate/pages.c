@@ -8,22 +8,81 @@
 
 /* ---- remembered pages ---- */
 
-void tr_empty_pages(struct soft_vcpu *v, unsigned mode)
+static struct tr_site no_site(const struct soft_vcpu *v)
 {
 	const uint64_t page = v->tr->no_page;
-	const struct tr_site none = { ~page, (uintptr_t)v->tr_no_page - page };
 
-	for (unsigned w = 0; w < 2; w++)
-		for (unsigned k = 0; k < TR_SITES; k++)
-			v->sites[mode][w][k] = none;
+	return (struct tr_site){ ~page, (uintptr_t)v->tr_no_page - page };
 }
 
-/* A mode without entries in its TLB has none here. */
-void soft_tr_forget_pages(struct soft_vcpu *v)
+void tr_empty_pages(struct soft_vcpu *v)
 {
+	const struct tr_site none = no_site(v);
+
 	for (unsigned m = 0; m < SOFT_MODES; m++)
-		if (v->mmu->used[m])
-			tr_empty_pages(v, m);
+		for (unsigned w = 0; w < 2; w++)
+			for (unsigned k = 0; k < TR_SITES; k++)
+				v->sites[m][w][k] = none;
+}
+
+/* The next used group from n on; TR_SITES / TR_SITE_GROUP: none. */
+static unsigned used_group(const uint8_t *used, unsigned n)
+{
+	for (; n < TR_SITES / TR_SITE_GROUP; n = (n | 7) + 1) {
+		uint64_t eight;
+
+		memcpy(&eight, used + (n & ~7u), sizeof(eight));
+		eight &= UINT64_MAX << (n % 8 * 8);
+		if (eight != 0)
+			return (n & ~7u) + (unsigned)__builtin_ctzll(eight) / 8;
+	}
+	return n;
+}
+
+/* Those whose page's address differs from page in none of mask's bits or, with mask 0, whose page
+ * the host has at page. */
+static void forget_matching(struct soft_vcpu *v, unsigned mode, unsigned write, uint64_t page,
+			    uint64_t mask)
+{
+	const struct tr_site none = no_site(v);
+	const uint8_t *used = v->sites_used[mode][write];
+
+	for (unsigned n = 0; (n = used_group(used, n)) < TR_SITES / TR_SITE_GROUP; n++) {
+		struct tr_site *s = &v->sites[mode][write][n * TR_SITE_GROUP];
+
+		for (unsigned k = 0; k < TR_SITE_GROUP; k++)
+			if (mask != 0 ? ((~s[k].not_tag ^ page) & mask) == 0
+				      : ~s[k].not_tag + s[k].addend == page)
+				s[k] = none;
+	}
+}
+
+void soft_tr_forget_pages(struct soft_vcpu *v, unsigned mode)
+{
+	const struct tr_site none = no_site(v);
+
+	for (unsigned w = 0; w < 2; w++) {
+		uint8_t *used = v->sites_used[mode][w];
+
+		for (unsigned n = 0; (n = used_group(used, n)) < TR_SITES / TR_SITE_GROUP; n++) {
+			struct tr_site *s = &v->sites[mode][w][n * TR_SITE_GROUP];
+
+			for (unsigned k = 0; k < TR_SITE_GROUP; k++)
+				s[k] = none;
+			used[n] = 0;
+		}
+	}
+}
+
+void soft_tr_forget_region(struct soft_vcpu *v, unsigned mode, uint64_t linear, unsigned shift)
+{
+	for (unsigned w = 0; w < 2; w++)
+		forget_matching(v, mode, w, linear, UINT64_MAX << shift);
+}
+
+void soft_tr_forget_host(struct soft_vcpu *v, unsigned mode, const uint8_t *host)
+{
+	forget_matching(v, mode, 1, (uintptr_t)host, 0);
 }
 
 /* ---- places that meet another page nearly every time ---- */

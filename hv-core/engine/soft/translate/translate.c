@@ -49,10 +49,32 @@ static void forget_returns(struct soft_vcpu *v, unsigned mode)
 		v->tr_rsp = top;
 }
 
-void soft_tr_forget_returns(struct soft_vcpu *v)
+void soft_tr_forget_returns(struct soft_vcpu *v, bool user)
 {
 	for (unsigned m = 0; m < SOFT_MODES; m++)
-		forget_returns(v, m);
+		if ((m == SOFT_MODE_USER) == user)
+			forget_returns(v, m);
+}
+
+static void forget_all_returns(struct soft_vcpu *v)
+{
+	soft_tr_forget_returns(v, false);
+	soft_tr_forget_returns(v, true);
+}
+
+void soft_tr_forget_returns_to(struct soft_vcpu *v, uint64_t linear, unsigned shift)
+{
+	v->tr_stack[v->tr_mode] = v->tr_rsp;
+	for (unsigned m = 0; m < SOFT_MODES; m++) {
+		const uint64_t *end = (const uint64_t *)(uintptr_t)empty_stack(v, m);
+
+		for (const uint64_t *p = (const uint64_t *)(uintptr_t)v->tr_stack[m]; p < end;
+		     p += 2)
+			if ((-p[1] ^ linear) >> shift == 0) {
+				forget_returns(v, m);
+				break;
+			}
+	}
 }
 
 static void make_stacks(struct soft_vcpu *v)
@@ -64,7 +86,7 @@ static void make_stacks(struct soft_vcpu *v)
 		bottom[1] = TR_NO_RETURN;
 		v->tr_empty[m] = empty_stack(v, m);
 	}
-	soft_tr_forget_returns(v);
+	forget_all_returns(v);
 }
 
 uintptr_t soft_tr_stack_full(struct soft_vcpu *v, uintptr_t pc, uintptr_t fault)
@@ -139,8 +161,7 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 	v->tr_align32 = 31;
 	forget_all(v);
 	make_stacks(v);
-	for (unsigned m = 0; m < SOFT_MODES; m++)
-		tr_empty_pages(v, m);
+	tr_empty_pages(v);
 	return 0;
 }
 
@@ -311,7 +332,7 @@ void soft_tr_killed(struct soft_vcpu *v, struct block *b)
 	}
 	for (struct tr_slot *s = b->slots; s != NULL; s = s->next)
 		s->target = s->unlinked;
-	soft_tr_forget_returns(v);
+	forget_all_returns(v);
 	b->slots = NULL;
 	b->code = NULL;
 	b->runs = b->taken = 0;
@@ -326,7 +347,7 @@ void soft_tr_drop(struct soft_vcpu *v)
 	v->tr->n_slots = v->tr->n_traps = v->tr->n_entries = v->tr->n_counts = v->tr->n_ways = 0;
 	memset(v->tr->restless, 0, sizeof(v->tr->restless));
 	forget_all(v);
-	soft_tr_forget_returns(v);
+	forget_all_returns(v);
 	/* What lay there may have been fetched: CPUID serialises. */
 	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
 }

@@ -35,10 +35,15 @@ void soft_tr_killed(struct soft_vcpu *v, struct block *b);
 void soft_tr_remake(struct soft_vcpu *v, struct block *b);
 /* All blocks are gone. */
 void soft_tr_drop(struct soft_vcpu *v);
-/* Data translations are gone. */
-void soft_tr_forget_pages(struct soft_vcpu *v);
-/* Fetch translations are gone: what calls will return to is not known any more. */
-void soft_tr_forget_returns(struct soft_vcpu *v);
+/* Data translations of a mode are gone: all, those of 2^shift bytes around linear, those that may
+ * be written at the page that the host has at host. */
+void soft_tr_forget_pages(struct soft_vcpu *v, unsigned mode);
+void soft_tr_forget_region(struct soft_vcpu *v, unsigned mode, uint64_t linear, unsigned shift);
+void soft_tr_forget_host(struct soft_vcpu *v, unsigned mode, const uint8_t *host);
+/* Fetch translations (of CPL 3, or of the others) are gone: what calls will return to is not known
+ * any more; or only of 2^shift bytes around linear. */
+void soft_tr_forget_returns(struct soft_vcpu *v, bool user);
+void soft_tr_forget_returns_to(struct soft_vcpu *v, uint64_t linear, unsigned shift);
 /* Any context: a fault at address fault of code at pc, in a signal handler of v's thread. If it is
  * that translated code has filled its stack, the emptied one. Else 0. */
 uintptr_t soft_tr_stack_full(struct soft_vcpu *v, uintptr_t pc, uintptr_t fault);
