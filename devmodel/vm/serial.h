@@ -14,8 +14,8 @@
 
 struct serial;
 
-/* output: "none", "-" or a file, which is made or emptied. name: for messages. patient: a guest that
- * writes faster than this thread comes to it does not notice. Loop thread, as all here. */
+/* output: "none", "-" or a file, which is made or emptied. name: for messages. patient: a guest
+ * that writes faster than this thread comes to it does not notice. Loop thread, as all here. */
 int serial_create(struct loop *loop, const char *name, const char *output, bool patient,
 		  struct serial **ret_serial, struct err *e) HV_MUST_CHECK;
 void serial_destroy(struct serial *s); /* NULL is fine */

@@ -248,8 +248,8 @@ static int start_serial(struct vm *vm, struct err *e)
 	for (unsigned i = 0; r == 0 && i < MACHINE_MAX_SERIAL; i++) {
 		g_autofree char *name = g_strdup_printf("serial.%u.output", i);
 		const char *output = vm->cfg.serial[i].output;
-		r = serial_create(vm->loop, name, output ? output : "none",
-				  vm->cfg.deterministic, &vm->serial[i], e);
+		r = serial_create(vm->loop, name, output ? output : "none", vm->cfg.deterministic,
+				  &vm->serial[i], e);
 	}
 	if (r == 0)
 		r = serial_create(vm->loop, "debugcon.output", vm->cfg.debugcon,

@@ -210,7 +210,10 @@ static void add_basic(const struct build *b)
 	if (!b->m->amd)
 		LEAF(b->m, 2, 0x0000ff01, 0, 0, 0); /* caches: see leaf 4 */
 	LEAF(b->m, 6, 1u << 2, 0, 0, 0);	    /* ARAT: the APIC timer never stops */
-	SUBLEAF(b->m, 7, 0, 0, ebx7, b->word[W_7_ECX], edx7);
+	SUBLEAF(b->m, 7, 0, b->m->amd ? 0 : 2, ebx7, b->word[W_7_ECX], edx7);
+	/* BHI_CTRL: without it Linux runs through a loop of branches at each system call. */
+	if (!b->m->amd)
+		SUBLEAF(b->m, 7, 2, 0, 0, 0, 1u << 4);
 }
 
 /* x2APIC ids: threads (one a core), cores. EDX and unknown subleaves: cpu_model_cpuid(). */
@@ -353,7 +356,8 @@ static int fill(struct cpu_model *m, uint8_t flag, bool repeatable, unsigned n_c
 	m->virt_bits = 48;
 	m->phys_bits = flag == FF_HOST ? (uint32_t)hv_max_u64(36, hv_min_u64(h.phys_bits, 48)) : 40;
 	m->arch_capabilities = ARCH_CAPABILITIES;
-	m->spec_ctrl_mask = m->amd ? 3 : 1; /* IBRS; AMD's has STIBP with it */
+	/* IBRS; AMD's has STIBP with it, Intel's BHI_DIS_S */
+	m->spec_ctrl_mask = m->amd ? 3 : 1 | 1 << 10;
 	b.signature = m->amd ? AMD_SIGNATURE : INTEL_SIGNATURE;
 	add_basic(&b);
 	add_caches(&b);

@@ -1,9 +1,9 @@
 /*
- * engine-programs ROOT [,NAME,...,]: small programs, and commands of Debian's (programs.list), each with
- * a fixed amount of work; prints `@NAME GROUP SECONDS CHECKSUM`. ROOT (mkroot.sh) becomes the root
- * folder, with the host's devices and a tmpfs as /tmp in it, as they are in the guest. As the first
- * process of a guest it runs those that `only=` of the kernel's command line names, and powers off. See
- * tests/bench/engine.
+ * engine-programs ROOT [,NAME,...,]: small programs, and commands of Debian's (programs.list), each
+ * with a fixed amount of work; prints `@NAME GROUP SECONDS CHECKSUM`. ROOT (mkroot.sh) becomes the
+ * root folder, with the host's devices and a tmpfs as /tmp in it, as they are in the guest. As the
+ * first process of a guest it runs those that `only=` of the kernel's command line names, and
+ * powers off. See tests/bench/engine.
  */
 #include <fcntl.h>
 #include <math.h>
@@ -585,7 +585,8 @@ int main(int argc, char **argv)
 	if (first) {
 		first_process(names, sizeof(names));
 	} else if (argc < 2 || !enter_root(argv[1])) {
-		fprintf(stderr, "engine-programs ROOT [,NAME,...,]: as root, in a folder of mkroot.sh\n");
+		fprintf(stderr,
+			"engine-programs ROOT [,NAME,...,]: as root, in a folder of mkroot.sh\n");
 		return 2;
 	} else if (argc > 2) {
 		snprintf(names, sizeof(names), "%s", argv[2]);

@@ -88,6 +88,8 @@ def base(key):
     args = ["--engine", "null", "--memory", "16M"]
     if key in ("boot.initrd", "boot.append"):
         args += ["--kernel", "file"]
+    if key.startswith("debug.digest"):
+        args += ["--deterministic"]
     return args
 
 

@@ -225,6 +225,8 @@ static void check_mitigations(const struct cpu_model *m, unsigned n)
 	} else {
 		assert_true(family == 6 && ((sig >> 4 & 15) | (sig >> 12 & 0xf0)) == 0x8f);
 		assert_true(cpuid(m, 0, 7, 0).d >> 26 & 1);
+		assert_true(cpuid(m, 0, 7, 0).a >= 2 && (cpuid(m, 0, 7, 2).d >> 4 & 1));
+		assert_true(m->spec_ctrl_mask >> 10 & 1);
 	}
 	assert_true(m->spec_ctrl_mask & 1);
 }

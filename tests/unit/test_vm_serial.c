@@ -208,7 +208,8 @@ static void test_bad_output(void **state)
 	struct err e;
 
 	(void)state;
-	assert_int_equal(serial_create(loop, "serial.1.output", "/nonexistent/x", false, &s, &e), -ENOENT);
+	assert_int_equal(serial_create(loop, "serial.1.output", "/nonexistent/x", false, &s, &e),
+			 -ENOENT);
 	assert_non_null(strstr(e.msg, "serial.1.output"));
 	assert_null(s);
 }

@@ -8,8 +8,8 @@
 
 struct io_pool;
 
-/* Without threads until io_pool_start(): what is submitted before is done by the submitter. run: in an I/O thread, one request
- * to its end; its result goes to the request's done. */
+/* Without threads until io_pool_start(): what is submitted before is done by the submitter. run: in
+ * an I/O thread, one request to its end; its result goes to the request's done. */
 int io_pool_create(const char *name, int (*run)(void *ctx, struct blk_req *r), void *ctx,
 		   struct io_pool **ret_pool, struct err *e) HV_MUST_CHECK;
 int io_pool_start(struct io_pool *p, struct err *e) HV_MUST_CHECK; /* twice is once */

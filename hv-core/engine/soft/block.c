@@ -8,10 +8,11 @@
 #include <sys/mman.h>
 #include "engine/soft/translate/translate.h"
 
-#define ARENA_BYTES HV_MIB(96)
+#define ARENA_BYTES HV_MIB(192) /* of a VM with one or two vCPUs; each of more has less */
+#define ARENA_MIN HV_MIB(48)
 #define BLOCK_BYTES(n) (sizeof(struct block) + (n) * sizeof(struct insn))
-#define HASH_SIZE 32768u
-#define JUMP_SIZE 8192u
+#define HASH_SIZE 262144u
+#define JUMP_SIZE 32768u
 #define POSTED_MAX 1024
 
 struct posted {
@@ -21,7 +22,7 @@ struct posted {
 
 struct block_cache {
 	uint8_t *arena; /* owned, mapped */
-	size_t used;
+	size_t bytes, used;
 	uint64_t generation;	       /* of the arena */
 	struct block *jump[JUMP_SIZE]; /* by linear address */
 	struct block *hash[HASH_SIZE]; /* by host address */
@@ -42,12 +43,14 @@ int block_cache_create(struct soft_vcpu *v, struct err *e)
 	v->blocks = c;
 	pthread_mutex_init(&c->lock, NULL);
 	c->io = aligned_alloc(64, BLOCK_BYTES(1));
-	void *p = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
+	c->bytes = hv_max_u64(ARENA_MIN, ARENA_BYTES * 2 / hv_max_u64(2, v->hv->vm->n_vcpus));
+	void *p = mmap(NULL, c->bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (c->io == NULL || p == MAP_FAILED)
 		return err_set(e, -ENOMEM, "no memory for decoded code");
 	c->arena = p;
+	(void)madvise(p, c->bytes, MADV_HUGEPAGE);
 	return 0;
 }
 
@@ -58,7 +61,7 @@ void block_cache_destroy(struct soft_vcpu *v)
 	if (c == NULL)
 		return;
 	if (c->arena != NULL)
-		munmap(c->arena, ARENA_BYTES);
+		munmap(c->arena, c->bytes);
 	free(c->io);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
@@ -154,7 +157,7 @@ struct block *block_trace(struct soft_vcpu *v, struct block *b, unsigned n, uint
 {
 	struct block_cache *c = v->blocks;
 
-	if (c->used + BLOCK_BYTES(n) > ARENA_BYTES)
+	if (c->used + BLOCK_BYTES(n) > c->bytes)
 		return NULL;
 	struct block *t = (struct block *)(void *)(c->arena + c->used);
 
@@ -174,7 +177,7 @@ static struct block *decode(struct soft_vcpu *v, uint64_t lin, const struct soft
 	struct block_cache *c = v->blocks;
 	bool io = f->host == NULL;
 
-	if (!io && c->used + BLOCK_BYTES(BLOCK_MAX_INSNS) > ARENA_BYTES)
+	if (!io && c->used + BLOCK_BYTES(BLOCK_MAX_INSNS) > c->bytes)
 		block_drop_all(v);
 	struct block *b = io ? c->io : (struct block *)(void *)(c->arena + c->used);
 

@@ -3,6 +3,7 @@
  * Mode transitions follow from the bits; the checks are those of the Intel SDM vol. 2 (MOV CRn,
  * MOV DRn) and vol. 3 chapter 9.
  */
+#include "engine/soft/pcid.h"
 #include "engine/soft/system.h"
 
 #define CR4_PAGING                                                                                 \
@@ -59,8 +60,22 @@ void sys_write_cr0(struct soft_vcpu *v, uint64_t x)
 
 /* ---- CR3, CR4, CR8 ---- */
 
+/* keep: what there is of the new PCID's translations stays. */
+static void switch_context(struct soft_vcpu *v, unsigned old, unsigned now, bool keep)
+{
+	if (old == now && keep)
+		return;
+	if (old != now)
+		soft_pcid_park(v, old);
+	soft_tlb_flush_nonglobal(v);
+	if (keep)
+		soft_pcid_restore(v, now);
+	soft_pcid_drop(v, now); /* it is in the TLBs, from now on */
+}
+
 static void write_cr3(struct soft_vcpu *v, uint64_t x)
 {
+	const uint64_t old = v->s.cr3;
 	bool keep = false;
 
 	if (v->s.efer & X86_EFER_LMA) {
@@ -78,9 +93,10 @@ static void write_cr3(struct soft_vcpu *v, uint64_t x)
 			gp0(v);
 	}
 	v->s.cr3 = x;
-	/* Translations are not tagged by PCID: another PCID's would be found. */
-	(void)keep;
-	soft_tlb_flush_nonglobal(v);
+	if (v->s.cr4 & X86_CR4_PCIDE)
+		switch_context(v, old & 0xfff, x & 0xfff, keep);
+	else
+		soft_tlb_flush_nonglobal(v);
 	soft_mode_changed(v);
 }
 
@@ -363,12 +379,18 @@ static void invpcid(struct soft_vcpu *v, const struct insn *i)
 		gp0(v);
 	if (type == 0 && !soft_canonical(addr))
 		gp0(v);
-	if (type == 0 && pcid == (v->s.cr4 & X86_CR4_PCIDE ? v->s.cr3 & 0xfff : 0))
-		soft_tlb_flush_page(v, addr);
-	else if (type == 2)
+	bool current = pcid == (v->s.cr4 & X86_CR4_PCIDE ? v->s.cr3 & 0xfff : 0);
+
+	if (type == 2)
 		soft_tlb_flush_all(v);
+	else if (type < 2 && !current)
+		soft_pcid_drop(v, (unsigned)pcid);
+	else if (type == 0)
+		soft_tlb_flush_page(v, addr);
 	else
 		soft_tlb_flush_nonglobal(v);
+	if (type == 3)
+		soft_pcid_drop_all(v);
 	sys_done(v, i);
 }
 

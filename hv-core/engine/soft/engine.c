@@ -137,6 +137,8 @@ static int soft_vcpu_create(struct hv_vcpu *hv, void **ret_priv, struct err *e)
 		r = block_cache_create(v, e);
 	if (r == 0)
 		r = soft_fpu_create(v, e);
+	if (r == 0 && hv->vm->clock != NULL)
+		soft_fpu_try_clock(v, hv->vm->clock);
 	if (r == 0 && hv->vm->opt.translate)
 		r = create_translator(v, e);
 	if (r != 0) {

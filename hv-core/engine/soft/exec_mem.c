@@ -34,3 +34,14 @@ int soft_exec_map(size_t bytes, void *at, uint8_t **ret_rw, uint8_t **ret_rx, st
 	return err_set(e, r, "this host refuses executable memory (a security policy?): %s",
 		       strerror(-r));
 }
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
+void soft_exec_large(uint8_t *rw, uint8_t *rx, size_t bytes)
+{
+	for (size_t off = 0; off < bytes; off += 4096) /* what is not there is not put together */
+		__atomic_fetch_or(rw + off, 0, __ATOMIC_RELAXED);
+	(void)madvise(rx, bytes, MADV_COLLAPSE); /* else it stays in small ones */
+}

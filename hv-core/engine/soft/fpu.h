@@ -41,6 +41,7 @@ struct stub_io {
 };
 
 struct soft_fpu {
+	bool clock_keeps; /* asking the clock leaves vector registers alone */
 	struct fpu_image area __attribute__((aligned(64))); /* for XSAVE and XRSTOR */
 	uint8_t bounce[1024] __attribute__((aligned(64)));  /* memory operands that do not hit */
 	struct stub_io io;

@@ -16,24 +16,30 @@ struct target {
 	bool watched;
 };
 
-static void tlb_insert(struct soft_vcpu *v, uint64_t linear, enum soft_access_mode mode, bool write,
-		       const uint8_t *host, const struct walk *w)
+void soft_tlb_put(struct soft_vcpu *v, enum soft_access_mode mode, bool write, unsigned n,
+		  const struct soft_tlb_entry *e, const struct walk *w)
 {
-	unsigned i = linear >> 12 & (SOFT_TLB_SIZE - 1);
 	struct soft_tlb *t = &v->tlbs[mode];
-	struct soft_tlb_entry *e = write ? &t->write[i] : &t->read[i];
 	struct soft_tlb_marks *k = &v->mmu->marks[mode][write];
-	uint64_t bit = 1ull << (i % 64), page = linear & HV_PAGE_MASK;
+	uint64_t bit = 1ull << (n % 64);
 
-	e->tag = page;
-	e->addend = (uintptr_t)host - page;
+	*(write ? &t->write[n] : &t->read[n]) = *e;
 	v->mmu->used[mode] = true;
 	v->mmu->local[mode] |= !w->global;
 	v->mmu->huge[mode] |= w->shift == 30;
-	k->filled[i / 64] |= bit;
-	k->global[i / 64] = (k->global[i / 64] & ~bit) | (w->global ? bit : 0);
-	k->large[i / 64] = (k->large[i / 64] & ~bit) | (w->shift == 21 || w->shift == 22 ? bit : 0);
-	k->huge[i / 64] = (k->huge[i / 64] & ~bit) | (w->shift == 30 ? bit : 0);
+	k->filled[n / 64] |= bit;
+	k->global[n / 64] = (k->global[n / 64] & ~bit) | (w->global ? bit : 0);
+	k->large[n / 64] = (k->large[n / 64] & ~bit) | (w->shift == 21 || w->shift == 22 ? bit : 0);
+	k->huge[n / 64] = (k->huge[n / 64] & ~bit) | (w->shift == 30 ? bit : 0);
+}
+
+static void tlb_insert(struct soft_vcpu *v, uint64_t linear, enum soft_access_mode mode, bool write,
+		       const uint8_t *host, const struct walk *w)
+{
+	uint64_t page = linear & HV_PAGE_MASK;
+	const struct soft_tlb_entry e = { page, (uintptr_t)host - page };
+
+	soft_tlb_put(v, mode, write, linear >> 12 & (SOFT_TLB_SIZE - 1), &e, w);
 }
 
 /* The entry for a page, if it may have one. */

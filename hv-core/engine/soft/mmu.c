@@ -1,6 +1,7 @@
 /* Guest-physical pages, the fetch TLB, and dropping translations. */
 #include "engine/soft/mmu.h"
 #include "engine/soft/code.h"
+#include "engine/soft/pcid.h"
 #include "engine/soft/translate/translate.h"
 #include "mem/mem.h"
 
@@ -11,6 +12,9 @@ int soft_mmu_create(struct soft_vcpu *v, struct err *e)
 	if (m == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	v->mmu = m;
+	int r = soft_pcid_create(v, e);
+	if (r < 0)
+		return r;
 	m->phys_rsvd = ~((1ull << v->hv->vm->model->phys_bits) - 1) & 0x000fffffffffffffull;
 	for (unsigned i = 0; i < SOFT_MODES; i++)
 		for (unsigned k = 0; k < SOFT_TLB_SIZE; k++)
@@ -23,6 +27,8 @@ int soft_mmu_create(struct soft_vcpu *v, struct err *e)
 
 void soft_mmu_destroy(struct soft_vcpu *v)
 {
+	if (v->mmu != NULL)
+		soft_pcid_destroy(v);
 	free(v->mmu);
 	v->mmu = NULL;
 }
@@ -147,6 +153,20 @@ static uint64_t fetch_word(const struct soft_page *p, uint64_t linear)
 	return frame >> 28 ? 0 : frame << 36 | (linear >> 12 & 0xfffffffffull);
 }
 
+void soft_fetch_put(struct soft_vcpu *v, unsigned n, const struct soft_fetch *f, bool global,
+		    bool large)
+{
+	struct soft_mmu *m = v->mmu;
+	uint64_t bit = 1ull << (n % 64);
+
+	m->fetch[n] = *f;
+	v->fetch_words[n] = f->word;
+	m->fetch_local[n >= SOFT_FETCH_SIZE] |= !global;
+	m->fetch_used[n / 64] |= bit;
+	m->fetch_global[n / 64] = (m->fetch_global[n / 64] & ~bit) | (global ? bit : 0);
+	m->fetch_large[n / 64] = (m->fetch_large[n / 64] & ~bit) | (large ? bit : 0);
+}
+
 const struct soft_fetch *soft_fetch_slow(struct soft_vcpu *v, uint64_t linear)
 {
 	struct soft_mmu *m = v->mmu;
@@ -167,13 +187,7 @@ const struct soft_fetch *soft_fetch_slow(struct soft_vcpu *v, uint64_t linear)
 	f->host = p->host;
 	f->code = p->code;
 	f->word = p->host == NULL ? 0 : fetch_word(p, linear);
-	v->fetch_words[i] = f->word;
-	uint64_t bit = 1ull << (i % 64);
-
-	m->fetch_local[user] |= !w.global;
-	m->fetch_used[i / 64] |= bit;
-	m->fetch_global[i / 64] = (m->fetch_global[i / 64] & ~bit) | (w.global ? bit : 0);
-	m->fetch_large[i / 64] = (m->fetch_large[i / 64] & ~bit) | (w.shift > 12 ? bit : 0);
+	soft_fetch_put(v, i, f, w.global, w.shift > 12);
 	return f;
 }
 
@@ -271,6 +285,7 @@ static void flush_mode(struct soft_vcpu *v, unsigned mode, bool global)
 void soft_tlb_flush_all(struct soft_vcpu *v)
 {
 	v->stats.tlb_flushes++;
+	soft_pcid_drop_all(v);
 	data_dropped(v);
 	fetch_flush(v, true);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++)
@@ -358,6 +373,7 @@ static void drop_host_of_mode(struct soft_vcpu *v, unsigned mode, const uint8_t 
 void soft_tlb_drop_host(struct soft_vcpu *v, const uint8_t *host)
 {
 	data_dropped(v);
+	soft_pcid_drop_host(v, host);
 	for (unsigned mode = 0; mode < SOFT_MODES; mode++)
 		if (v->mmu->used[mode])
 			drop_host_of_mode(v, mode, host);

@@ -50,6 +50,7 @@ struct soft_mmu {
 	/* Has the mode had entries since the last flush, and of pages that are not global, and of
 	 * 1 GiB pages? */
 	bool used[SOFT_MODES], local[SOFT_MODES], huge[SOFT_MODES];
+	struct soft_pcid *pcid; /* owned */
 	uint64_t pdpte[4];
 	uint64_t addr_mask;	 /* A20 */
 	uint64_t phys_rsvd;	 /* physical address bits that the CPU does not have */
@@ -77,6 +78,12 @@ const struct soft_fetch *soft_fetch_slow(struct soft_vcpu *v, uint64_t linear);
 /* Makes the data TLB's entry for an access in the current mode, which sets A (and D); false: it
  * cannot have one, or there is no such translation. */
 bool soft_tlb_fill(struct soft_vcpu *v, uint64_t linear, bool write);
+/* Fills row n of a data TLB; of w the page size and whether it is global count. */
+void soft_tlb_put(struct soft_vcpu *v, enum soft_access_mode mode, bool write, unsigned n,
+		  const struct soft_tlb_entry *e, const struct walk *w);
+/* The same of the fetch TLB. */
+void soft_fetch_put(struct soft_vcpu *v, unsigned n, const struct soft_fetch *f, bool global,
+		    bool large);
 /* What lies at physical pages has changed: forgets that, too. */
 void soft_phys_flush(struct soft_vcpu *v);
 /* Drops write entries to the page at host in v's TLBs. */

@@ -8,6 +8,7 @@
  */
 #include "base/log.h"
 #include "cpu/pvclock.h"
+#include "engine/soft/fpu.h"
 #include "engine/soft/mmu.h"
 #include "engine/soft/system.h"
 #include "engine/soft/turn.h"
@@ -62,7 +63,8 @@ static bool write_ignored(struct soft_vcpu *v, uint32_t msr, unsigned n, uint64_
 
 uint64_t sys_tsc(struct soft_vcpu *v)
 {
-	soft_fpu_park(v);
+	if (v->turns || !v->fpu->clock_keeps)
+		soft_fpu_park(v);
 	if (v->turns)
 		soft_turn_sync(v);
 	return hv_clock_tsc(v->hv->vm->clock) + v->s.tsc_offset;

@@ -136,7 +136,7 @@ struct tr_site {
 
 /* Where indirect jumps, and those to other pages, find translated code. One table a mode; a row is
  * chosen by soft_jump_index(rip). */
-#define SOFT_JUMPS 2048u
+#define SOFT_JUMPS 16384u
 struct soft_jump {
 	uint64_t rip; /* of an empty row: one that belongs into another row */
 	const void *code;
@@ -261,10 +261,12 @@ struct soft_vcpu {
 	uint64_t fetch_words[2 * SOFT_FETCH_SIZE];
 	uint64_t tr_code, tr_tmp;      /* its own between two steps */
 	uint64_t tr_but_if;	       /* all flags but IF */
+	uint64_t tr_status, tr_pushed; /* status flags; those that pushf takes from s.rflags */
 	uint64_t tr_not_stop_at;       /* -stop_at */
 	uint64_t tr_sign;	       /* the highest bit */
 	uint64_t tr_offset_mask;       /* of an address, that in its page */
-	uint64_t tr_go, tr_count;      /* where C sends it; the struct tr_count that ran down */
+	uint64_t tr_go, tr_count;      /* where C sends it; the struct tr_count that is at work */
+	uint64_t tr_not_tag, tr_addend, tr_back; /* of the glue, while a site is looked up */
 	uint64_t tr_c_rsp, tr_rsp;     /* stacks of C, and of translated code in this mode */
 	uint64_t tr_stack[SOFT_MODES]; /* tr_rsp of the other modes */
 	uint64_t tr_empty[SOFT_MODES]; /* constant */
@@ -520,6 +522,8 @@ static inline void soft_fpu_park(struct soft_vcpu *v)
 	if (v->fpu_live)
 		soft_fpu_park_slow(v);
 }
+/* Finds out whether clock may be asked without parking; no guest's registers are live. */
+void soft_fpu_try_clock(struct soft_vcpu *v, struct hv_clock *clock);
 int soft_fpu_create(struct soft_vcpu *v, struct err *e) HV_MUST_CHECK;
 void soft_fpu_destroy(struct soft_vcpu *v);
 int soft_stubs_create(struct soft_vm *vm, struct err *e) HV_MUST_CHECK;

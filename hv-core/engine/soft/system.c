@@ -77,13 +77,14 @@ static void cli(struct soft_vcpu *v, const struct insn *i)
 
 static void sti(struct soft_vcpu *v, const struct insn *i)
 {
+	(void)i;
 	need_iopl(v);
-	sys_done(v, i);
 	if (v->s.rflags & X86_FL_IF)
 		return;
 	v->s.rflags |= X86_FL_IF;
 	v->s.sti_shadow = 1;
 	soft_mode_changed(v);
+	soft_stop_block(v);
 }
 
 static void pushf(struct soft_vcpu *v, const struct insn *i)
@@ -146,7 +147,6 @@ SYS_SELECTOR(flags)
 		return true;
 	case ZYDIS_MNEMONIC_STI:
 		i->fn = sti;
-		i->flags |= INSN_END;
 		return true;
 	case ZYDIS_MNEMONIC_CLAC:
 	case ZYDIS_MNEMONIC_STAC:

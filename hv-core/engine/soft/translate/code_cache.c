@@ -6,6 +6,8 @@
  * call   runs one instruction in the interpreter: RCX is its number, R11 the block. Returns into
  * the block, or leaves if the instruction ended it.
  * group_missed asks where to go on: R11 is the block, RCX says which group. Does not return.
+ * site_missed looks the operand up in the TLB for a place that remembers another page: R11 is its
+ * address, RCX the struct tr_count. Returns with RCX 0 and R15, or RCX not 0: the TLB has it not.
  * lost is where a return goes that no call was made for.
  * load_fpu makes the guest's x87, SSE and AVX registers the host's.
  */
@@ -17,13 +19,14 @@
 #include "engine/soft/translate/gen.h"
 #include "engine/soft/translate/perf_map.h"
 
-#define CODE_BYTES HV_MIB(32)
-#define SLOT_BYTES HV_MIB(8)
+#define CODE_BYTES HV_MIB(64)
+#define HOT_BYTES (HV_MIB(26))
+#define SLOT_BYTES HV_MIB(16)
 #define STACKS_BYTES (SOFT_MODES * TR_STACK_BYTES)
 #define TRAP_BYTES HV_MIB(16)
 #define ENTRY_BYTES HV_MIB(8)
-#define COUNT_BYTES HV_MIB(8)
-#define WAY_BYTES HV_MIB(2)
+#define COUNT_BYTES HV_MIB(16)
+#define WAY_BYTES HV_MIB(4)
 
 /* RCX, R11 and R15 are the translator's own; what is rarest in kernels and compiled programs lives
  * in the context. The guest's RSP must not be the host's: signals would be delivered there. */
@@ -158,6 +161,70 @@ static void make_group_missed(struct emit *e, const struct soft_vcpu *v)
 	epilogue(e);
 }
 
+/* What is looked up for the place becomes what it remembers. R15 is the addend, and stays so. */
+static void remember(struct emit *e)
+{
+	const uint32_t addend = (uint32_t)offsetof(struct tr_site, addend);
+	const uint32_t not_tag = (uint32_t)offsetof(struct tr_site, not_tag);
+
+	em_store(e, H_R15, TR_OFF(tr_addend));
+	em_load(e, H_RCX, TR_OFF(tr_count));
+	em_rm(e, 0, 0x8b, H_RCX, H_RCX, H_NONE, 0, (int32_t)offsetof(struct tr_count, site));
+	em_gsx(e, OP_W, 0x89, H_R15, H_RCX, addend);
+	em_load(e, H_R15, TR_OFF(tr_not_tag));
+	em_gsx(e, OP_W, 0x89, H_R15, H_RCX, not_tag);
+	em_load(e, H_RCX, TR_OFF(tr_count));
+	em_rm(e, 0, 0x8b, H_RCX, H_RCX, H_NONE, 0, (int32_t)offsetof(struct tr_count, mark));
+	em_gsx(e, OP_BYTE, 0x88, H_R15, H_RCX, 0); /* of a page it is not 0 */
+	em_load(e, H_R15, TR_OFF(tr_addend));
+}
+
+/* RCX = 0 if the TLB's row for the operand is of its page; R15 the row's addend. */
+static void look_up(struct emit *e)
+{
+	em_load(e, H_RCX, TR_OFF(tr_count));
+	em_rm(e, 0, 0x8b, H_R15, H_RCX, H_NONE, 0, (int32_t)offsetof(struct tr_count, tlb));
+	em_rm(e, 0, 0x8b, H_RCX, H_RCX, H_NONE, 0, (int32_t)offsetof(struct tr_count, size));
+	em_rm(e, OP_W, 0x8d, H_R11, H_R11, H_RCX, 0, 0);
+	em_load(e, H_RCX, TR_OFF(tr_address));
+	em_rorx(e, H_RCX, H_RCX, 12);
+	em_pdep(e, H_RCX, TR_OFF(tr_tlb_mask));
+	em_rm(e, OP_W, 0x8d, H_R15, H_R15, H_RCX, 0, 0);
+	em_gsx(e, OP_W, 0x8b, H_RCX, H_R15, (uint32_t)offsetof(struct soft_tlb_entry, tag));
+	em_gsx(e, OP_W, 0x8b, H_R15, H_R15, (uint32_t)offsetof(struct soft_tlb_entry, addend));
+	em_rr(e, OP_W, 0xf7, 2, H_RCX); /* not */
+	em_store(e, H_RCX, TR_OFF(tr_not_tag));
+	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 0);
+	em_pext(e, H_RCX, TR_OFF(tr_page_mask));
+	em_load(e, H_R11, TR_OFF(tr_address));
+}
+
+static void make_site_missed(struct emit *e, struct soft_tr *t)
+{
+	const int32_t left = (int32_t)offsetof(struct tr_count, left);
+
+	t->site_missed = e->p;
+	em_store(e, H_R11, TR_OFF(tr_address));
+	em_store(e, H_RCX, TR_OFF(tr_count));
+	em_rm(e, OP_W, 0x8b, H_R15, H_RCX, H_NONE, 0, left);
+	em_rm(e, OP_W, 0x8d, H_R15, H_R15, H_NONE, 0, -1);
+	em_rm(e, OP_W, 0x89, H_R15, H_RCX, H_NONE, 0, left);
+	em_rr(e, OP_W, 0x8b, H_RCX, H_R15);
+	uint8_t *some_left = em_unless_rcx_zero(e);
+
+	em_load(e, H_RCX, TR_OFF(tr_count));
+	em_rm(e, 0, 0xff, 4, H_RCX, H_NONE, 0, (int32_t)offsetof(struct tr_count, often));
+	em_patch(e, some_left);
+	t->site_lookup = e->p;
+	look_up(e);
+	uint8_t *none = em_unless_rcx_zero(e);
+
+	remember(e);
+	em_mov_imm(e, H_RCX, 0);
+	em_patch(e, none);
+	em8(e, 0xc3);
+}
+
 static void make_load_fpu(struct emit *e, const struct soft_vcpu *v)
 {
 	call_c(e, v, (uintptr_t)soft_fpu_load_slow, 1);
@@ -178,34 +245,45 @@ static void make_glue(struct soft_vcpu *v)
 	make_call(&e, v);
 	t->group_missed = e.p;
 	make_group_missed(&e, v);
+	make_site_missed(&e, t);
 	t->load_fpu = e.p;
 	make_load_fpu(&e, v);
 	t->lost = e.p + e.to_rx;
 	make_lost(&e, t->exit);
 	tr_perf_glue(v, t->rx, (size_t)(e.p - t->rw));
 	memcpy(&t->enter, &enter, sizeof(enter));
-	t->cold_start = t->cold = CODE_BYTES / 2;
+	t->cold_start = t->cold = t->cold_large = (uint32_t)HOT_BYTES;
 	t->glue_bytes = t->used = (uint32_t)hv_align_up((uint64_t)(e.p - t->rw), 64);
 }
 
 /* ---- memory: the vCPU, the code, and behind that what belongs to the code ---- */
 
-#define VCPU_BYTES ((sizeof(struct soft_vcpu) + HV_PAGE_SIZE - 1) & HV_PAGE_MASK)
-#define DATA_BYTES (SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES + COUNT_BYTES + WAY_BYTES + STACKS_BYTES)
+#define VCPU_BYTES hv_align_up(sizeof(struct soft_vcpu), SOFT_EXEC_LARGE)
+#define MAX_SLOTS (SLOT_BYTES / sizeof(struct tr_slot))
+#define TARGET_BYTES hv_align_up(MAX_SLOTS * sizeof(void *), HV_PAGE_SIZE)
+#define DATA_BYTES                                                                                 \
+	(TARGET_BYTES + SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES + COUNT_BYTES + WAY_BYTES +          \
+	 STACKS_BYTES)
 #define ALL_BYTES (VCPU_BYTES + CODE_BYTES + DATA_BYTES)
 
 struct soft_vcpu *soft_tr_vcpu_alloc(void)
 {
-	void *p = mmap(NULL, ALL_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		       0);
+	uint8_t *p = mmap(NULL, ALL_BYTES + SOFT_EXEC_LARGE, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
-	if (mprotect(p, VCPU_BYTES, PROT_READ | PROT_WRITE) < 0) {
-		munmap(p, ALL_BYTES);
+	uint8_t *v = (uint8_t *)p + (-(uintptr_t)p & (SOFT_EXEC_LARGE - 1));
+
+	if (v != p)
+		munmap(p, (size_t)(v - p));
+	munmap(v + ALL_BYTES, SOFT_EXEC_LARGE - (size_t)(v - p));
+	if (mprotect(v, VCPU_BYTES, PROT_READ | PROT_WRITE) < 0) {
+		munmap(v, ALL_BYTES);
 		return NULL;
 	}
-	return p;
+	(void)madvise(v, VCPU_BYTES, MADV_HUGEPAGE); /* tables that are read all over */
+	return (struct soft_vcpu *)(void *)v;
 }
 
 void soft_tr_vcpu_free(struct soft_vcpu *v)
@@ -233,12 +311,13 @@ static int map_cache(struct soft_vcpu *v, struct err *e)
 		return r;
 	if (mprotect(data, DATA_BYTES, PROT_READ | PROT_WRITE) < 0)
 		return err_set(e, -errno, "no memory for translated code");
-	t->slots = (struct tr_slot *)(void *)data;
-	t->traps = (struct tr_trap *)(void *)(data + SLOT_BYTES);
-	t->entries = (uint32_t *)(void *)(data + SLOT_BYTES + TRAP_BYTES);
-	t->counts = (struct tr_count *)(void *)(data + SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES);
-	t->ways = (const void **)(void *)((uint8_t *)t->counts + COUNT_BYTES);
-	t->stacks = data + DATA_BYTES - STACKS_BYTES;
+	t->targets = (const void **)(void *)data;
+	t->slots = (struct tr_slot *)(void *)(data += TARGET_BYTES);
+	t->traps = (struct tr_trap *)(void *)(data += SLOT_BYTES);
+	t->entries = (uint32_t *)(void *)(data += TRAP_BYTES);
+	t->counts = (struct tr_count *)(void *)(data += ENTRY_BYTES);
+	t->ways = (const void **)(void *)(data += COUNT_BYTES);
+	t->stacks = data + WAY_BYTES;
 	return guard_stacks(t, e);
 }
 
@@ -276,10 +355,20 @@ bool tr_cache_has(const struct soft_tr *t, uintptr_t pc)
 	return pc - (uintptr_t)t->rx < CODE_BYTES;
 }
 
+/* What is written to next is to lie in large pages. */
+static void take_large(const struct soft_tr *t, uint32_t *large, uint32_t end)
+{
+	for (; *large < end + TR_BLOCK_BYTES && *large + SOFT_EXEC_LARGE <= CODE_BYTES;
+	     *large += SOFT_EXEC_LARGE)
+		soft_exec_large(t->rw + *large, t->rx + *large, SOFT_EXEC_LARGE);
+}
+
 bool soft_tr_room(const struct soft_vcpu *v)
 {
-	const struct soft_tr *t = v->tr;
+	struct soft_tr *t = v->tr;
 
+	take_large(t, &t->large, t->used);
+	take_large(t, &t->cold_large, t->cold);
 	return t->used + TR_BLOCK_BYTES <= t->cold_start &&
 	       t->cold + TR_BLOCK_BYTES <= CODE_BYTES &&
 	       (t->n_slots + GEN_MAX_EXITS) * sizeof(struct tr_slot) <= SLOT_BYTES &&

@@ -20,7 +20,7 @@ enum tr_to {
 };
 
 struct tr_slot {
-	const void *target;
+	const void **target;  /* what the code jumps by */
 	const void *unlinked; /* the way out to the run loop */
 	struct tr_slot *next; /* of those that lead to the same block */
 	const uint8_t *host;  /* the page it stands in */
@@ -36,8 +36,13 @@ struct tr_trap {
 
 /* Times that a place in the code may meet another page before it is asked how often that is. */
 #define TR_COUNT 1024u
+/* Of a place with a site: what the glue wants to know when it meets another page. */
 struct tr_count {
-	uint64_t left, since; /* the host's time-stamp counter */
+	uint64_t left, since;	  /* the host's time-stamp counter */
+	const void *often;	  /* where it goes when none is left */
+	uint32_t site, mark, tlb; /* offsets in the context: its site, its group's mark, its TLB */
+	uint32_t size;		  /* of the operand */
+	uint64_t insn;		  /* its number, and TR_OFTEN */
 };
 
 struct gen;
@@ -57,6 +62,7 @@ struct gen;
 struct soft_tr {
 	uint8_t *rw, *rx; /* the same memory; rw is an owned mapping, rx lies behind the vCPU */
 	struct tr_slot *slots;	 /* behind rx */
+	const void **targets;	 /* of slots; behind rx, and close together: the code reads them */
 	struct tr_trap *traps;	 /* by address */
 	uint8_t *stacks;	 /* TR_STACK_BYTES a mode, the lowest page is a guard */
 	struct tr_count *counts; /* behind rx */
@@ -67,6 +73,7 @@ struct soft_tr {
 	/* Bytes of code that is run often, from the beginning; where that begins which is run
 	 * seldom (misses, ways out), and where it ends. */
 	uint32_t used, cold_start, cold;
+	uint32_t large, cold_large;	 /* up to where both lie in large pages */
 	unsigned n_sites[SOFT_MODES][2]; /* given out so far */
 	uint32_t glue_bytes, n_slots, n_traps, n_entries, n_counts, n_ways;
 	uint64_t host_gs;    /* the thread's own GS base, while v runs */
@@ -79,7 +86,7 @@ struct soft_tr {
 	bool pair_returns;  /* calls and returns of the guest are calls and returns of the host */
 	bool link_pages;    /* links lead to other pages, too */
 	/* In the writable mapping: */
-	const uint8_t *exit, *call, *load_fpu, *group_missed;
+	const uint8_t *exit, *call, *load_fpu, *group_missed, *site_missed, *site_lookup;
 	const uint8_t *lost;		  /* in the executable one */
 	void *(*enter)(const void *code); /* returns the slot it came out by, or NULL */
 };

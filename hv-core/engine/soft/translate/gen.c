@@ -127,14 +127,14 @@ static bool near(const struct gen *g, uint64_t target)
 static void jump_by_slot(struct gen *g, uint64_t target, bool call)
 {
 	struct soft_tr *t = g->v->tr;
-	struct tr_slot *s = &t->slots[t->n_slots++];
+	struct tr_slot *s = &t->slots[t->n_slots];
 
-	*s = (struct tr_slot){ .host = g->b->host[0] };
+	*s = (struct tr_slot){ .host = g->b->host[0], .target = &t->targets[t->n_slots++] };
 	/* A way that looks at no requests leads upwards, so that no circle is made of such. */
 	s->to = !near(g, target)		    ? TR_TO_CODE
 		: target <= g->b->ip || g->v->turns ? TR_TO_CHECKED
 						    : TR_TO_BODY;
-	em_through_slot(&g->e, call, s);
+	em_through_slot(&g->e, call, s->target);
 	add_exit(g, NULL, target, GEN_EXIT_UNLINKED);
 	g->exits[g->n_exits - 1].slot = s;
 }
@@ -292,6 +292,20 @@ static void check_requests(struct gen *g, enum gen_exit_kind kind)
 		check_count(g, kind);
 }
 
+/* Behind the instruction that follows an sti: an interrupt that has waited comes now. */
+static void look_after_sti(struct gen *g)
+{
+	const struct block *b = g->b;
+
+	if (g->look_after != g->k + 1u)
+		return;
+	em_load(&g->e, H_RCX, TR_OFF(hv));
+	em_rm(&g->e, 0, 0x8b, H_RCX, H_RCX, H_NONE, 0, (int32_t)offsetof(struct hv_vcpu, requests));
+	add_exit(g, em_unless_rcx_zero(&g->e), g->k + 1u < b->n ? b->insns[g->k + 1].ip : b->end_ip,
+		 GEN_EXIT_ASKED);
+	g->look_after = 0;
+}
+
 static void load_fpu(struct gen *g)
 {
 	em_ctx(&g->e, OP_0F, 0xb6, H_RCX, TR_OFF(fpu_live)); /* movzx */
@@ -406,10 +420,12 @@ static void exit_paths(struct gen *g)
 			continue;
 		if (x.from != NULL)
 			em_patch(&g->e, x.from);
-		if (x.kind == GEN_EXIT_MOVED)
+		if (x.kind == GEN_EXIT_ASKED)
+			gen_count(g, x.done);
+		if (x.kind == GEN_EXIT_MOVED || x.kind == GEN_EXIT_ASKED)
 			gen_leave(g);
 		if (x.slot != NULL)
-			x.slot->target = x.slot->unlinked = g->e.p + g->e.to_rx;
+			*x.slot->target = x.slot->unlinked = g->e.p + g->e.to_rx;
 		em_mov_imm(&g->e, H_R11, (uintptr_t)x.slot);
 		em_mov_imm(&g->e, H_RCX, x.target);
 		em_jump(&g->e, 0xe9, g->v->tr->exit);
@@ -440,6 +456,7 @@ static void body(struct gen *g)
 		g->d = &g->decoded[g->k];
 		g->at[g->k] = (uint32_t)(g->e.p - g->v->tr->rw);
 		one(g);
+		look_after_sti(g);
 	}
 	g->k = b->n - 1u;
 	if (!(b->insns[g->k].flags & INSN_END))
@@ -476,7 +493,7 @@ static void begin(struct gen *g, bool exact)
 	g->n_miss = g->n_exits = g->n_group_misses = g->n_site_misses = 0;
 	g->ready = 0;
 	g->r15 = -1;
-	g->k = 0;
+	g->k = g->look_after = 0;
 	g->i = g->b->insns;
 	g->exact = exact || g->b->no_groups || (g->v->hv->vm->opt.disable & SOFT_DISABLE_GROUPS);
 	g->loops = !exact && loops(g);

@@ -28,6 +28,7 @@ struct gen_miss {
 enum gen_exit_kind {
 	GEN_EXIT_UNLINKED, /* to the run loop */
 	GEN_EXIT_MOVED,	   /* the same, and registers are still moved */
+	GEN_EXIT_ASKED,	   /* the same, behind an instruction */
 	GEN_EXIT_LINK,	   /* to the target's translation */
 };
 
@@ -130,6 +131,7 @@ struct gen {
 	struct gen_access access[BLOCK_MAX_INSNS][2]; /* operand, stack */
 	struct gen_group_miss group_miss[GEN_MAX_GROUPS];
 	uint32_t at[BLOCK_MAX_INSNS]; /* where instructions begin */
+	unsigned look_after; /* the instruction behind an sti, and 1: requests are looked at then */
 };
 
 /* ---- trace.c ---- */

@@ -96,6 +96,11 @@ static struct tr_site *new_site(struct gen *g, bool write)
 	return &g->v->sites[mode][write][t->n_sites[mode][write]++ % TR_SITES];
 }
 
+static uint32_t context_off(const struct gen *g, const void *p)
+{
+	return (uint32_t)((const uint8_t *)p - (const uint8_t *)g->v);
+}
+
 static uint32_t site_off(const struct gen *g, const struct tr_site *s)
 {
 	return (uint32_t)((const uint8_t *)s - (const uint8_t *)g->v);
@@ -357,57 +362,58 @@ void gen_before_loop(struct gen *g)
 
 /* ---- when a check fails ---- */
 
-static void count_site_miss(struct gen *g, const struct gen_site_miss *m)
+/* Where a place goes that has met another page once too often; comes back to the glue. C may empty
+ * the stack, on which it stands where the glue goes back to. */
+static const void *often_path(struct gen *g)
 {
-	struct soft_tr *t = g->v->tr;
-	struct tr_count *c = &t->counts[t->n_counts++];
-	uint32_t left = (uint32_t)((uint8_t *)&c->left - (uint8_t *)g->v);
 	struct emit *e = &g->e;
+	const void *start = e->p + e->to_rx;
 
-	*c = (struct tr_count){ TR_COUNT, __builtin_ia32_rdtsc() };
-	em_load(e, H_RCX, left);
-	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_NONE, 0, -1);
-	em_store(e, H_RCX, left);
-	uint8_t *over = em_unless_rcx_zero(e);
-
-	em_store(e, H_R11, TR_OFF(tr_address));
-	em_mov_imm(e, H_RCX, (uintptr_t)c);
-	em_store(e, H_RCX, TR_OFF(tr_count));
+	em_ctx(e, 0, 0x8f, 0, TR_OFF(tr_back)); /* pop */
 	gen_leave(g);
-	em_mov_imm(e, H_RCX, m->insn | TR_OFTEN);
+	em_rm(e, 0, 0x8b, H_RCX, H_RCX, H_NONE, 0, (int32_t)offsetof(struct tr_count, insn));
 	em_mov_imm(e, H_R11, (uintptr_t)g->b);
-	em_jump(e, 0xe8, t->group_missed);
+	em_jump(e, 0xe8, g->v->tr->group_missed);
 	gen_enter(g);
+	em_ctx(e, 0, 0xff, 6, TR_OFF(tr_back)); /* push */
 	em_load(e, H_R11, TR_OFF(tr_address));
-	em_patch(e, over);
+	em_jump(e, 0xe9, g->v->tr->site_lookup);
+	return start;
 }
 
 /* The TLB may know the page; then the place in the code will. */
-static void site_miss_paths(struct gen *g)
+static void site_miss_path(struct gen *g, const struct gen_site_miss *m, const void *often)
 {
+	struct soft_tr *t = g->v->tr;
+	struct tr_count *c = &t->counts[t->n_counts++];
 	struct emit *e = &g->e;
 
-	for (unsigned k = 0; k < g->n_site_misses; k++) {
-		const struct gen_site_miss *m = &g->site_miss[k];
-		uint32_t site = site_off(g, m->site);
+	*c = (struct tr_count){
+		.left = TR_COUNT,
+		.since = __builtin_ia32_rdtsc(),
+		.often = often,
+		.site = site_off(g, m->site),
+		.mark = site_mark(g, m),
+		.tlb = g->tlb + (uint32_t)(m->write ? offsetof(struct soft_tlb, write)
+						    : offsetof(struct soft_tlb, read)),
+		.size = m->size,
+		.insn = m->insn | TR_OFTEN,
+	};
+	em_patch(e, m->from);
+	if (m->ea.base != H_R11)
+		em_rm(e, OP_W, 0x8d, H_R11, m->ea.base, H_NONE, 0, m->ea.disp);
+	em_ctx(e, OP_W, 0x8d, H_RCX, context_off(g, c));
+	em_jump(e, 0xe8, t->site_missed);
+	*m->missed = em_unless_rcx_zero(e);
+	em_jump(e, 0xe9, m->back);
+}
 
-		em_patch(e, m->from);
-		if (m->ea.base != H_R11)
-			em_rm(e, OP_W, 0x8d, H_R11, m->ea.base, H_NONE, 0, m->ea.disp);
-		count_site_miss(g, m);
-		lookup_page(g, m->size, m->write);
-		*m->missed = em_unless_rcx_zero(e);
-		em_store(e, H_R15, site + (uint32_t)offsetof(struct tr_site, addend));
-		em_rorx(e, H_RCX, H_R11, 12);
-		em_pdep(e, H_RCX, TR_OFF(tr_tlb_mask));
-		em_gsx(e, OP_W, 0x8b, H_RCX, H_RCX,
-		       g->tlb + (uint32_t)(m->write ? offsetof(struct soft_tlb, write)
-						    : offsetof(struct soft_tlb, read)));
-		em_rr(e, OP_W, 0xf7, 2, H_RCX);
-		em_store(e, H_RCX, site + (uint32_t)offsetof(struct tr_site, not_tag));
-		em_ctx(e, OP_BYTE, 0x88, H_RCX, site_mark(g, m)); /* of a page it is not 0 */
-		em_jump(e, 0xe9, m->back);
-	}
+static void site_miss_paths(struct gen *g)
+{
+	const void *often = g->n_site_misses > 0 ? often_path(g) : NULL;
+
+	for (unsigned k = 0; k < g->n_site_misses; k++)
+		site_miss_path(g, &g->site_miss[k], often);
 }
 
 static void miss_paths(struct gen *g)
@@ -431,11 +437,6 @@ static bool happens_now(const struct gen *g, const struct gen_group_miss *m)
 	const struct gen_group *a = &g->groups[m->group];
 
 	return !a->before_loop && (!a->write || a->first == m->insn);
-}
-
-static uint32_t context_off(const struct gen *g, const void *p)
-{
-	return (uint32_t)((const uint8_t *)p - (const uint8_t *)g->v);
 }
 
 /* R11 is the group's first byte. If the group reaches into another page, the trace's exact copy

@@ -87,7 +87,7 @@ void soft_tr_forget_host(struct soft_vcpu *v, unsigned mode, const uint8_t *host
 
 /* ---- places that meet another page nearly every time ---- */
 
-#define OFTEN_CYCLES 300 /* from one miss to the next: that is too often */
+#define OFTEN_CYCLES 50000 /* from one miss to the next: that is too often */
 
 static uint8_t *restless_level(const struct soft_vcpu *v, const uint8_t *host)
 {
@@ -106,7 +106,8 @@ static void missed_often(struct soft_vcpu *v, struct block *b, unsigned n)
 	uint64_t off = (b->lin & 4095) + (b->insns[n].ip - b->ip);
 	uint8_t *level = restless_level(v, b->host[0] + off);
 
-	*c = (struct tr_count){ TR_COUNT, now };
+	c->left = TR_COUNT;
+	c->since = now;
 	if (now - since > (uint64_t)TR_COUNT * OFTEN_CYCLES || *level == TR_RESTLESS_MAX)
 		return;
 	++*level;

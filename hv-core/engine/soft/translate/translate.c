@@ -155,6 +155,8 @@ int soft_tr_create(struct soft_vcpu *v, struct err *e)
 	for (unsigned k = 0; k < HV_ARRAY_LEN(v->tr_aligned_mask); k++)
 		v->tr_aligned_mask[k] = HV_PAGE_MASK | ((1u << k) - 1);
 	v->tr_but_if = ~(uint64_t)X86_FL_IF;
+	v->tr_status = X86_FL_STATUS;
+	v->tr_pushed = ~(uint64_t)(X86_FL_STATUS | X86_FL_RF | X86_FL_VM);
 	v->tr_sign = 1ull << 63;
 	v->tr_offset_mask = HV_PAGE_SIZE - 1;
 	v->tr_align16 = 15;
@@ -233,9 +235,9 @@ void soft_tr_follow(struct soft_vcpu *v, void *slot, struct block *next)
 	if (s != NULL) {
 		if (s->to != TR_TO_CODE && s->host != next->host[0])
 			return;
-		s->target = s->to == TR_TO_BODY	     ? next->body
-			    : s->to == TR_TO_CHECKED ? next->checked
-						     : next->code;
+		*s->target = s->to == TR_TO_BODY      ? next->body
+			     : s->to == TR_TO_CHECKED ? next->checked
+						      : next->code;
 		s->next = next->slots;
 		next->slots = s;
 		return;
@@ -331,7 +333,7 @@ void soft_tr_killed(struct soft_vcpu *v, struct block *b)
 			j->rip = soft_jump_index(b->ip) == 0;
 	}
 	for (struct tr_slot *s = b->slots; s != NULL; s = s->next)
-		s->target = s->unlinked;
+		*s->target = s->unlinked;
 	forget_all_returns(v);
 	b->slots = NULL;
 	b->code = NULL;
