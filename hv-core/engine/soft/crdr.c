@@ -70,7 +70,6 @@ static void switch_context(struct soft_vcpu *v, unsigned old, unsigned now, bool
 	soft_tlb_flush_nonglobal(v);
 	if (keep)
 		soft_pcid_restore(v, now);
-	soft_pcid_drop(v, now); /* it is in the TLBs, from now on */
 }
 
 static void write_cr3(struct soft_vcpu *v, uint64_t x)

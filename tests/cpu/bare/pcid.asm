@@ -87,6 +87,24 @@ go:
 	invlpg [VIRT]
 	mov eax, [VIRT]
 	EQ rax, 0xb, "invlpg"
+	; a page that another PCID may write becomes code: what it writes later is seen
+	mov dword [VIRT], 0xc301b0 ; mov al, 1; ret
+	mov eax, rt_pml4
+	bts rax, NOFLUSH
+	mov cr3, rax
+	mov eax, frame_b
+	call rax
+	movzx eax, al
+	EQ rax, 1, "code, written in another PCID"
+	mov eax, pml4_b + 1
+	bts rax, NOFLUSH
+	mov cr3, rax
+	mov dword [VIRT], 0xc302b0
+	mov eax, frame_b
+	call rax
+	movzx eax, al
+	EQ rax, 2, "code, written again in another PCID"
+	mov dword [VIRT], 0xb
 	mov eax, 7
 	xor ecx, ecx
 	cpuid
@@ -116,23 +134,29 @@ go:
 	mov cr3, rax
 	mov eax, [VIRT]
 	EQ rax, 0xa, "invpcid 1: all of another PCID"
-	; type 3 and 2: everything
+	; type 3 and 2: everything, of this PCID and of another. We are in PCID 1.
 	mov qword [table_a], frame_b + 7
 	mov qword [table_b], frame_c + 7
 	mov eax, 3
 	invpcid rax, [desc]
 	mov eax, [VIRT]
 	EQ rax, 0xc, "invpcid 3, this PCID"
-	mov qword [table_b], frame_b + 7
-	mov eax, 2
-	invpcid rax, [desc]
-	mov eax, [VIRT]
-	EQ rax, 0xb, "invpcid 2, this PCID"
 	mov eax, rt_pml4
 	bts rax, NOFLUSH
 	mov cr3, rax
 	mov eax, [VIRT]
 	EQ rax, 0xb, "invpcid 3, another PCID"
+	mov qword [table_a], frame_a + 7
+	mov qword [table_b], frame_b + 7
+	mov eax, 2
+	invpcid rax, [desc]
+	mov eax, [VIRT]
+	EQ rax, 0xa, "invpcid 2, this PCID"
+	mov eax, pml4_b + 1
+	bts rax, NOFLUSH
+	mov cr3, rax
+	mov eax, [VIRT]
+	EQ rax, 0xb, "invpcid 2, another PCID"
 	; bad ones
 	mov eax, 4
 	FAULTS "invpcid 4", VEC_GP, 0, invpcid rax, [desc]
@@ -150,12 +174,16 @@ go:
 	WAS "invpcid at CPL 3", VEC_GP, 0, .u_invpcid
 .end:
 	; clearing PCIDE flushes everything
-	mov qword [table_a], frame_a + 7
+	mov eax, rt_pml4
+	bts rax, NOFLUSH
+	mov cr3, rax
+	mov eax, [VIRT]
+	mov qword [table_a], frame_c + 7
 	mov rax, cr4
 	btr rax, 17
 	mov cr4, rax
 	mov eax, [VIRT]
-	EQ rax, 0xa, "clearing PCIDE flushes"
+	EQ rax, 0xc, "clearing PCIDE flushes"
 	FINISH
 .u_invpcid:
 	invpcid rax, [desc]
