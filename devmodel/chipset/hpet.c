@@ -168,27 +168,20 @@ static void arm(struct hpet *h, unsigned i)
 	t->due = c + hv_min_u64(left != 0 ? left : width(t), FAR_TICKS);
 }
 
-static void follow_timer(struct hpet *h, unsigned i)
+/* Can anybody tell a match, but by the comparator? */
+static bool is_seen(const struct hpet_timer *t)
 {
-	const struct hpet_timer *t = &h->s.timer[i];
-	const int64_t left = (int64_t)(t->due - counter(h));
-	uint64_t when = DEV_TIMER_OFF;
-
-	if (t->armed && is_on(h) && left <= (int64_t)FAR_TICKS)
-		when = left <= 0 ? dev_now_ns(&h->dev) : (now_ticks(h) + (uint64_t)left) * TICK_NS;
-	dev_timer_arm(&h->dev, i, when);
+	return t->config & (TC_IRQ | TC_LEVEL);
 }
 
-static void hpet_timer_due(struct dev *d, unsigned i)
+/* Past a match, if it is time for one. */
+static bool pass_match(struct hpet *h, unsigned i)
 {
-	struct hpet *h = hpet_from_dev(d);
 	struct hpet_timer *t = &h->s.timer[i];
 	const uint64_t c = counter(h);
 
-	if (!t->armed || !is_on(h) || (int64_t)(c - t->due) < 0) {
-		follow_timer(h, i);
-		return;
-	}
+	if (!t->armed || !is_on(h) || (int64_t)(c - t->due) < 0)
+		return false;
 	if ((t->config & TC_PERIODIC) && t->period != 0) {
 		/* in phase; matches that a busy host missed, or too fast for it, are one */
 		const uint64_t gap = MIN_GAP_NS / TICK_NS;
@@ -201,8 +194,38 @@ static void hpet_timer_due(struct dev *d, unsigned i)
 	} else {
 		t->armed = false;
 	}
-	match(h, i);
-	follow_lines(h);
+	return true;
+}
+
+/* The host is woken for matches that are seen. Linux leaves its timer repeating, without
+ * interrupts, when it has found a better one. */
+static void follow_timer(struct hpet *h, unsigned i)
+{
+	const struct hpet_timer *t = &h->s.timer[i];
+	const int64_t left = (int64_t)(t->due - counter(h));
+	uint64_t when = DEV_TIMER_OFF;
+
+	if (t->armed && is_on(h) && is_seen(t) && left <= (int64_t)FAR_TICKS)
+		when = left <= 0 ? dev_now_ns(&h->dev) : (now_ticks(h) + (uint64_t)left) * TICK_NS;
+	dev_timer_arm(&h->dev, i, when);
+}
+
+/* Before a register is read or written: matches that nobody was woken for. */
+static void catch_up(struct hpet *h)
+{
+	for (unsigned i = 0; i < N_TIMERS; i++)
+		if (!is_seen(&h->s.timer[i]))
+			(void)pass_match(h, i);
+}
+
+static void hpet_timer_due(struct dev *d, unsigned i)
+{
+	struct hpet *h = hpet_from_dev(d);
+
+	if (pass_match(h, i)) {
+		match(h, i);
+		follow_lines(h);
+	}
 	follow_timer(h, i);
 }
 
@@ -338,7 +361,10 @@ static void write_reg(struct hpet *h, uint64_t off, uint64_t v, uint64_t mask)
 
 static uint64_t hpet_read(struct dev *d, unsigned region, uint64_t off, unsigned size)
 {
-	const uint64_t v = read_reg(hpet_from_dev(d), off & ~7ull);
+	struct hpet *h = hpet_from_dev(d);
+
+	catch_up(h);
+	const uint64_t v = read_reg(h, off & ~7ull);
 
 	(void)region; /* there is one */
 	return size == 8 ? v : v >> (off & 7) * 8 & UINT32_MAX;
@@ -347,10 +373,11 @@ static uint64_t hpet_read(struct dev *d, unsigned region, uint64_t off, unsigned
 static void hpet_write(struct dev *d, unsigned region, uint64_t off, unsigned size, uint64_t v)
 {
 	const unsigned shift = (unsigned)(off & 7) * 8;
+	struct hpet *h = hpet_from_dev(d);
 
 	(void)region;
-	write_reg(hpet_from_dev(d), off & ~7ull, v << shift,
-		  (size == 8 ? UINT64_MAX : UINT32_MAX) << shift);
+	catch_up(h);
+	write_reg(h, off & ~7ull, v << shift, (size == 8 ? UINT64_MAX : UINT32_MAX) << shift);
 }
 
 static void hpet_irq_in(struct dev *d, unsigned input, bool level)

@@ -96,6 +96,38 @@ static void test_periodic(void **state)
 	assert_true(m->f.now_ns == end);
 }
 
+/* Linux leaves it so: nobody hears it, and the host sleeps; its comparator goes on all the same. */
+static void test_unheard(void **state)
+{
+	struct fake_machine *m = *state;
+	auto_dev struct dev *d = make(m, &dm_hpet);
+
+	wr(d, 0, CONFIG, 4, 1);
+	wr(d, 0, T(0, CFG), 4, IRQ | PERIODIC | SET | 20 << 9);
+	wr(d, 0, T(0, CMP), 8, 3000);
+	wr(d, 0, T(0, CMP), 8, 3000); /* 30 us */
+	assert_true(m->f.timer_ns[0] != DEV_TIMER_OFF);
+	wr(d, 0, T(0, CFG), 4, PERIODIC | 20 << 9);
+	assert_true(m->f.timer_ns[0] == DEV_TIMER_OFF);
+	fake_env_advance(&m->f, d, 105000);
+	assert_true(m->f.timer_ns[0] == DEV_TIMER_OFF);
+	save_and_load(d);
+	assert_int_equal(m->f.irq_rises[LINE20], 0);
+	assert_int_equal(rd(d, 0, T(0, CMP), 8), 12000);
+	wr(d, 0, T(0, CFG), 4, IRQ | PERIODIC | 20 << 9); /* what has passed is past */
+	assert_int_equal(m->f.irq_rises[LINE20], 0);
+	fake_env_advance(&m->f, d, 20000);
+	assert_int_equal(m->f.irq_rises[LINE20], 1);
+	/* the same of one that comes once */
+	wr(d, 0, T(1, CFG), 4, 20 << 9);
+	wr(d, 0, T(1, CMP), 8, rd(d, 0, COUNTER, 8) + 100);
+	wr(d, 0, T(0, CFG), 4, 0);
+	fake_env_advance(&m->f, d, 10000);
+	wr(d, 0, T(1, CFG), 4, IRQ | 20 << 9);
+	fake_env_advance(&m->f, d, 10000);
+	assert_int_equal(m->f.irq_rises[LINE20], 1);
+}
+
 static void test_level_and_message(void **state)
 {
 	struct fake_machine *m = *state;
@@ -144,9 +176,9 @@ static void test_legacy_route(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		DEVICE_TEST(test_counter),	DEVICE_TEST(test_one_shot),
-		DEVICE_TEST(test_periodic),	DEVICE_TEST(test_level_and_message),
-		DEVICE_TEST(test_legacy_route),
+		DEVICE_TEST(test_counter),  DEVICE_TEST(test_one_shot),
+		DEVICE_TEST(test_periodic), DEVICE_TEST(test_level_and_message),
+		DEVICE_TEST(test_unheard),  DEVICE_TEST(test_legacy_route),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
