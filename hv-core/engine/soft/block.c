@@ -163,7 +163,7 @@ struct block *block_trace(struct soft_vcpu *v, struct block *b, unsigned n, uint
 
 	*t = *b;
 	t->n = (uint16_t)n;
-	t->mask[0] = mask;
+	t->mask = mask;
 	t->head = b;
 	t->slots = NULL;
 	t->code = t->checked = t->body = NULL;
@@ -200,7 +200,7 @@ static struct block *decode(struct soft_vcpu *v, uint64_t lin, const struct soft
 	b->page[0] = f->code;
 	b->host[1] = NULL;
 	b->page[1] = NULL;
-	b->mask[0] = b->mask[1] = 0;
+	b->mask = 0;
 	uint64_t start = __builtin_ia32_rdtsc();
 
 	decode_block(v, b, io ? 1 : BLOCK_MAX_INSNS);
@@ -271,7 +271,7 @@ bool block_invalidate(struct soft_vcpu *v, struct code_page *p, uint64_t mask)
 		struct block *b = (struct block *)(*link & ~(uintptr_t)1);
 		unsigned k = *link & 1;
 
-		if (b->ip != BLOCK_DEAD && b->page[k] == p && (b->mask[k] & mask)) {
+		if (b->ip != BLOCK_DEAD && b->page[k] == p && ((k == 0 ? b->mask : 1) & mask)) {
 			kill_block(v, b);
 			any = true;
 		}

@@ -16,26 +16,28 @@ struct block {
 	bool chains;	       /* ends without a change of mode, privilege or CS */
 	bool crosses;	       /* its only instruction goes on in another page */
 	bool near_link[2];     /* next is in the same page */
+	bool no_groups;	       /* group_fails was too often: every access is checked by itself */
+	bool uses_fpu;	       /* its translation wants the x87, SSE and AVX registers live */
+	uint32_t runs;	       /* in the interpreter, of those before it was translated */
+	uint32_t taken;	       /* of those, how many ended with a jump */
+	uint32_t group_fails;  /* how often its exact copy had to be used since group_since */
 	struct block *next[2]; /* found last after a fall-through, after a jump */
 	uint8_t *host[2];      /* of the pages; identifies them */
 	struct code_page *page[2];
-	uint64_t mask[2]; /* which parts of them */
+	uint64_t mask; /* which parts of the first; of a second, it is the first part */
 	/* Translated code, NULL: none. Entered at code from other pages; at checked, where requests
 	 * are looked at; at body. */
 	const void *code, *checked, *body;
 	struct tr_slot *slots; /* links that lead here */
-	uint32_t runs;	       /* in the interpreter, of those before it was translated */
-	uint32_t taken;	       /* of those, how many ended with a jump */
 	struct block *head;    /* of a trace: the block that it begins with; else NULL */
 	uint32_t *exact;       /* of its exact copy: where each instruction begins; NULL: none */
-	uint32_t group_fails;  /* how often that had to be used since group_since */
 	uint64_t group_since;  /* the host's time-stamp counter; 0: ever */
-	bool no_groups;	       /* too often: every access is checked by itself */
-	bool uses_fpu;	       /* its translation wants the x87, SSE and AVX registers live */
 	struct block *hash_next;
 	uintptr_t page_next[2]; /* block.c */
 	struct insn insns[] __attribute__((aligned(64)));
 };
+/* There are a hundred thousand of them, most of a few instructions. */
+_Static_assert(sizeof(struct block) == 192, "three cache lines");
 
 int block_cache_create(struct soft_vcpu *v, struct err *e) HV_MUST_CHECK;
 void block_cache_destroy(struct soft_vcpu *v);

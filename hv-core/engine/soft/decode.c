@@ -363,8 +363,7 @@ static void fetch_crossing(struct soft_vcpu *v, struct block *b, uint64_t lin, u
 		fetch_io(v, f.gpa, to + have, n);
 		return;
 	}
-	b->mask[1] = soft_code_mask(0, n);
-	soft_code_mark(v, f.code, f.host, b->mask[1]);
+	soft_code_mark(v, f.code, f.host, 1); /* so few bytes are in its first part */
 	for (unsigned k = 0; k < n; k++)
 		to[have + k] = f.host[k];
 }
@@ -391,7 +390,7 @@ void decode_block(struct soft_vcpu *v, struct block *b, unsigned max)
 		}
 		b->n++;
 		if (b->host[0] != NULL)
-			b->mask[0] |= soft_code_mask(lin & 4095, i->len < have ? i->len : have);
+			b->mask |= soft_code_mask(lin & 4095, i->len < have ? i->len : have);
 		lin += i->len;
 		ip = soft_next_ip(v, i);
 		if ((i->flags & INSN_END) || b->crosses ||

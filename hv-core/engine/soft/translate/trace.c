@@ -95,7 +95,7 @@ void gen_trace(struct gen *g, struct block *head)
 		if (next == NULL || !append(g, next))
 			break;
 		part[n++] = next;
-		mask |= next->mask[0];
+		mask |= next->mask;
 		end_ip = next->end_ip;
 		next = follower(g, next);
 	} while (next != NULL && n < g->v->tr->max_parts);
