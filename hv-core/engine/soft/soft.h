@@ -124,9 +124,10 @@ struct soft_tlb {
 
 /*
  * The page that a place in translated code found its operand in the last time: TR_SITES such a
- * mode, for reads and for writes, which places share when there are more of them. What is here is
- * in the TLB, or was since the last flush. Of an empty one the page is tr->no_page, which no guest
- * can have anything at. Those that are not empty are in groups that are marked in sites_used.
+ * mode, for reads and for writes, which places in loops share when there are more of them. What is
+ * here is in the TLB, or was since the last flush. Of an empty one the page is tr->no_page, which
+ * no guest can have anything at. Those that are not empty are in groups that are marked in
+ * sites_used.
  */
 #define TR_SITES 16384u
 #define TR_SITE_GROUP 16u

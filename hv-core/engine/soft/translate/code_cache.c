@@ -259,11 +259,7 @@ static void make_glue(struct soft_vcpu *v)
 /* ---- memory: the vCPU, the code, and behind that what belongs to the code ---- */
 
 #define VCPU_BYTES hv_align_up(sizeof(struct soft_vcpu), SOFT_EXEC_LARGE)
-#define MAX_SLOTS (SLOT_BYTES / sizeof(struct tr_slot))
-#define TARGET_BYTES hv_align_up(MAX_SLOTS * sizeof(void *), HV_PAGE_SIZE)
-#define DATA_BYTES                                                                                 \
-	(TARGET_BYTES + SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES + COUNT_BYTES + WAY_BYTES +          \
-	 STACKS_BYTES)
+#define DATA_BYTES (SLOT_BYTES + TRAP_BYTES + ENTRY_BYTES + COUNT_BYTES + WAY_BYTES + STACKS_BYTES)
 #define ALL_BYTES (VCPU_BYTES + CODE_BYTES + DATA_BYTES)
 
 struct soft_vcpu *soft_tr_vcpu_alloc(void)
@@ -311,8 +307,7 @@ static int map_cache(struct soft_vcpu *v, struct err *e)
 		return r;
 	if (mprotect(data, DATA_BYTES, PROT_READ | PROT_WRITE) < 0)
 		return err_set(e, -errno, "no memory for translated code");
-	t->targets = (const void **)(void *)data;
-	t->slots = (struct tr_slot *)(void *)(data += TARGET_BYTES);
+	t->slots = (struct tr_slot *)(void *)data;
 	t->traps = (struct tr_trap *)(void *)(data += SLOT_BYTES);
 	t->entries = (uint32_t *)(void *)(data += TRAP_BYTES);
 	t->counts = (struct tr_count *)(void *)(data += ENTRY_BYTES);

@@ -1,7 +1,7 @@
 /*
  * Where a vCPU's translated code lies, and how control gets into it and out again. Memory that is
- * mapped twice, writable and executable, never both; beside the executable mapping the slots
- * through which blocks jump to each other, so that linking writes no code.
+ * mapped twice, writable and executable, never both. Blocks jump straight to each other: linking
+ * two, and parting them again, writes the distance of a jump.
  */
 #ifndef SOFT_TRANSLATE_CODE_CACHE_H
 #define SOFT_TRANSLATE_CODE_CACHE_H
@@ -19,11 +19,12 @@ enum tr_to {
 	TR_TO_CODE,    /* and whether the page lies where it lay: from another page */
 };
 
+/* A jump that is led to another block's code once that is known. */
 struct tr_slot {
-	const void **target;  /* what the code jumps by */
-	const void *unlinked; /* the way out to the run loop */
-	struct tr_slot *next; /* of those that lead to the same block */
-	const uint8_t *host;  /* the page it stands in */
+	uint8_t *at;		 /* its distance, in the writable mapping */
+	const uint8_t *unlinked; /* the way out to the run loop, there too */
+	struct tr_slot *next;	 /* of those that lead to the same block */
+	const uint8_t *host;	 /* the page it stands in */
 	enum tr_to to;
 };
 
@@ -62,7 +63,6 @@ struct gen;
 struct soft_tr {
 	uint8_t *rw, *rx; /* the same memory; rw is an owned mapping, rx lies behind the vCPU */
 	struct tr_slot *slots;	 /* behind rx */
-	const void **targets;	 /* of slots; behind rx, and close together: the code reads them */
 	struct tr_trap *traps;	 /* by address */
 	uint8_t *stacks;	 /* TR_STACK_BYTES a mode, the lowest page is a guard */
 	struct tr_count *counts; /* behind rx */

@@ -189,13 +189,6 @@ void em_patch_to(uint8_t *at, const uint8_t *to)
 	put_distance(at, to);
 }
 
-void em_through_slot(struct emit *e, bool call, const void *slot)
-{
-	em8(e, 0xff);
-	em8(e, call ? 0x15 : 0x25);
-	em32(e, (uint32_t)((intptr_t)slot - ((intptr_t)(e->p + 4) + e->to_rx)));
-}
-
 uint8_t *em_unless_rcx_zero(struct emit *e)
 {
 	em8(e, 0xe3);

@@ -74,8 +74,6 @@ uint8_t *em_jcc(struct emit *e, unsigned cc);
 /* The jump whose distance is at at goes to here. */
 void em_patch(struct emit *e, uint8_t *at);
 void em_patch_to(uint8_t *at, const uint8_t *to);
-/* jmp [slot] or call [slot], which lies within 2 GiB of where the code runs. */
-void em_through_slot(struct emit *e, bool call, const void *slot);
 /* Goes on at the next instruction if RCX is 0, else to where the returned distance will lead. */
 uint8_t *em_unless_rcx_zero(struct emit *e);
 #endif

@@ -123,18 +123,18 @@ static bool near(const struct gen *g, uint64_t target)
 	return ((target ^ g->b->lin) & HV_PAGE_MASK) == 0;
 }
 
-/* A jump (or call) that is led to the translation of the target once there is one. */
-static void jump_by_slot(struct gen *g, uint64_t target, bool call)
+/* The jump (or call) with its distance at at is led to the translation of the target once there is
+ * one. */
+static void add_slot(struct gen *g, uint8_t *at, uint64_t target)
 {
 	struct soft_tr *t = g->v->tr;
-	struct tr_slot *s = &t->slots[t->n_slots];
+	struct tr_slot *s = &t->slots[t->n_slots++];
 
-	*s = (struct tr_slot){ .host = g->b->host[0], .target = &t->targets[t->n_slots++] };
+	*s = (struct tr_slot){ .host = g->b->host[0], .at = at };
 	/* A way that looks at no requests leads upwards, so that no circle is made of such. */
 	s->to = !near(g, target)		    ? TR_TO_CODE
 		: target <= g->b->ip || g->v->turns ? TR_TO_CHECKED
 						    : TR_TO_BODY;
-	em_through_slot(&g->e, call, s->target);
 	add_exit(g, NULL, target, GEN_EXIT_UNLINKED);
 	g->exits[g->n_exits - 1].slot = s;
 }
@@ -159,7 +159,7 @@ static void link_to(struct gen *g, uint64_t target)
 	else if (!near(g, target) && !g->v->tr->link_pages)
 		jump_by_table(g, target);
 	else
-		jump_by_slot(g, target, false);
+		add_slot(g, em_jump(&g->e, 0xe9, NULL), target);
 }
 
 void gen_link(struct gen *g, uint64_t target)
@@ -192,7 +192,7 @@ void gen_call(struct gen *g, uint64_t target, uint64_t back)
 	if (target == g->b->ip)
 		em_jump(&g->e, 0xe8, g->checked);
 	else
-		jump_by_slot(g, target, true);
+		add_slot(g, em_jump(&g->e, 0xe8, NULL), target);
 	land(g, back);
 }
 
@@ -231,12 +231,21 @@ static bool is_back_edge(const struct gen *g, uint64_t target)
 	return g->loops && target == g->b->ip && g->k + 1u == g->b->n;
 }
 
+/* Nothing is to be done on the way there: the jump itself may lead to the target's translation. */
+static bool plain_link(const struct gen *g, uint64_t target)
+{
+	return g->n_moved == 0 && !g->v->tr->count && target != g->b->ip &&
+	       (near(g, target) || g->v->tr->link_pages);
+}
+
 void gen_link_if(struct gen *g, unsigned cc, uint64_t target)
 {
 	uint8_t *from = em_jcc(&g->e, cc);
 
 	if (is_back_edge(g, target) && !g->v->tr->count)
 		em_patch_to(from, g->again);
+	else if (plain_link(g, target))
+		add_slot(g, from, target);
 	else
 		add_exit(g, from, target, GEN_EXIT_LINK);
 }
@@ -425,7 +434,7 @@ static void exit_paths(struct gen *g)
 		if (x.kind == GEN_EXIT_MOVED || x.kind == GEN_EXIT_ASKED)
 			gen_leave(g);
 		if (x.slot != NULL)
-			*x.slot->target = x.slot->unlinked = g->e.p + g->e.to_rx;
+			em_patch_to(x.slot->at, x.slot->unlinked = g->e.p);
 		em_mov_imm(&g->e, H_R11, (uintptr_t)x.slot);
 		em_mov_imm(&g->e, H_RCX, x.target);
 		em_jump(&g->e, 0xe9, g->v->tr->exit);

@@ -88,6 +88,13 @@ static void lookup_page(struct gen *g, unsigned size, bool write)
 	em_pext(e, H_RCX, TR_OFF(tr_page_mask));		     /* … is in the page */
 }
 
+/* Beyond TR_SITES, places share: that is worth it in loops alone. */
+static bool has_site(const struct gen *g, bool write, unsigned restless)
+{
+	return !(g->v->hv->vm->opt.disable & SOFT_DISABLE_SITES) && restless < TR_RESTLESS_MAX &&
+	       (g->loops || g->v->tr->n_sites[MODE_OF_KEY(g->b->key)][write] < TR_SITES);
+}
+
 static struct tr_site *new_site(struct gen *g, bool write)
 {
 	unsigned mode = MODE_OF_KEY(g->b->key);
@@ -178,7 +185,7 @@ static void check(struct gen *g, const struct gen_ea *ea, unsigned size, bool wr
 	unsigned restless = soft_tr_restless(g->v, bytes_of(g, g->k));
 
 	gen_take_r15(g);
-	if (!(g->v->hv->vm->opt.disable & SOFT_DISABLE_SITES) && restless < TR_RESTLESS_MAX) {
+	if (has_site(g, write, restless)) {
 		check_site(g, ea, size, write, restless == 0, ret_from);
 		return;
 	}

@@ -235,9 +235,11 @@ void soft_tr_follow(struct soft_vcpu *v, void *slot, struct block *next)
 	if (s != NULL) {
 		if (s->to != TR_TO_CODE && s->host != next->host[0])
 			return;
-		*s->target = s->to == TR_TO_BODY      ? next->body
-			     : s->to == TR_TO_CHECKED ? next->checked
-						      : next->code;
+		const uint8_t *to = s->to == TR_TO_BODY	     ? next->body
+				    : s->to == TR_TO_CHECKED ? next->checked
+							     : next->code;
+
+		em_patch_to(s->at, to - v->tr->rx + v->tr->rw);
 		s->next = next->slots;
 		next->slots = s;
 		return;
@@ -313,6 +315,29 @@ bool soft_tr_trap(struct soft_vcpu *v, uintptr_t pc, struct soft_tr_trap *ret)
 
 /* ---- dropping ---- */
 
+/* What was written over may have been fetched already, by another address: IRET serialises, as
+ * CPUID does, for which a host that is a guest itself leaves to its hypervisor. */
+static void serialise(void)
+{
+	uint64_t x;
+
+	__asm__ volatile("mov %%rsp, %0\n\t"
+			 "lea -128(%%rsp), %%rsp\n\t" /* the red zone */
+			 "and $-16, %%rsp\n\t"
+			 "push $2\n\t" /* no flags: IRET is another one with NT */
+			 "popfq\n\t"
+			 "push $0x2b\n\t" /* SS and CS of 64-bit Linux programs */
+			 "push %0\n\t"
+			 "push $2\n\t"
+			 "push $0x33\n\t"
+			 "lea 1f(%%rip), %0\n\t"
+			 "push %0\n\t"
+			 "iretq\n1:"
+			 : "=&r"(x)
+			 :
+			 : "memory", "cc");
+}
+
 void soft_tr_remake(struct soft_vcpu *v, struct block *b)
 {
 	uint32_t runs = b->runs, taken = b->taken;
@@ -333,7 +358,8 @@ void soft_tr_killed(struct soft_vcpu *v, struct block *b)
 			j->rip = soft_jump_index(b->ip) == 0;
 	}
 	for (struct tr_slot *s = b->slots; s != NULL; s = s->next)
-		*s->target = s->unlinked;
+		em_patch_to(s->at, s->unlinked);
+	serialise();
 	forget_all_returns(v);
 	b->slots = NULL;
 	b->code = NULL;
@@ -342,14 +368,11 @@ void soft_tr_killed(struct soft_vcpu *v, struct block *b)
 
 void soft_tr_drop(struct soft_vcpu *v)
 {
-	uint32_t a = 0, b, c = 0, d;
-
 	v->tr->used = v->tr->glue_bytes;
 	v->tr->cold = v->tr->cold_start;
 	v->tr->n_slots = v->tr->n_traps = v->tr->n_entries = v->tr->n_counts = v->tr->n_ways = 0;
 	memset(v->tr->restless, 0, sizeof(v->tr->restless));
 	forget_all(v);
 	forget_all_returns(v);
-	/* What lay there may have been fetched: CPUID serialises. */
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
+	serialise();
 }
