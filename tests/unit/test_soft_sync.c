@@ -72,7 +72,7 @@ static void who_is_inside_is_waited_for(void **state)
 	atomic_store(&done, false);
 	soft_enter(v[0]);
 	soft_enter(v[1]);
-	v[1]->tlb->write[7].tag = 0x7000;
+	v[1]->tlb->write[7].not_tag = ~0x7000ull;
 	assert_int_equal(pthread_create(&t, NULL, flusher, NULL), 0);
 	while (!(atomic_load(&cpus[1].requests) & HV_REQ_FLUSH))
 		wait_a_little();

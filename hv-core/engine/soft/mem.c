@@ -37,7 +37,7 @@ static void tlb_insert(struct soft_vcpu *v, uint64_t linear, enum soft_access_mo
 		       const uint8_t *host, const struct walk *w)
 {
 	uint64_t page = linear & HV_PAGE_MASK;
-	const struct soft_tlb_entry e = { page, (uintptr_t)host - page };
+	const struct soft_tlb_entry e = { ~page, (uintptr_t)host - page };
 
 	soft_tlb_put(v, mode, write, linear >> 12 & (SOFT_TLB_SIZE - 1), &e, w);
 }

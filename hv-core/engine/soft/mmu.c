@@ -18,7 +18,8 @@ int soft_mmu_create(struct soft_vcpu *v, struct err *e)
 	m->phys_rsvd = ~((1ull << v->hv->vm->model->phys_bits) - 1) & 0x000fffffffffffffull;
 	for (unsigned i = 0; i < SOFT_MODES; i++)
 		for (unsigned k = 0; k < SOFT_TLB_SIZE; k++)
-			v->tlbs[i].read[k].tag = v->tlbs[i].write[k].tag = SOFT_TLB_EMPTY_ROW(k);
+			v->tlbs[i].read[k].not_tag = v->tlbs[i].write[k].not_tag =
+				~SOFT_TLB_EMPTY_ROW(k);
 	for (unsigned i = 0; i < 2 * SOFT_FETCH_SIZE; i++)
 		m->fetch[i].tag = SOFT_TLB_EMPTY;
 	soft_phys_flush(v);
@@ -257,7 +258,7 @@ static void drop_rows(struct soft_tlb_entry *t, struct soft_tlb_marks *k, unsign
 	for (; drop != 0; drop &= drop - 1) {
 		unsigned i = w * 64 + (unsigned)__builtin_ctzll(drop);
 
-		t[i].tag = SOFT_TLB_EMPTY_ROW(i);
+		t[i].not_tag = ~SOFT_TLB_EMPTY_ROW(i);
 	}
 }
 
@@ -322,7 +323,8 @@ static void flush_large(struct soft_tlb_entry *t, struct soft_tlb_marks *k, cons
 {
 	for (unsigned w = 0; w < SOFT_TLB_WORDS; w++)
 		for (uint64_t b = marks[w]; b != 0; b &= b - 1)
-			if ((t[w * 64 + (unsigned)__builtin_ctzll(b)].tag ^ linear) >> shift == 0)
+			if ((~t[w * 64 + (unsigned)__builtin_ctzll(b)].not_tag ^ linear) >> shift ==
+			    0)
 				drop_rows(t, k, w, b & -b);
 }
 
@@ -335,7 +337,7 @@ static void flush_page_of_mode(struct soft_vcpu *v, unsigned mode, uint64_t line
 	for (unsigned n = 0; n < 2; n++) {
 		struct soft_tlb_marks *k = &m->marks[mode][n];
 
-		if (t[n][i].tag == (linear & HV_PAGE_MASK))
+		if (t[n][i].not_tag == ~(linear & HV_PAGE_MASK))
 			drop_rows(t[n], k, i / 64, 1ull << (i % 64));
 		flush_large(t[n], k, k->large, linear, 22);
 		flush_large(t[n], k, k->huge, linear, 30);
@@ -363,7 +365,7 @@ static void drop_host_of_mode(struct soft_vcpu *v, unsigned mode, const uint8_t 
 		for (uint64_t b = k->filled[w]; b != 0; b &= b - 1) {
 			const struct soft_tlb_entry *e = &t[w * 64 + (unsigned)__builtin_ctzll(b)];
 
-			if (e->tag + e->addend == (uintptr_t)host)
+			if (~e->not_tag + e->addend == (uintptr_t)host)
 				drop_rows(t, k, w, b & -b);
 		}
 	if (v->tr != NULL)

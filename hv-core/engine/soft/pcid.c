@@ -68,7 +68,7 @@ void soft_pcid_drop_host(struct soft_vcpu *v, const uint8_t *host)
 
 		for (unsigned k = 0; c->valid && k < c->n_rows; k++)
 			if (c->rows[k].write &&
-			    c->rows[k].e.tag + c->rows[k].e.addend == (uintptr_t)host)
+			    ~c->rows[k].e.not_tag + c->rows[k].e.addend == (uintptr_t)host)
 				c->rows[k--] = c->rows[--c->n_rows];
 	}
 }

@@ -71,17 +71,6 @@ void soft_exit(struct soft_vcpu *v, enum hv_exit_reason reason)
 
 /* ---- between instructions ---- */
 
-static inline bool attention(const struct soft_vcpu *v)
-{
-	uint32_t req = atomic_load_explicit(&v->hv->requests, memory_order_relaxed);
-
-	if (HV_LIKELY(!(req | v->slow | v->event_valid | v->want_exit | v->turn_due) &&
-		      v->written_page == NULL))
-		return false;
-	return req != HV_REQ_INTR || (v->s.rflags & X86_FL_IF) || v->slow || v->event_valid ||
-	       v->want_exit || v->turn_due || v->written_page != NULL;
-}
-
 static bool do_requests(struct soft_vcpu *v)
 {
 	uint32_t req = atomic_load(&v->hv->requests);
@@ -99,7 +88,7 @@ static bool do_requests(struct soft_vcpu *v)
 	return true;
 }
 
-/* Whatever attention() saw. false: leave the run loop. */
+/* Whatever soft_attention() saw. false: leave the run loop. */
 static bool service(struct soft_vcpu *v)
 {
 	v->cur = NULL;
@@ -181,13 +170,13 @@ static struct block *run_translated(struct soft_vcpu *v, const struct block *b)
 
 	leave_code(v);
 	v->cur = NULL;
-	if (HV_UNLIKELY(attention(v)))
+	if (HV_UNLIKELY(soft_attention(v)))
 		return NULL;
 	struct block *next = block_find(v);
 
 	if (next->code != NULL && generation == block_generation(v))
 		soft_tr_follow(v, slot, next);
-	return HV_UNLIKELY(attention(v)) ? NULL : next;
+	return HV_UNLIKELY(soft_attention(v)) ? NULL : next;
 }
 
 /* Blocks in fast mode until something wants attention. */
@@ -211,7 +200,7 @@ static void run_blocks(struct soft_vcpu *v)
 		}
 		v->s.rip = b->end_ip;
 		run_block(v, b->insns, b->n);
-		if (HV_UNLIKELY(attention(v)))
+		if (HV_UNLIKELY(soft_attention(v)))
 			return;
 		unsigned slot = v->s.rip != b->end_ip;
 
@@ -229,7 +218,7 @@ static void run_blocks(struct soft_vcpu *v)
 		if (b->chains && generation == block_generation(v))
 			link_to(b, slot, next);
 		b = next;
-		if (HV_UNLIKELY(attention(v)))
+		if (HV_UNLIKELY(soft_attention(v)))
 			return; /* decoding went outside */
 	}
 }
@@ -292,7 +281,7 @@ void soft_run(struct soft_vcpu *v)
 		landed(v);
 	for (;;) {
 		v->turn_due |= soft_turn_within(v, 1);
-		if (attention(v) && !service(v))
+		if (soft_attention(v) && !service(v))
 			break;
 		if (v->slow || soft_turn_within(v, BLOCK_MAX_INSNS))
 			run_slow(v);
@@ -316,7 +305,7 @@ uint64_t soft_run_insns(struct hv_vcpu *hv, uint64_t n)
 		}
 	}
 	while (v->stats.instructions - start < n) {
-		if (attention(v) && !service(v))
+		if (soft_attention(v) && !service(v))
 			break;
 		run_slow(v);
 		if (v->event_valid || v->want_exit)

@@ -100,8 +100,8 @@ extern const struct soft_op soft_ops_simd[]; /* x87, MMX, SSE, AVX, BMI, XSAVE, 
 #define SOFT_TLB_EMPTY_ROW(i) ((uint64_t)((i) ^ SOFT_TLB_SIZE / 2) << 12 | SOFT_TLB_EMPTY)
 
 struct soft_tlb_entry {
-	uint64_t tag;	 /* linear page address, or SOFT_TLB_EMPTY_ROW */
-	uint64_t addend; /* host address = linear + addend */
+	uint64_t not_tag; /* the complement of the linear page address, or SOFT_TLB_EMPTY_ROW */
+	uint64_t addend;  /* host address = linear + addend */
 };
 
 /* Which rules an access is checked by. Entries are made separately for each. */
@@ -403,7 +403,7 @@ static inline void *soft_tlb_hit(const struct soft_tlb_entry *tlb, uint64_t line
 	const struct soft_tlb_entry *e = &tlb[linear >> 12 & (SOFT_TLB_SIZE - 1)];
 
 	/* The tag of the last byte's page: a crossing access never hits. */
-	if (HV_LIKELY(((linear + size - 1) & HV_PAGE_MASK) == e->tag))
+	if (HV_LIKELY(((linear + size - 1) & HV_PAGE_MASK) == ~e->not_tag))
 		return (void *)(linear + e->addend); /* NOLINT(performance-no-int-to-ptr) */
 	return NULL;
 }

@@ -4,7 +4,7 @@
  * enter  saves what C wants saved, loads the guest's registers and jumps to the block.
  * exit   the way out: RCX is the guest's RIP, R11 the slot; stores the registers, returns to C.
  * call   runs one instruction in the interpreter: RCX is its number, R11 the block. Returns into
- * the block, or leaves if the instruction ended it.
+ * the block; if the instruction ended it, goes on at the next one's code, or leaves.
  * group_missed asks where to go on: R11 is the block, RCX says which group. Does not return.
  * site_missed looks the operand up in the TLB for a place that remembers another page: R11 is its
  * address, RCX the struct tr_count. Returns with RCX 0 and R15, or RCX not 0: the TLB has it not.
@@ -137,11 +137,16 @@ static void from_c(struct emit *e, unsigned words)
 static void make_call(struct emit *e, const struct soft_vcpu *v)
 {
 	call_c(e, v, (uintptr_t)soft_tr_insn, 2);
-	em_rr(e, OP_BYTE, 0x84, H_RAX, H_RAX);
-	uint8_t *stopped = em_jcc(e, 5);
+	em_rr(e, OP_W, 0x83, 7, H_RAX); /* cmp rax, TR_BEHIND */
+	em8(e, (uintptr_t)TR_BEHIND);
+	uint8_t *stopped = em_jcc(e, 2), *elsewhere = em_jcc(e, 7);
 
 	from_c(e, 2);
 	em8(e, 0xc3);
+	em_patch(e, elsewhere);
+	em_store(e, H_RAX, TR_OFF(tr_go));
+	from_c(e, 0);
+	em_ctx(e, 0, 0xff, 4, TR_OFF(tr_go));
 	em_patch(e, stopped);
 	em_rr(e, 0, 0x31, H_RAX, H_RAX);
 	epilogue(e);
@@ -190,9 +195,8 @@ static void look_up(struct emit *e)
 	em_rorx(e, H_RCX, H_RCX, 12);
 	em_pdep(e, H_RCX, TR_OFF(tr_tlb_mask));
 	em_rm(e, OP_W, 0x8d, H_R15, H_R15, H_RCX, 0, 0);
-	em_gsx(e, OP_W, 0x8b, H_RCX, H_R15, (uint32_t)offsetof(struct soft_tlb_entry, tag));
+	em_gsx(e, OP_W, 0x8b, H_RCX, H_R15, (uint32_t)offsetof(struct soft_tlb_entry, not_tag));
 	em_gsx(e, OP_W, 0x8b, H_R15, H_R15, (uint32_t)offsetof(struct soft_tlb_entry, addend));
-	em_rr(e, OP_W, 0xf7, 2, H_RCX); /* not */
 	em_store(e, H_RCX, TR_OFF(tr_not_tag));
 	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 0);
 	em_pext(e, H_RCX, TR_OFF(tr_page_mask));

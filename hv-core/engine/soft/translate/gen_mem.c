@@ -83,16 +83,17 @@ static void lookup_page(struct gen *g, unsigned size, bool write)
 	em_gsx(e, OP_W, 0x8b, H_R15, H_RCX,
 	       tlb + (uint32_t)offsetof(struct soft_tlb_entry, addend));
 	em_gsx(e, OP_W, 0x8b, H_RCX, H_RCX, tlb);
-	em_rr(e, OP_W, 0xf7, 2, H_RCX);				     /* not rcx: -tag - 1 */
 	em_rm(e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, (int32_t)size); /* last byte's offset … */
 	em_pext(e, H_RCX, TR_OFF(tr_page_mask));		     /* … is in the page */
 }
 
-/* Beyond TR_SITES, places share: that is worth it in loops alone. */
+/* Beyond TR_SITES, places share, and in kernels switches of address spaces come often: it is worth
+ * that in loops alone. */
 static bool has_site(const struct gen *g, bool write, unsigned restless)
 {
 	return !(g->v->hv->vm->opt.disable & SOFT_DISABLE_SITES) && restless < TR_RESTLESS_MAX &&
-	       (g->loops || g->v->tr->n_sites[MODE_OF_KEY(g->b->key)][write] < TR_SITES);
+	       (g->loops ||
+		((g->b->key & KEY_USER) && g->v->tr->n_sites[SOFT_MODE_USER][write] < TR_SITES));
 }
 
 static struct tr_site *new_site(struct gen *g, bool write)

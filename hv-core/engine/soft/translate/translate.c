@@ -249,7 +249,16 @@ void soft_tr_follow(struct soft_vcpu *v, void *slot, struct block *next)
 	v->jumps_used[mode] = true;
 }
 
-bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what)
+/* The block has ended. Where it goes on, if that is known and nothing else comes first. */
+static const void *go_on(struct soft_vcpu *v)
+{
+	const struct soft_jump *j = &v->jumps[v->tlb - v->tlbs][soft_jump_index(v->s.rip)];
+
+	v->cur = NULL;
+	return soft_attention(v) || j->rip != v->s.rip ? NULL : j->code;
+}
+
+const void *soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what)
 {
 	const struct insn *i = &b->insns[what & TR_NUMBER], *end = b->insns + b->n;
 
@@ -267,10 +276,10 @@ bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what)
 	if (v->end == end && i + 1 != end && epoch == v->tlb_epoch) {
 		if (b->uses_fpu && !SOFT_FPU_EAGER)
 			soft_fpu_load(v);
-		return false;
+		return TR_BEHIND;
 	}
 	v->stats.instructions += (what & TR_NUMBER) + 1;
-	return true;
+	return go_on(v);
 }
 
 uint32_t soft_tr_code_bytes(const struct soft_vcpu *v)

@@ -53,8 +53,9 @@ uintptr_t soft_tr_stack_room(struct soft_vcpu *v, uintptr_t rsp);
 void soft_tr_mode(struct soft_vcpu *v);
 
 /* Called by translated code: an instruction of b in the interpreter; what: its number and why.
- * True: leave. */
-bool soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what);
+ * TR_BEHIND: goes on behind it; NULL: leave; else the code to go on at, perhaps in another mode. */
+const void *soft_tr_insn(struct soft_vcpu *v, struct block *b, unsigned what);
+#define TR_BEHIND ((const void *)1)
 #define TR_NUMBER 0xffffu
 #define TR_MISSED 0x10000u   /* it has a translation, whose check failed */
 #define TR_MNEMONIC_SHIFT 20 /* else: what it is, for the statistics */
