@@ -21,6 +21,7 @@ static void on_alarm(int sig)
 {
 	(void)sig;
 	atomic_fetch_or(&box->vm.vcpu[0]->requests, HV_REQ_STOP);
+	box->vm.engine->vcpu_kick(box->vm.vcpu[0]);
 }
 
 static void start_alarm(void)

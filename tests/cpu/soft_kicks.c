@@ -47,6 +47,7 @@ static void on_alarm(int sig)
 	(void)sig;
 	sink = sink * 1.25 + 0.5;
 	atomic_fetch_or(&box->vm.vcpu[0]->requests, asked[signals++ % 4]);
+	box->vm.engine->vcpu_kick(box->vm.vcpu[0]);
 }
 
 static void timer(long us)

@@ -293,7 +293,7 @@ void block_post_invalidate(struct soft_vcpu *v, struct code_page *p, uint64_t ma
 	else
 		c->posted_all = true;
 	pthread_mutex_unlock(&c->lock);
-	atomic_fetch_or(&v->hv->requests, HV_REQ_ENGINE);
+	soft_request(v, HV_REQ_ENGINE);
 }
 
 void block_do_posted(struct soft_vcpu *v)

@@ -170,10 +170,9 @@ static void soft_vcpu_run(struct hv_vcpu *hv, struct hv_exit *ret_exit)
 	v->stats.kicks += v->exit.reason == HV_EXIT_KICKED;
 }
 
-/* Nothing to do: the run loop looks at the vCPU's requests after every block. */
 static void soft_vcpu_kick(struct hv_vcpu *hv)
 {
-	(void)hv;
+	atomic_store(&soft_of(hv)->look, 1);
 }
 
 static void soft_state_get(struct hv_vcpu *hv, struct x86_state *s)

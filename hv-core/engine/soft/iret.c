@@ -39,7 +39,7 @@ static void unmask_nmi(struct soft_vcpu *v)
 	v->s.nmi_masked = 0;
 	if (v->s.nmi_pending) {
 		v->s.nmi_pending = 0;
-		atomic_fetch_or(&v->hv->requests, HV_REQ_NMI);
+		soft_request(v, HV_REQ_NMI);
 	}
 }
 

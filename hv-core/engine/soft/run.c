@@ -166,6 +166,9 @@ static struct block *run_translated(struct soft_vcpu *v, const struct block *b)
 	v->code_since = v->stats.instructions;
 	v->in_code = true;
 	void *slot = soft_tr_run(v, b);
+
+	if (atomic_load_explicit(&v->look, memory_order_relaxed))
+		atomic_exchange(&v->look, 0);
 	uint64_t generation = block_generation(v);
 
 	leave_code(v);

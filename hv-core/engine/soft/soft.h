@@ -260,6 +260,9 @@ struct soft_vcpu {
 				      */
 	/* What the fetch TLB's rows map (soft_fetch.word), for translated code; by CPL == 3 */
 	uint64_t fetch_words[2 * SOFT_FETCH_SIZE];
+	/* Translated code is to leave, for requests may have come. Any thread sets it, behind
+	 * them; this one clears it before it looks at them. */
+	_Atomic uint32_t look;
 	uint64_t tr_code, tr_tmp;      /* its own between two steps */
 	uint64_t tr_but_if;	       /* all flags but IF */
 	uint64_t tr_status, tr_pushed; /* status flags; those that pushf takes from s.rflags */
@@ -362,6 +365,13 @@ uint64_t soft_run_insns(struct hv_vcpu *hv, uint64_t n);
 static inline struct soft_vcpu *soft_of(struct hv_vcpu *hv)
 {
 	return hv->engine_priv;
+}
+
+/* Asks something (enum hv_request) of v. Any thread. */
+static inline void soft_request(struct soft_vcpu *v, uint32_t bits)
+{
+	atomic_fetch_or(&v->hv->requests, bits);
+	atomic_store(&v->look, 1);
 }
 
 /* ---- memory (mmu.c) ---- */

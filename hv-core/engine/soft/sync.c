@@ -88,7 +88,7 @@ void soft_sync_flush(struct soft_vm *vm)
 		if (u == NULL)
 			continue;
 		want[i] = atomic_fetch_add(&u->flush_want, 1) + 1;
-		atomic_fetch_or(&u->hv->requests, HV_REQ_FLUSH);
+		soft_request(u, HV_REQ_FLUSH);
 	}
 	for (unsigned i = 0; i < HV_MAX_VCPUS; i++)
 		if (vm->vcpu[i] != NULL && vm->vcpu[i] != self)

@@ -46,15 +46,19 @@ main:
 	nop
 	cli
 	EQ [count], 1, "then it does"
-	; popf has no shadow
-	PENDING
+	; popf has no shadow; also when it is known where it goes on
+	mov ebx, 4
+.again:	PENDING
 	pushf
 	or dword [esp], F_IF
 	popf
 .popf:	inc ecx
 	cli
+	EQ [count], 1, "popf: taken"
 	EQ [seen_ip], .popf, "popf: at once"
 	EQ [seen_ecx], 0, "popf: before the next instruction"
+	dec ebx
+	jnz .again
 	; iret neither
 	PENDING
 	push dword F_IF | 2

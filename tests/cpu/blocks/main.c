@@ -181,6 +181,7 @@ static void on_alarm(int sig)
 {
 	(void)sig;
 	atomic_fetch_or(&running->requests, HV_REQ_STOP);
+	running->vm->engine->vcpu_kick(running);
 }
 
 static void set_alarm(bool on)

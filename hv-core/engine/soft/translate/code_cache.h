@@ -50,9 +50,9 @@ struct gen;
 
 /*
  * The stack that translated code runs on, one a mode. A call of the guest pushes two words: the
- * negated guest address it will return to, and the host's. A return that finds its address there
- * returns; any other empties the stack and looks the address up. What lies there is good as long as
- * the mode's key is the same, no fetch translation is dropped, and no block is.
+ * complement of the guest address it will return to, and the host's. A return that finds its
+ * address there returns; any other empties the stack and looks the address up. What lies there is
+ * good as long as the mode's key is the same, no fetch translation is dropped, and no block is.
  */
 #define TR_STACK_BYTES HV_KIB(64)
 /* At the bottom of each, in place of a guest address: no guest returns there. */

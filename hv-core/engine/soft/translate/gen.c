@@ -87,6 +87,21 @@ void gen_may_trap(struct gen *g, const uint8_t *start)
 						   .insn = g->k };
 }
 
+/* In between, code is made that is run seldom: it lies elsewhere. */
+static void cold_begin(struct gen *g)
+{
+	g->hot = g->e.p;
+	g->e.p = g->v->tr->rw + g->v->tr->cold;
+}
+
+static void cold_end(struct gen *g)
+{
+	struct soft_tr *t = g->v->tr;
+
+	t->cold = (uint32_t)(g->e.p - t->rw);
+	g->e.p = g->hot;
+}
+
 /* ---- ways out ---- */
 
 void gen_count(struct gen *g, unsigned done)
@@ -168,10 +183,14 @@ void gen_link(struct gen *g, uint64_t target)
 	link_to(g, target);
 }
 
+/* The guest's push has left the address in RCX, if it is a long one. */
 static void push_return(struct gen *g, uint64_t back)
 {
 	gen_leave(g);
-	em_mov_imm(&g->e, H_RCX, -back);
+	if ((int64_t)back != (int32_t)back && g->is64 && !g->v->tr->count)
+		em_rr(&g->e, OP_W, 0xf7, 2, H_RCX); /* not */
+	else
+		em_mov_imm(&g->e, H_RCX, ~back);
 	em8(&g->e, 0x51); /* push rcx */
 }
 
@@ -208,21 +227,34 @@ void gen_call_indirect(struct gen *g, uint64_t back)
 	land(g, back);
 }
 
-/* Returns to R11, if the newest call was made to come back there. Else goes on. */
-void gen_try_return(struct gen *g, int32_t sp_step)
+static void return_by_table(struct gen *g, int32_t sp_step)
 {
-	if (!g->v->tr->pair_returns)
+	gen_lookup(g);
+	gen_move_sp(g, sp_step);
+	gen_count(g, g->k + 1);
+	gen_leave(g);
+	em_rr(&g->e, 0, 0xff, 4, H_R15);
+}
+
+void gen_return(struct gen *g, int32_t sp_step)
+{
+	if (!g->v->tr->pair_returns) {
+		return_by_table(g, sp_step);
 		return;
+	}
 	em_rm(&g->e, OP_W, 0x8b, H_RCX, H_RSP, H_NONE, 0, 8);
-	em_rm(&g->e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 0);
+	em_rm(&g->e, OP_W, 0x8d, H_RCX, H_RCX, H_R11, 0, 1);
 	uint8_t *other = em_unless_rcx_zero(&g->e);
 
 	gen_move_sp(g, sp_step);
 	gen_count(g, g->k + 1);
 	gen_leave(g);
 	em8(&g->e, 0xc3);
+	cold_begin(g);
 	em_patch(&g->e, other);
 	em_load(&g->e, H_RSP, TR_OFF(tr_empty) + MODE_OF_KEY(g->b->key) * 8);
+	return_by_table(g, sp_step);
+	cold_end(g);
 }
 
 /* To the loop's beginning, from its end. */
@@ -294,8 +326,7 @@ static void check_requests(struct gen *g, enum gen_exit_kind kind)
 {
 	struct emit *e = &g->e;
 
-	em_load(e, H_RCX, TR_OFF(hv));
-	em_rm(e, 0, 0x8b, H_RCX, H_RCX, H_NONE, 0, (int32_t)offsetof(struct hv_vcpu, requests));
+	em_ctx(e, 0, 0x8b, H_RCX, TR_OFF(look));
 	add_exit(g, em_unless_rcx_zero(e), g->b->ip, kind);
 	if (g->v->turns)
 		check_count(g, kind);
@@ -439,21 +470,6 @@ static void exit_paths(struct gen *g)
 		em_mov_imm(&g->e, H_RCX, x.target);
 		em_jump(&g->e, 0xe9, g->v->tr->exit);
 	}
-}
-
-/* In between, code is made that is run seldom: it lies elsewhere. */
-static void cold_begin(struct gen *g)
-{
-	g->hot = g->e.p;
-	g->e.p = g->v->tr->rw + g->v->tr->cold;
-}
-
-static void cold_end(struct gen *g)
-{
-	struct soft_tr *t = g->v->tr;
-
-	t->cold = (uint32_t)(g->e.p - t->rw);
-	g->e.p = g->hot;
 }
 
 static void body(struct gen *g)

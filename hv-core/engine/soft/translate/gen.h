@@ -183,8 +183,9 @@ void gen_count(struct gen *g, unsigned done);
 /* A call whose return address has been pushed: to target, or to the code at tr_code. */
 void gen_call(struct gen *g, uint64_t target, uint64_t back);
 void gen_call_indirect(struct gen *g, uint64_t back);
-/* A return to R11, which steps the stack pointer: goes on behind it where it has no call. */
-void gen_try_return(struct gen *g, int32_t sp_step);
+/* Returns to R11, and steps the stack pointer: by the newest call, if that was made to come back
+ * there, else by the table of jumps. */
+void gen_return(struct gen *g, int32_t sp_step);
 /* Steps the guest's stack pointer. */
 void gen_move_sp(struct gen *g, int32_t n);
 /* Goes on at target, when everything is done that has to be. */

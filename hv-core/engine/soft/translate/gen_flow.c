@@ -239,12 +239,7 @@ static bool ret(struct gen *g)
 		return false;
 	gen_stack_operand(g, X86_RSP, 0, false, &m);
 	gen_rm(g, wide(g), 0x8b, H_R11, &m);
-	gen_try_return(g, width(g) + (int32_t)more);
-	gen_lookup(g);
-	gen_move_sp(g, width(g) + (int32_t)more);
-	gen_count(g, g->k + 1);
-	gen_leave(g);
-	em_rr(&g->e, 0, 0xff, 4, H_R15);
+	gen_return(g, width(g) + (int32_t)more);
 	return true;
 }
 

@@ -70,7 +70,7 @@ void soft_tr_forget_returns_to(struct soft_vcpu *v, uint64_t linear, unsigned sh
 
 		for (const uint64_t *p = (const uint64_t *)(uintptr_t)v->tr_stack[m]; p < end;
 		     p += 2)
-			if ((-p[1] ^ linear) >> shift == 0) {
+			if ((~p[1] ^ linear) >> shift == 0) {
 				forget_returns(v, m);
 				break;
 			}
