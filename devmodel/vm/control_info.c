@@ -161,6 +161,7 @@ static const struct {
 	COUNTER(msr),
 	COUNTER(hlt),
 	COUNTER(kicks),
+	COUNTER(yields),
 };
 
 static uint64_t counter(const struct hv_engine_stats *s, size_t i)

@@ -82,6 +82,7 @@ struct hv_engine_stats {
 	/* What led out of the guest: ports, memory-mapped devices, the local APIC (its page and
 	 * MSRs), MSRs in all, halts, requests to leave */
 	uint64_t pio, mmio, lapic, msr, hlt, kicks;
+	uint64_t yields; /* a guest that spins has given its host CPU up */
 };
 
 struct hv_engine_ops {

@@ -91,6 +91,64 @@ static void test_locked(void **state)
 	count_at(BOX_CODE + 0x100, 10000); /* in a page with code */
 }
 
+/*
+ * l: mov eax, [DATA]; and eax, 1; cmp eax, esi; je go; pause; jmp l
+ * go: inc dword [DATA]; dec ecx; jnz l; lock inc dword [DATA + 0x800]; hlt; jmp $-1
+ */
+static const uint8_t in_turn[] = { 0x8b, 0x04, 0x25, 0,	   0,	 0x20, 0,    0x83, 0xe0, 0x01,
+				   0x39, 0xf0, 0x74, 0x04, 0xf3, 0x90, 0xeb, 0xee, 0xff, 0x04,
+				   0x25, 0,    0,    0x20, 0,	 0xff, 0xc9, 0x75, 0xe3, 0xf0,
+				   0xff, 0x04, 0x25, 0,	   0x08, 0x20, 0,    0xf4, 0xeb, 0xfd };
+
+/* Two vCPUs wait for each other; how often they have given their host CPU up. */
+static uint64_t take_turns(uint32_t rounds)
+{
+	struct hv_engine_stats st[2];
+
+	memset(box->host + DATA, 0, 0x1000);
+	box_load(box, BOX_CODE, in_turn, sizeof(in_turn));
+	for (unsigned i = 0; i < 2; i++) {
+		struct x86_state s;
+		struct err e;
+
+		box_state(box, BOX_LONG64, &s);
+		s.rip = BOX_CODE;
+		s.gpr[X86_RCX] = rounds;
+		s.gpr[X86_RSI] = i;
+		assert_ok(hv_vcpu_state_set(box->vm.vcpu[i], &s, &e), &e);
+	}
+	hv_vm_run(&box->vm);
+	wait_for(DATA + 0x800, 2);
+	hv_vm_stop(&box->vm);
+	assert_int_equal(peek(DATA), 2 * rounds);
+	for (unsigned i = 0; i < 2; i++)
+		box->vm.engine->stats(box->vm.vcpu[i], &st[i]);
+	return st[0].yields + st[1].yields;
+}
+
+/* On one CPU of the host each would spin until its time is over, if it did not let the other run.
+ */
+static void test_pause(void **state)
+{
+	struct box *both = box;
+	cpu_set_t all, one;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	if (CPU_COUNT(&all) >= 2)
+		assert_int_equal(take_turns(1000), 0);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	box = box_create(HV_MIB(8), 2, NULL, &e);
+	assert_non_null(box);
+	assert_true(take_turns(1000) >= 1000);
+	box_destroy(box);
+	box = both;
+	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+}
+
 /* vCPU 1 calls a function whose immediate vCPU 0 changes, and stores what it returns. */
 static void test_cross_modifying(void **state)
 {
@@ -183,9 +241,8 @@ static void test_dirty_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_locked),
-		cmocka_unit_test(test_cross_modifying),
-		cmocka_unit_test(test_map_changes),
+		cmocka_unit_test(test_locked),		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_cross_modifying), cmocka_unit_test(test_map_changes),
 		cmocka_unit_test(test_dirty_log),
 	};
 

@@ -1,5 +1,7 @@
 /* The soft engine's face to the vCPU loop. */
 #include "engine/engine.h"
+#include <limits.h>
+#include <sched.h>
 #include <stdlib.h>
 #include "base/log.h"
 #include "engine/soft/block.h"
@@ -60,6 +62,15 @@ static void soft_vm_destroy(struct hv_vm *hv)
 	hv->engine_priv = NULL;
 }
 
+static unsigned host_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return UINT_MAX; /* more than the set holds */
+	return (unsigned)CPU_COUNT(&set);
+}
+
 static int soft_vm_create(struct hv_vm *hv, void **ret_priv, struct err *e)
 {
 	struct soft_vm *vm = calloc(1, sizeof(*vm));
@@ -68,6 +79,7 @@ static int soft_vm_create(struct hv_vm *hv, void **ret_priv, struct err *e)
 	if (vm == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	vm->hv = hv;
+	vm->host_cpus = host_cpus();
 	vm->listener = (struct hv_mem_listener){ .map_changed = on_map_changed,
 						 .written = on_written,
 						 .dirty_log = on_dirty_log,

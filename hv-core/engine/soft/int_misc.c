@@ -1,5 +1,6 @@
 /* Conversions, single flags, hints, crc32, salc; and the table of all integer groups. */
 #include "engine/soft/int.h"
+#include "engine/soft/sync.h"
 #include "engine/soft/tables.h"
 
 #define RAX_ SOFT_REG(X86_RAX)
@@ -95,11 +96,17 @@ static void nop(struct soft_vcpu *v, const struct insn *i)
 	(void)i;
 }
 
+#define PAUSES_MAX 64 /* about as long as the host takes to switch threads */
+
+/* With more vCPUs than the host has CPUs, whom the guest waits for may not be running. */
 static void op_pause(struct soft_vcpu *v, const struct insn *i)
 {
-	(void)v;
 	(void)i;
 	__builtin_ia32_pause();
+	if (v->hv->vm->n_vcpus <= v->vm->host_cpus || ++v->pauses < PAUSES_MAX)
+		return;
+	v->pauses = 0;
+	soft_yield(v);
 }
 
 /* clflush, clflushopt, clwb, cldemote: a byte is read, as far as faults go. */

@@ -234,6 +234,7 @@ struct soft_vcpu {
 	bool in_code;	     /* control went into translated code */
 	uint64_t code_since; /* stats.instructions then; stats.translated counts up to there */
 	uint64_t *count;     /* in there: what else the interpreter's instruction counts as */
+	unsigned pauses;     /* of a guest that spins, since it gave the host's CPU up */
 	uint64_t decode_ticks, translate_ticks; /* of the host's time-stamp counter */
 
 	/* Deterministic running (turn.c), in numbers of instructions */
@@ -294,6 +295,7 @@ struct soft_vm {
 	struct soft_code *code; /* code.c: which physical pages hold decoded code, all vCPUs */
 	struct soft_vcpu *vcpu[HV_MAX_VCPUS]; /* borrowed; NULL: none */
 	struct soft_stubs *stubs;	      /* fpu.c: executable stubs, shared */
+	unsigned host_cpus;		      /* that this process may use */
 };
 
 #define SOFT_REG(n) ((uint16_t)((n)*8))

@@ -45,6 +45,14 @@ void soft_leave(struct soft_vcpu *v)
 	atomic_store_explicit(&v->inside, false, memory_order_release);
 }
 
+void soft_yield(struct soft_vcpu *v)
+{
+	v->stats.yields++;
+	soft_leave(v);
+	sched_yield();
+	soft_enter(v);
+}
+
 void soft_outside_begin(struct soft_vcpu *v)
 {
 	soft_fpu_park(v);
