@@ -19,4 +19,6 @@
 #define KEY_ALIGN (1u << 15) /* alignment checks are on */
 #define KEY_MODE_SHIFT 22    /* enum soft_access_mode, two bits: only with a translator */
 #define KEY_FLAT_SHIFT 16    /* soft_vcpu.flat: ES, CS, SS, DS, FS, GS */
+/* Not 64-bit code; FS or GS is writable data up to offset 4 GiB - 1, whatever its base */
+#define KEY_OPEN(seg) (1u << (24 + ((seg) == X86_GS)))
 #endif

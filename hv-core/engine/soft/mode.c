@@ -4,16 +4,18 @@
 #include "engine/soft/soft.h"
 #include "engine/soft/translate/translate.h"
 
-static bool seg_is_flat(const struct soft_vcpu *v, enum x86_seg n)
+static bool seg_is_open(const struct soft_vcpu *v, enum x86_seg n)
 {
 	const struct x86_seg_state *s = &v->s.seg[n];
 	const uint16_t data_rw = X86_SEG_P | X86_SEG_S | X86_SEG_RW;
 
-	if (v->code64)
-		return n < X86_FS;
-	if (s->base != 0 || s->limit != 0xffffffff)
-		return false;
-	return (s->attr & (data_rw | X86_SEG_CODE | X86_SEG_DC)) == data_rw;
+	return !v->code64 && s->limit == 0xffffffff &&
+	       (s->attr & (data_rw | X86_SEG_CODE | X86_SEG_DC)) == data_rw;
+}
+
+static bool seg_is_flat(const struct soft_vcpu *v, enum x86_seg n)
+{
+	return v->code64 ? n < X86_FS : seg_is_open(v, n) && v->s.seg[n].base == 0;
 }
 
 static bool cs_is_flat(const struct soft_vcpu *v)
@@ -35,6 +37,8 @@ static uint32_t key_of(const struct soft_vcpu *v)
 	k |= cs_is_flat(v) ? KEY_FLAT_CS : 0;
 	k |= s->cpl == 3 ? KEY_USER : 0;
 	k |= s->cpl != 0 ? KEY_NOT_CPL0 : 0;
+	k |= seg_is_open(v, X86_FS) ? KEY_OPEN(X86_FS) : 0;
+	k |= seg_is_open(v, X86_GS) ? KEY_OPEN(X86_GS) : 0;
 	k |= s->cr0 & X86_CR0_TS ? KEY_TS : 0;
 	k |= s->cr0 & X86_CR0_EM ? KEY_EM : 0;
 	k |= s->cr0 & X86_CR0_MP ? KEY_MP : 0;

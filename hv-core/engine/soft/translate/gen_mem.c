@@ -38,14 +38,48 @@ bool gen_offset(struct gen *g, unsigned to)
 	return offset_plus(g, to, 0);
 }
 
+/* R11 += the segment's base. */
+static void add_base(struct gen *g, unsigned seg)
+{
+	em_load(&g->e, H_RCX,
+		(uint32_t)(TR_OFF(s.seg) + seg * sizeof(struct x86_seg_state) +
+			   offsetof(struct x86_seg_state, base)));
+	em_rm(&g->e, g->is64 ? OP_W : 0, 0x8d, H_R11, H_R11, H_RCX, 0, 0);
+}
+
+/* R11 is an offset of 32 bits: size bytes there must end within 4 GiB. */
+static void check_limit(struct gen *g, unsigned size)
+{
+	em_rm(&g->e, OP_W, 0x8d, H_RCX, H_R11, H_NONE, 0, (int32_t)size - 1);
+	em_rorx(&g->e, H_RCX, H_RCX, 32);
+	em_rr(&g->e, 0, 0x8b, H_RCX, H_RCX);
+	gen_missed(g);
+}
+
+/* R11 = the linear address of an operand in a segment that is not flat: FS or GS of 32-bit code,
+ * where threads' own data are. */
+static bool in_segment(struct gen *g, unsigned size)
+{
+	const struct insn *i = g->i;
+	bool constant = i->base == SOFT_ZERO && i->index == SOFT_ZERO;
+
+	if (g->is64 || i->seg < X86_FS || i->addr_size != 4 || (g->b->key & KEY_ALIGN) ||
+	    !(g->b->key & KEY_OPEN(i->seg)) ||
+	    (constant && (uint32_t)i->disp + (uint64_t)size > 1ull << 32) ||
+	    !offset_plus(g, H_R11, 0))
+		return false;
+	if (!constant && size > 1)
+		check_limit(g, size);
+	add_base(g, i->seg);
+	return true;
+}
+
 /* The linear address of the memory operand, plus a constant: in R11 if it is not simple. */
 static bool linear(struct gen *g, int64_t plus, struct gen_ea *ea)
 {
 	const struct insn *i = g->i;
 	int64_t disp = i->disp + plus;
 
-	if (i->flags & INSN_CHECK)
-		return false;
 	if (g->is64 && i->addr_size == 8 && i->seg < X86_FS && i->index == SOFT_ZERO &&
 	    i->base != SOFT_ZERO && g->host[i->base / 8] != H_NONE && disp > -DISP_MAX &&
 	    disp < DISP_MAX) {
@@ -55,12 +89,8 @@ static bool linear(struct gen *g, int64_t plus, struct gen_ea *ea)
 	*ea = (struct gen_ea){ H_R11, 0 };
 	if (!offset_plus(g, H_R11, plus))
 		return false;
-	if (g->is64 && i->seg >= X86_FS) {
-		em_load(&g->e, H_RCX,
-			(uint32_t)(TR_OFF(s.seg) + i->seg * sizeof(struct x86_seg_state) +
-				   offsetof(struct x86_seg_state, base)));
-		em_rm(&g->e, OP_W, 0x8d, H_R11, H_R11, H_RCX, 0, 0);
-	}
+	if (g->is64 && i->seg >= X86_FS)
+		add_base(g, i->seg);
 	return true;
 }
 
@@ -297,8 +327,13 @@ bool gen_operand(struct gen *g, unsigned size, bool write, struct gen_mem *m)
 		group_operand(g, 0, &ea, m);
 		return !align || group_alignment(g, size, m);
 	}
-	if (!linear(g, 0, &ea))
+	if (g->i->flags & INSN_CHECK) {
+		if (!in_segment(g, size))
+			return false;
+		ea.base = H_R11;
+	} else if (!linear(g, 0, &ea)) {
 		return false;
+	}
 	single_check(g, &ea, size, write, m);
 	return !align || check_alignment(g, size, &(struct gen_mem){ ea.base, H_NONE, ea.disp });
 }
@@ -345,11 +380,7 @@ static void group_address(struct gen *g, const struct gen_group *a)
 		      has_index ? gen_use(g, a->index, H_RCX) : H_NONE, a->scale, (int32_t)a->lo);
 	if (a->seg == GEN_NO_ROOT)
 		return;
-	em_load(&g->e, H_RCX,
-		(uint32_t)(TR_OFF(s.seg) +
-			   (a->seg & 1 ? X86_GS : X86_FS) * sizeof(struct x86_seg_state) +
-			   offsetof(struct x86_seg_state, base)));
-	em_rm(&g->e, OP_W, 0x8d, H_R11, H_R11, H_RCX, 0, 0);
+	add_base(g, a->seg & 1 ? X86_GS : X86_FS);
 }
 
 void gen_before_loop(struct gen *g)
