@@ -128,7 +128,7 @@ def test_cli_json_keys(env):
                 "code-invalidations", "decode-ns", "exceptions", "fallbacks", "flush-requests",
                 "halted-ns", "hlt", "instructions", "interpreted", "interrupts", "kicks", "lapic",
                 "mmio", "msr", "pio", "slow-accesses", "stepped", "tlb-flushes", "tlb-misses",
-                "translate-ns", "translated", "untranslatable"}
+                "translate-ns", "translated", "untranslatable", "yields"}
     want = counters | {"elapsed-ns", "engine", "fallbacks-by-instruction", "process-resident-bytes",
                        "process-resident-max-bytes", "process-system-ns", "process-user-ns",
                        "uptime-ns", "vcpus"}
