@@ -120,6 +120,11 @@ static bool sel_movx(const struct decoded *d, struct insn *i)
 		  { NULL, movsx_rm16_32, movsx_rm32_32, movsx_rm64_32 } },
 	};
 
+	/* Of a MOVSXD to 16 bits, Intel's CPUs read no more than that. */
+	if (to == size_index(16) && from == size_index(32) && !d->v->hv->vm->model->amd) {
+		from = to;
+		i->mem_size = mem ? 2 : 0;
+	}
 	if (sx)
 		return choose_fn(i, sx_[mem][from][to]);
 	return choose_fn(i, zx[mem][from][to]);

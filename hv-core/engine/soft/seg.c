@@ -66,7 +66,7 @@ SYS_SELECTOR(mov_seg)
 
 static void push_seg(struct soft_vcpu *v, const struct insn *i)
 {
-	soft_push(v, i->op_size, v->s.seg[i->cc].sel);
+	soft_push_sel(v, i->op_size, v->s.seg[i->cc].sel);
 }
 
 static void pop_seg(struct soft_vcpu *v, const struct insn *i)

@@ -8,7 +8,7 @@
 #include "engine/soft/decode.h"
 #include "engine/soft/fpu.h"
 
-enum { CC_X87 = 1, CC_WAITS = 2 }; /* insn.cc */
+enum { CC_X87 = 1, CC_WAITS = 2, CC_UNALIGNED = 4 }; /* insn.cc */
 
 /* How the stub reaches memory. */
 enum kind { KIND_NONE, KIND_READ, KIND_WRITE };
@@ -83,6 +83,15 @@ static void wait_first(struct soft_vcpu *v, const struct insn *i)
 		soft_fpu_wait(v);
 }
 
+static uint64_t address(struct soft_vcpu *v, const struct insn *i, bool write)
+{
+	if (HV_LIKELY(!(i->cc & CC_UNALIGNED)) || !(i->flags & INSN_CHECK))
+		return soft_ea(v, i, i->mem_size, write);
+	uint64_t a = soft_linear(v, i->seg, soft_offset(v, i), i->mem_size, write);
+
+	return v->code64 ? a : (uint32_t)a;
+}
+
 /* Reads into the bounce buffer. What is called may call out, or copy by vector registers. */
 static __attribute__((noinline)) void *read_slow(struct soft_vcpu *v, const struct insn *i,
 						 uint64_t linear)
@@ -97,7 +106,7 @@ static inline void *read_operand(struct soft_vcpu *v, const struct insn *i)
 {
 	if (HV_UNLIKELY(i->flags & (INSN_CHECK | INSN_ALIGN)))
 		wait_first(v, i);
-	uint64_t linear = soft_ea(v, i, i->mem_size, false);
+	uint64_t linear = address(v, i, false);
 	void *p = soft_tlb_hit(v->tlb->read, linear, i->mem_size);
 
 	return HV_LIKELY(p != NULL) ? p : read_slow(v, i, linear);
@@ -141,7 +150,7 @@ static inline void run_writing(struct soft_vcpu *v, const struct insn *i, struct
 {
 	if (HV_UNLIKELY(i->flags & (INSN_CHECK | INSN_ALIGN)))
 		wait_first(v, i);
-	uint64_t linear = soft_ea(v, i, i->mem_size, true);
+	uint64_t linear = address(v, i, true);
 	void *p = soft_tlb_hit(v->tlb->write, linear, i->mem_size);
 
 	if (HV_LIKELY(p != NULL))
@@ -343,6 +352,14 @@ static enum kind memory_kind(const struct decoded *d, struct insn *i)
 	return KIND_NONE;
 }
 
+/* Intel's CPUs do not check the alignment of vectors of half floats (#AC). */
+static bool is_unaligned(const struct decoded *d)
+{
+	return (d->z.mnemonic == ZYDIS_MNEMONIC_VCVTPH2PS ||
+		d->z.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH) &&
+	       !d->v->hv->vm->model->amd;
+}
+
 /* Does a pending x87 exception hold it up? MMX counts as x87. */
 static bool waits(const struct decoded *d)
 {
@@ -382,7 +399,8 @@ bool simd_select(const struct decoded *d, struct insn *i)
 		return false;
 	kind = memory_kind(d, i);
 	plan_registers(d, i, n.attr);
-	i->cc = (uint8_t)((n.attr & STUB_X87 ? CC_X87 : 0) | (waits(d) ? CC_WAITS : 0));
+	i->cc = (uint8_t)((n.attr & STUB_X87 ? CC_X87 : 0) | (waits(d) ? CC_WAITS : 0) |
+			  (is_unaligned(d) ? CC_UNALIGNED : 0));
 	column = n.attr & STUB_NO_FPU ? 2 : (n.attr & STUB_IO) != 0;
 	i->fn = fns[kind][column];
 	i->priv = soft_stub_get(d->v->vm, &n);

@@ -483,6 +483,8 @@ uint64_t soft_linear(struct soft_vcpu *v, enum x86_seg seg, uint64_t offset, uns
 /* Stack of the current mode (16-, 32-, 64-bit stack pointer, SS limit): pushes and pops of size
  * bytes; the pointer changes only if the access did not raise. */
 void soft_push(struct soft_vcpu *v, unsigned size, uint64_t x);
+/* As PUSH of a segment register does: Intel's CPUs write 16 of the 32 bits. */
+void soft_push_sel(struct soft_vcpu *v, unsigned size, uint16_t sel);
 uint64_t soft_pop(struct soft_vcpu *v, unsigned size);
 
 /* Translations to drop: CR3 writes, invlpg, invpcid. */

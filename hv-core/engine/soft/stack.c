@@ -161,6 +161,18 @@ void soft_push(struct soft_vcpu *v, unsigned size, uint64_t x)
 	soft_sp_set(v, sp);
 }
 
+void soft_push_sel(struct soft_vcpu *v, unsigned size, uint16_t sel)
+{
+	uint64_t sp = soft_sp_at(v, -(int64_t)size);
+
+	if (size != 4 || v->hv->vm->model->amd) {
+		soft_push(v, size, sel);
+		return;
+	}
+	soft_st16(v, soft_stack_linear(v, sp, size, true), sel);
+	soft_sp_set(v, sp);
+}
+
 uint64_t soft_pop(struct soft_vcpu *v, unsigned size)
 {
 	uint64_t x = soft_stack_read(v, sp_get(v), size);

@@ -381,6 +381,7 @@ void soft_tr_drop(struct soft_vcpu *v)
 	v->tr->cold = v->tr->cold_start;
 	v->tr->n_slots = v->tr->n_traps = v->tr->n_entries = v->tr->n_counts = v->tr->n_ways = 0;
 	memset(v->tr->restless, 0, sizeof(v->tr->restless));
+	memset(v->tr->n_sites, 0, sizeof(v->tr->n_sites));
 	forget_all(v);
 	forget_all_returns(v);
 	serialise();
