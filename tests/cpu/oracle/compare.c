@@ -65,7 +65,7 @@ static const struct {
 	{ ZYDIS_MNEMONIC_MASKMOVQ, I_FAULT },
 	{ ZYDIS_MNEMONIC_MASKMOVDQU, I_FAULT },
 	{ ZYDIS_MNEMONIC_VCVTPS2PH,
-	  I_FAULT | I_MXCSR },		   /* it stores, and then has no flags on AMD's */
+	  I_FAULT | I_MXCSR }, /* it stores, and then has no flags on AMD's */
 };
 
 static bool intel_host(void)
