@@ -177,7 +177,8 @@ class Pair:
         lo, hi = self.narrow(lo, hi)
         if hi - lo <= WINDOW:
             lo, hi = self.bisect(lo, hi)
-        return self.report(lo, hi), equal
+        # The lines too: a difference that does not come again is told by them alone.
+        return f"{self.report(lo, hi)}\n    {bad}\n    {rival}", equal
 
 
 def disassemble(row):
