@@ -77,7 +77,7 @@ struct fpu_image *soft_fpu_image(struct soft_vcpu *v)
 	/* Whether the host calls registers in use that hold what they begin with depends on when it
 	 * last had another thread there. */
 	if (v->turns)
-		m->xstate_bv |= v->s.xcr0 & FPU_XSTATE;
+		m->xstate_bv |= host_xstate;
 	return m;
 }
 
