@@ -17,6 +17,7 @@ build      libzydis-dev       x86 instruction decoder of the soft engine
 build      libglib2.0-dev     GDBus and GKeyFile of lodge-vm and lodge
 build      libseccomp-dev     system call filter of lodge-vm
 build      acpica-tools       iasl compiles the ACPI tables, acpiexec tests them
+build      seabios            BIOS that a VM without a kernel starts with
 test       ccache             makes a second build quick
 test       libcmocka-dev      unit tests
 test       nasm               assembles the bare-metal CPU programs

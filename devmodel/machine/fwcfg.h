@@ -44,9 +44,9 @@ void fwcfg_free(struct fwcfg_items *t);
 
 struct acpi_config;
 struct e820_map;
-/* Everything that firmware asks for of a machine. */
+/* Everything that firmware asks for of a machine. boot_order: paths of what to boot, by lines. */
 int fwcfg_fill(struct fwcfg_items *t, const struct acpi_config *c, const struct e820_map *ram,
-	       uint64_t ram_bytes, struct err *e) HV_MUST_CHECK;
+	       uint64_t ram_bytes, const char *boot_order, struct err *e) HV_MUST_CHECK;
 
 extern const struct dev_class dm_fwcfg;
 #endif

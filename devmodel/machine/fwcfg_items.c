@@ -152,7 +152,8 @@ static int add_acpi(struct fwcfg_items *t, const struct acpi_config *c, struct e
 }
 
 static int add_platform(struct fwcfg_items *t, const struct acpi_config *c,
-			const struct e820_map *ram, uint64_t ram_bytes, struct err *e)
+			const struct e820_map *ram, uint64_t ram_bytes, const char *boot_order,
+			struct err *e)
 {
 	const uint64_t reserved_end = MEMMAP_PCI64 + MEMMAP_PCI64_BYTES;
 	uint8_t e820[E820_MAX * E820_ENTRY_BYTES];
@@ -170,12 +171,12 @@ static int add_platform(struct fwcfg_items *t, const struct acpi_config *c,
 	if (r == 0)
 		r = fwcfg_add_file(t, "etc/reserved-memory-end", &reserved_end, 8, e);
 	if (r == 0)
-		r = fwcfg_add_file(t, "bootorder", "", 1, e);
+		r = fwcfg_add_file(t, "bootorder", boot_order, strlen(boot_order) + 1, e);
 	return r;
 }
 
 int fwcfg_fill(struct fwcfg_items *t, const struct acpi_config *c, const struct e820_map *ram,
-	       uint64_t ram_bytes, struct err *e)
+	       uint64_t ram_bytes, const char *boot_order, struct err *e)
 {
 	const uint16_t cpus = (uint16_t)c->n_cpus;
 	int r = fwcfg_add(t, FWCFG_N_CPUS, &cpus, sizeof(cpus), e);
@@ -183,7 +184,7 @@ int fwcfg_fill(struct fwcfg_items *t, const struct acpi_config *c, const struct 
 	if (r == 0)
 		r = fwcfg_add(t, FWCFG_MAX_CPUS, &cpus, sizeof(cpus), e);
 	if (r == 0)
-		r = add_platform(t, c, ram, ram_bytes, e);
+		r = add_platform(t, c, ram, ram_bytes, boot_order, e);
 	if (r == 0)
 		r = add_acpi(t, c, e);
 	return r == 0 ? fwcfg_add_directory(t, e) : r;

@@ -370,7 +370,7 @@ static void wake_cpu(void *ctx)
 
 static int make_memory(struct machine *m, const struct state_file *f, struct err *e)
 {
-	struct hv_ram *ram;
+	struct hv_ram *ram, *rom;
 	int r = hv_mem_create(&m->mem, e);
 
 	if (r == 0)
@@ -381,9 +381,11 @@ static int make_memory(struct machine *m, const struct state_file *f, struct err
 		hv_clock_set_counted(m->clock, wake_cpu, m);
 	if (r == 0)
 		r = make_ram(m, f, &ram, e);
+	if (r == 0)
+		r = firmware_load(m, f, &rom, e);
 	if (r < 0)
 		return r;
-	memmap_init(&m->map, m->mem, ram, NULL);
+	memmap_init(&m->map, m->mem, ram, rom);
 	return 0;
 }
 

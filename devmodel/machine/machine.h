@@ -40,6 +40,10 @@ struct machine_config {
 	int perf_map_fd; /* engine soft: where perf looks for the names of code; -1: none */
 	bool rtc_local;	 /* power on: the clock chip shows the host's local time, not UTC */
 	uint16_t debug_exit_port; /* 0: none */
+	/* What starts at power-on, unless a kernel is given; the CPUs find it at the reset vector.
+	 * NULL: nothing is there. A saved state brings its own. */
+	const char *firmware;
+	int firmware_fd; /* open file, with firmware; borrowed for the call */
 	/* direct boot; kernel NULL: none */
 	const char *kernel, *initrd, *append;
 	int kernel_fd, initrd_fd; /* open files; -1: none; borrowed for the call */

@@ -92,6 +92,10 @@ int saved_ram(const struct state_file *f, int fd, struct hv_mem *mem, const char
 int saved_cpu_model(const struct state_file *f, struct machine *m, struct err *e) HV_MUST_CHECK;
 int saved_load(struct machine *m, const struct state_file *f, struct err *e) HV_MUST_CHECK;
 
+/* firmware.c: the ROM, from its file or (f not NULL) the saved state; *ret_rom NULL: none. */
+int firmware_load(struct machine *m, const struct state_file *f, struct hv_ram **ret_rom,
+		  struct err *e) HV_MUST_CHECK;
+
 /* boot_direct.c: what firmware does before a kernel starts, then the kernel. */
 int boot_direct(struct machine *m, struct err *e) HV_MUST_CHECK;
 int boot_wake(struct machine *m, struct err *e) HV_MUST_CHECK; /* the same after S3 */

@@ -358,13 +358,30 @@ void *q35_backend(void *ctx, struct dev *d, enum dev_backend kind, const char *n
 	return p;
 }
 
+/* The disks in their order, a line each, as OpenFirmware paths (SeaBIOS, "bootorder"). */
+static void boot_order(const struct machine *m, char *order, size_t room)
+{
+	size_t n = 0;
+
+	order[0] = '\0';
+	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++)
+		if (m->back.disk[i].blk != NULL)
+			n += (size_t)snprintf(order + n, room - n, "/pci@i0cf8/scsi@%x/disk@0,0\n",
+					      SLOT_DISK0 + i);
+	if (n > 0)
+		order[n - 1] = '\0'; /* the last line's end */
+}
+
 static int fill_fwcfg(struct machine *m, struct err *e)
 {
+	char order[MACHINE_MAX_DISKS * 32];
+
 	const struct acpi_config c = { .n_cpus = m->vm.n_vcpus, .pm_port = MACHINE_PM_PORT };
 	struct e820_map ram;
 
 	e820_make_ram(&ram, m->map.low_bytes, m->map.high_bytes);
-	return fwcfg_fill(&m->fwcfg, &c, &ram, m->config.ram_bytes, e);
+	boot_order(m, order, sizeof(order));
+	return fwcfg_fill(&m->fwcfg, &c, &ram, m->config.ram_bytes, order, e);
 }
 
 int q35_build(struct machine *m, struct err *e)

@@ -8,6 +8,7 @@
 
 static const char *const machines[] = { "pc-1", NULL };
 static const char *const engines[] = { "auto", "kvm", "soft", "driver", "null", NULL };
+static const char *const firmwares[] = { "auto", "bios", "none", NULL };
 static const char *const tiers[] = { "interp", "translate", NULL };
 static const char *const clocks[] = { "utc", "local", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", "trace", NULL };
@@ -24,6 +25,10 @@ const struct setting vm_settings[] = {
 	  "what runs the guest's instructions" },
 	{ "vm.clock", SETTING_CHOICE, OFF(clock), 0, 0, clocks, "utc",
 	  "what the guest's clock chip is set to" },
+	{ "vm.firmware", SETTING_CHOICE, OFF(firmware), 0, 0, firmwares, "auto",
+	  "what starts the guest: auto is bios, unless a kernel or a saved state is given" },
+	{ "firmware.bios", SETTING_FILE_IN, OFF(bios), 1, TEXT_MAX, NULL,
+	  "/usr/share/seabios/bios-256k.bin", "image of the BIOS" },
 	{ "cpu.count", SETTING_NUMBER, OFF(n_cpus), 1, HV_MAX_VCPUS, NULL, "1", "number of CPUs" },
 	{ "cpu.model", SETTING_TEXT, OFF(cpu_model), 1, 31, NULL, "x86-64-v3",
 	  "CPU model: x86-64-v2, x86-64-v3, host" },
@@ -260,6 +265,26 @@ void vm_config_init(struct vm_config *c)
 	}
 }
 
+bool vm_config_wants_bios(const struct vm_config *c)
+{
+	if (c->kernel || c->state || strcmp(c->firmware, "none") == 0)
+		return false;
+	return strcmp(c->firmware, "bios") == 0 ||
+	       (c->n_disks > 0 && strcmp(c->engine, "null") != 0);
+}
+
+static int check_start(const struct vm_config *c, struct err *e)
+{
+	if (strcmp(c->firmware, "bios") == 0 && (c->kernel || c->state))
+		return err_set(e, -EINVAL, "%s starts without the BIOS: leave vm.firmware=bios out",
+			       c->kernel ? "boot.kernel" : "boot.state");
+	if (!c->kernel && !c->state && !vm_config_wants_bios(c) && strcmp(c->engine, "null") != 0)
+		return err_set(e, -EINVAL,
+			       "nothing to run: give a disk (disk.NAME.file), a kernel "
+			       "(boot.kernel) or a saved state (boot.state)");
+	return 0;
+}
+
 int vm_config_check(const struct vm_config *c, struct err *e)
 {
 	for (unsigned i = 0; i < c->n_disks; i++)
@@ -283,11 +308,7 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 	if (!c->deterministic && (c->digest || c->digest_from))
 		return err_set(e, -EINVAL, "%s needs debug.deterministic=yes",
 			       c->digest ? "debug.digest" : "debug.digest-from");
-	if (!c->kernel && !c->state && strcmp(c->engine, "null") != 0)
-		return err_set(e, -EINVAL,
-			       "nothing to run: give a kernel (boot.kernel) or a saved "
-			       "state (boot.state)");
-	return 0;
+	return check_start(c, e);
 }
 
 static void free_text(char **p)

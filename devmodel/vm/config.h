@@ -23,7 +23,8 @@ struct vm_serial_config {
 };
 
 struct vm_config {
-	char *name, *machine, *engine, *clock;
+	char *name, *machine, *engine, *clock, *firmware;
+	char *bios; /* the file of firmware "bios" */
 	uint32_t n_cpus;
 	char *cpu_model;
 	uint64_t memory_bytes;
@@ -56,6 +57,8 @@ void vm_config_finish(struct vm_config *c); /* twice is once */
 int vm_config_set(struct vm_config *c, const char *arg, struct err *e) HV_MUST_CHECK;
 /* What only all of them together show: a setting that wants another. */
 int vm_config_check(const struct vm_config *c, struct err *e) HV_MUST_CHECK;
+/* Whether it starts with the BIOS: where neither a kernel nor a saved state is what starts. */
+bool vm_config_wants_bios(const struct vm_config *c);
 /* The table, and the options of all device classes, as JSON; freed with g_free(). */
 char *vm_config_describe(void);
 #endif

@@ -28,20 +28,19 @@ static int open_in(const char *key, const char *path, int *ret_fd, struct err *e
 }
 
 /* What is often given in a kernel's place, by its first bytes. */
-#define NO_FIRMWARE                                                                                \
-	"and this version has no firmware to boot it yet: give a kernel, and the disk by --disk"
+#define RAW_ONLY "and this version knows raw images only (qemu-img convert -O raw makes one)"
 static const struct magic {
 	off_t off;
 	const char *bytes, *what, *hint;
 } magics[] = {
 	{ 0, "LodgeVM", "a saved state", "not a kernel: use --state" },
-	{ 0x8001, "CD001", "a CD or DVD image", NO_FIRMWARE },
-	{ 0, "QFI\xfb", "a qcow2 disk image", NO_FIRMWARE },
-	{ 0, "KDMV", "a VMDK disk image", NO_FIRMWARE },
-	{ 0x40, "\x7f\x10\xda\xbe", "a VDI disk image", NO_FIRMWARE },
-	{ 0, "vhdxfile", "a VHDX disk image", NO_FIRMWARE },
-	{ 0, "conectix", "a VHD disk image", NO_FIRMWARE },
-	{ 510, "\x55\xaa", "a disk or floppy image", NO_FIRMWARE },
+	{ 0x8001, "CD001", "a CD or DVD image", "which this version cannot boot from yet" },
+	{ 0, "QFI\xfb", "a qcow2 disk image", RAW_ONLY },
+	{ 0, "KDMV", "a VMDK disk image", RAW_ONLY },
+	{ 0x40, "\x7f\x10\xda\xbe", "a VDI disk image", RAW_ONLY },
+	{ 0, "vhdxfile", "a VHDX disk image", RAW_ONLY },
+	{ 0, "conectix", "a VHD disk image", RAW_ONLY },
+	{ 510, "\x55\xaa", "a disk or floppy image", "not a kernel: use --disk" },
 };
 
 /* Refuses what has another kind's mark and not a kernel's; the loader judges the rest. */
@@ -116,11 +115,24 @@ static int open_outputs(const struct vm_config *c, struct vm_files *f, struct er
 	return c->soft_perf_map ? open_perf_map(&f->perf_map_fd, e) : 0;
 }
 
+static int open_bios(const char *path, int *ret_fd, struct err *e)
+{
+	const int r = open_in("firmware.bios", path, ret_fd, e);
+
+	return r == -ENOENT ? err_set(e, r,
+				      "there is no BIOS '%s': install the package seabios, or set "
+				      "firmware.bios",
+				      path)
+			    : r;
+}
+
 static int open_all(const struct vm_config *c, struct vm_files *f, struct err *e)
 {
 	int r = 0;
 
-	if (c->kernel)
+	if (vm_config_wants_bios(c))
+		r = open_bios(c->bios, &f->firmware_fd, e);
+	if (r == 0 && c->kernel)
 		r = open_in("boot.kernel", c->kernel, &f->kernel_fd, e);
 	if (r == 0 && c->kernel)
 		r = check_kernel(f->kernel_fd, c->kernel, e);
@@ -171,7 +183,8 @@ void vm_files_announce(const struct vm_config *c, int fd)
 
 int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct err *e)
 {
-	struct vm_files f = { .kernel_fd = -1,
+	struct vm_files f = { .firmware_fd = -1,
+			      .kernel_fd = -1,
 			      .initrd_fd = -1,
 			      .state_fd = -1,
 			      .trace_fd = -1,
@@ -191,8 +204,8 @@ int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct 
 
 void vm_files_close(struct vm_files *f)
 {
-	int *const fds[] = { &f->kernel_fd,   &f->initrd_fd, &f->state_fd, &f->trace_fd,
-			     &f->perf_map_fd, &f->digest_fd, &f->statm_fd };
+	int *const fds[] = { &f->firmware_fd, &f->kernel_fd,   &f->initrd_fd, &f->state_fd,
+			     &f->trace_fd,    &f->perf_map_fd, &f->digest_fd, &f->statm_fd };
 
 	for (size_t i = 0; i < HV_ARRAY_LEN(fds); i++) {
 		if (*fds[i] >= 0)

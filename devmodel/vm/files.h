@@ -6,9 +6,9 @@
 #include "vm/config.h"
 
 struct vm_files {
-	int kernel_fd, initrd_fd, state_fd, trace_fd; /* -1: none */
-	int perf_map_fd, digest_fd;		      /* -1: none */
-	int statm_fd;				      /* /proc/self/statm, for the statistics */
+	int firmware_fd, kernel_fd, initrd_fd, state_fd, trace_fd; /* -1: none */
+	int perf_map_fd, digest_fd;				   /* -1: none */
+	int statm_fd; /* /proc/self/statm, for the statistics */
 	struct blk *disk[MACHINE_MAX_DISKS];
 };
 

@@ -90,6 +90,8 @@ def base(key):
         args += ["--kernel", "file"]
     if key.startswith("debug.digest"):
         args += ["--deterministic"]
+    if key == "firmware.bios":
+        args += ["--firmware", "bios"]
     return args
 
 

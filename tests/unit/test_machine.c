@@ -208,7 +208,7 @@ static void test_config(void **state)
 		assert_true(w->e.msg[0] != '\0');
 		assert_null(w->m);
 	}
-	w->config.kernel = NULL; /* nothing to boot is fine: firmware's business */
+	w->config.kernel = NULL; /* nothing to boot is fine */
 	w->config.ram_bytes = HV_MIB(1);
 	create(w);
 }

@@ -36,6 +36,7 @@ const struct cli_option cli_options[] = {
 	{ "--kernel", "FILE", "boot.kernel", CLI_RUN, "kernel to start directly; same as FILE" },
 	{ "--initrd", "FILE", "boot.initrd", CLI_RUN, "its initial RAM disk" },
 	{ "--append", "TEXT", "boot.append", CLI_RUN, "its command line" },
+	{ "--firmware", "NAME", "vm.firmware", CLI_RUN, "what starts the guest: auto, bios, none" },
 	{ "--state", "FILE", "boot.state", CLI_RUN, "saved state to continue" },
 	{ "--serial", "-|FILE|none", "serial.0.output", CLI_RUN,
 	  "where the first serial port goes; the terminal without this" },

@@ -1,0 +1,109 @@
+; A boot sector for the tests of firmware. Says on the first serial port which BIOS drive it came from,
+; what the second sectors of this drive and of the next say (text up to a zero), and how often it has
+; been booted: sector 2 of its drive counts. Then a byte from the port decides: 'r' resets, anything
+; else ends with status 7 by the debug-exit port.
+bits 16
+org 0x7c00
+	cli
+	xor	ax, ax
+	mov	ds, ax
+	mov	es, ax
+	mov	ss, ax
+	mov	sp, 0x7c00
+	sti
+	mov	[drive], dl
+	mov	al, dl
+	call	put_hex
+	mov	word [packet.lba], 1
+	call	read_and_say
+	inc	byte [drive]
+	call	read_and_say
+	dec	byte [drive]
+	mov	word [packet.lba], 2
+	mov	ah, 0x42
+	call	disk
+	inc	byte [buffer]
+	mov	ax, 0x4300
+	call	disk
+	mov	al, [buffer]
+	call	put_hex
+	mov	al, 10
+	call	put
+.wait:
+	mov	dx, 0x3fd
+	in	al, dx
+	test	al, 1
+	jz	.wait
+	mov	dx, 0x3f8
+	in	al, dx
+	cmp	al, 'r'
+	je	.reset
+	mov	al, 7
+	out	0xf4, al
+.reset:
+	mov	dx, 0xcf9
+	mov	al, 6
+	out	dx, al
+	hlt
+
+read_and_say:
+	mov	al, ' '
+	call	put
+	mov	byte [buffer], 0
+	mov	ah, 0x42
+	call	disk
+	mov	si, buffer
+.next:
+	lodsb
+	test	al, al
+	jz	.end
+	call	put
+	jmp	.next
+.end:
+	mov	al, ' '
+	jmp	put
+
+; ah: 42 read, 43 write. A '!' for a drive that is not there.
+disk:
+	mov	si, packet
+	mov	dl, [drive]
+	int	0x13
+	jnc	.good
+	mov	al, '!'
+	call	put
+.good:
+	ret
+
+put_hex:
+	push	ax
+	shr	al, 4
+	call	.digit
+	pop	ax
+.digit:
+	and	al, 15
+	add	al, '0'
+	cmp	al, '9'
+	jbe	put
+	add	al, 'a' - '0' - 10
+put:
+	push	dx
+	push	ax
+.full:
+	mov	dx, 0x3fd
+	in	al, dx
+	test	al, 0x20
+	jz	.full
+	pop	ax
+	mov	dx, 0x3f8
+	out	dx, al
+	pop	dx
+	ret
+
+drive	db 0
+align 4
+packet:
+	dw 16, 1, buffer, 0
+.lba:	dq 0
+	times 510 - ($ - $$) db 0
+	dw 0xaa55
+buffer equ 0x8000
