@@ -129,6 +129,12 @@ static bool element_on(struct fpu_image *m, const struct insn *i, unsigned at)
 	return *lane(m, i->dst, at + i->op_size - 1u) & 0x80;
 }
 
+/* In 64-bit code the operand goes on where a 32-bit address is at its end. */
+static uint64_t masked_ea(struct soft_vcpu *v, const struct insn *i, unsigned at, bool write)
+{
+	return v->code64 ? element_ea(v, i, 0, write) + at : element_ea(v, i, at, write);
+}
+
 /* The host's address of the whole operand; NULL: element by element. */
 static void *whole_operand(struct soft_vcpu *v, const struct insn *i, bool write)
 {
@@ -152,7 +158,7 @@ static void op_maskload(struct soft_vcpu *v, const struct insn *i)
 	memset(v->fpu->bounce, 0, 32);
 	for (unsigned at = 0; at < i->mem_size; at += i->op_size)
 		if (element_on(m, i, at))
-			soft_read(v, element_ea(v, i, at, false), v->fpu->bounce + at, i->op_size);
+			soft_read(v, masked_ea(v, i, at, false), v->fpu->bounce + at, i->op_size);
 	simd_run_stub(v, get_stub(v, i), v->fpu->bounce, NULL);
 }
 
@@ -168,12 +174,12 @@ static void op_maskstore(struct soft_vcpu *v, const struct insn *i)
 	m = soft_fpu_image(v);
 	for (unsigned at = 0; at < i->mem_size; at += i->op_size)
 		if (element_on(m, i, at))
-			soft_probe(v, element_ea(v, i, at, true), i->op_size, true);
+			soft_probe(v, masked_ea(v, i, at, true), i->op_size, true);
 	simd_run_stub(v, get_stub(v, i), v->fpu->bounce, NULL);
 	soft_fpu_park(v);
 	for (unsigned at = 0; at < i->mem_size; at += i->op_size)
 		if (element_on(m, i, at))
-			soft_write(v, element_ea(v, i, at, true), v->fpu->bounce + at, i->op_size);
+			soft_write(v, masked_ea(v, i, at, true), v->fpu->bounce + at, i->op_size);
 }
 
 bool simd_select_maskmov(const struct decoded *d, struct insn *i)

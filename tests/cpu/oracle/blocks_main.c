@@ -56,6 +56,35 @@ static void settle(struct outcome *n, struct outcome *g)
 		g->vector = 13;
 }
 
+/* Faults of the guest that say nothing about the engine, by the instruction they are at: the host's
+ * CPU may have a bit in MXCSR that the model lacks; its kernel answers for what UMIP hides; and
+ * AMD's CPUs read the whole stack of a far return before they look at the selectors. */
+static bool is_hosts_affair(const struct test_case *t, const struct outcome *n,
+			    const struct outcome *g)
+{
+	const uint64_t off = g->cpu.rip - t->in.rip;
+	ZydisDecodedInstruction z;
+
+	if (g->vector != 13 || off >= t->block_len ||
+	    !ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder_of(t->mode), NULL, t->block + off,
+							t->block_len - off, &z)))
+		return false;
+	switch (z.mnemonic) {
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
+	case ZYDIS_MNEMONIC_SGDT:
+	case ZYDIS_MNEMONIC_SIDT:
+	case ZYDIS_MNEMONIC_SLDT:
+	case ZYDIS_MNEMONIC_STR:
+	case ZYDIS_MNEMONIC_SMSW:
+		return n->vector != 13 || n->cpu.rip != g->cpu.rip;
+	case ZYDIS_MNEMONIC_RET:
+		return n->vector == 14 && n->cpu.rip == g->cpu.rip;
+	default:
+		return false;
+	}
+}
+
 /* 0: equal; 1: diff says what is not; -1: it does not end, so there is nothing to compare. */
 static int run_seq(const struct seq *s, char *diff, size_t room, struct outcome *n)
 {
@@ -94,6 +123,8 @@ static int run_seq(const struct seq *s, char *diff, size_t room, struct outcome 
 			return 1;
 		}
 		memcpy(native_data(), end_data, DATA_BYTES);
+		if (is_hosts_affair(&t, n, &g))
+			return 0;
 		settle(n, &g);
 		if (compare(&t, n, &g, diff, room) != 0)
 			return 1;
