@@ -41,7 +41,7 @@ struct machine {
 	struct cpu_model model;
 	struct chr *chr_none;  /* owned by nobody: chr_null */
 	struct blk *disk_none; /* owned: the null disk, if a slot's back-end is missing */
-	struct env_dev *pic, *ioapic, *mch, *lpc, *rst, *rtc, *pit, *hpet, *pm, *dma;
+	struct env_dev *pic, *ioapic, *mch, *lpc, *rst, *rtc, *pit, *hpet, *pm, *dma, *i8042;
 	struct env_dev *lapic[HV_MAX_VCPUS];
 	/* owned */
 	struct hv_mem *mem;

@@ -18,6 +18,7 @@
 #include "devmodel/chipset/port92.h"
 #include "devmodel/chipset/post_port.h"
 #include "devmodel/chipset/reset_ctl.h"
+#include "devmodel/input/i8042.h"
 #include "devmodel/machine/acpi/acpi.h"
 #include "devmodel/virtio/virtio_blk.h"
 #include "devmodel/virtio/virtio_rng.h"
@@ -158,6 +159,14 @@ static const struct part parts[] = {
 	{ &dm_pm, "pm", DOM_CHIPSET, 0, NULL, { PIO(1, 0xb2) }, { 9, -1 }, KEEP(pm) },
 	{ &dm_i8237, "dma", DOM_CHIPSET, 0, NULL, { { 0 } }, { -1, -1 }, KEEP(dma) },
 	{ &dm_mc146818, "rtc", DOM_CHIPSET, 0, NULL, { PIO(0, 0x70) }, { -1, -1 }, KEEP(rtc) },
+	{ &dm_i8042,
+	  "i8042",
+	  DOM_CHIPSET,
+	  0,
+	  NULL,
+	  { PIO(0, 0x60), PIO(1, 0x64) },
+	  { 1, 12 },
+	  KEEP(i8042) },
 	{ &dm_port92, "port92", DOM_CHIPSET, 0, NULL, { PIO(0, 0x92) }, { -1, -1 }, 0 },
 	{ &dm_post_port,
 	  "post",
