@@ -348,12 +348,14 @@ static void i8042_timer(struct dev *d, unsigned timer)
 
 /* ---- the user ---- */
 
-void dm_i8042_key(struct dev *d, unsigned code, bool down)
+bool dm_i8042_key(struct dev *d, unsigned code, bool down)
 {
 	struct i8042 *c = i8042_from_dev(d);
 
-	ps2_keyboard_key(&c->s.keyboard, code, down, dev_now_ns(d));
+	const bool taken = ps2_keyboard_key(&c->s.keyboard, code, down, dev_now_ns(d));
+
 	pump(c);
+	return taken;
 }
 
 void dm_i8042_move(struct dev *d, int32_t dx, int32_t dy, int32_t wheel)

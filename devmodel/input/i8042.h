@@ -7,8 +7,9 @@
 extern const struct dev_class dm_i8042;
 
 /* What the user does; under the device's domain. code: evdev (KEY_*); what the keyboard does not
- * have is ignored, and so is what changes nothing. */
-void dm_i8042_key(struct dev *d, unsigned code, bool down);
+ * have is ignored, and so is what changes nothing. False: a press for which the keyboard has no
+ * room, as the guest has not read what came before. */
+bool dm_i8042_key(struct dev *d, unsigned code, bool down);
 /* Relative motion in counts, y downwards, wheel upwards. */
 void dm_i8042_move(struct dev *d, int32_t dx, int32_t dy, int32_t wheel);
 /* button: 0 left, 1 right, 2 middle, 3 side, 4 extra. */

@@ -67,8 +67,9 @@ void ps2_answer(struct ps2_queue *q, uint8_t byte); /* forgets what was not sent
 /* ---- ps2_keyboard.c ---- */
 void ps2_keyboard_init(struct ps2_keyboard *k); /* power-on */
 void ps2_keyboard_write(struct ps2_keyboard *k, uint8_t byte);
-/* code: evdev. What PC keyboards do not have, and a second press, is nothing. */
-void ps2_keyboard_key(struct ps2_keyboard *k, unsigned code, bool down, uint64_t now_ns);
+/* code: evdev. What PC keyboards do not have, and a second press, is nothing. False: it was
+ * pressed, and there is no room for it now; its release is nothing then. */
+bool ps2_keyboard_key(struct ps2_keyboard *k, unsigned code, bool down, uint64_t now_ns);
 /* Sends the repeated key if it is due. */
 void ps2_keyboard_tick(struct ps2_keyboard *k, uint64_t now_ns);
 /* A byte of set 2 as the controller shows it in set 1 (never 0xf0). */

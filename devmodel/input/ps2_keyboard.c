@@ -157,15 +157,16 @@ void ps2_keyboard_tick(struct ps2_keyboard *k, uint64_t now_ns)
 
 /* ---- the user ---- */
 
-static void press(struct ps2_keyboard *k, unsigned key, uint64_t now_ns)
+static bool press(struct ps2_keyboard *k, unsigned key, uint64_t now_ns)
 {
 	if (k->q.len > MAKE_LIMIT || k->n_down >= DOWN_MAX)
-		return;
+		return false;
 	k->down[key / 8] |= (uint8_t)(1 << key % 8);
 	k->n_down++;
 	put_key(k, key, true);
 	k->repeat_key = (uint16_t)key;
 	k->repeat_ns = key == KEY_PAUSE ? PS2_NEVER : now_ns + delay_ns(k);
+	return true;
 }
 
 static void release(struct ps2_keyboard *k, unsigned key)
@@ -178,15 +179,16 @@ static void release(struct ps2_keyboard *k, unsigned key)
 		k->repeat_ns = PS2_NEVER;
 }
 
-void ps2_keyboard_key(struct ps2_keyboard *k, unsigned key, bool down, uint64_t now_ns)
+bool ps2_keyboard_key(struct ps2_keyboard *k, unsigned key, bool down, uint64_t now_ns)
 {
 	if (code_of(key) == 0 && key != KEY_SYSRQ && key != KEY_PAUSE)
-		return;
+		return true;
 	const bool is_down = k->down[key / 8] >> key % 8 & 1;
 	if (down && !is_down && k->scanning)
-		press(k, key, now_ns);
-	else if (!down && is_down)
+		return press(k, key, now_ns);
+	if (!down && is_down)
 		release(k, key);
+	return true;
 }
 
 /* ---- the guest ---- */

@@ -9,6 +9,7 @@
 #include "cpu/digest.h"
 #include "devmodel/chipset/mc146818.h"
 #include "devmodel/chipset/pm.h"
+#include "devmodel/input/i8042.h"
 #include "state/container.h"
 
 #define RNG_SEED 1 /* of deterministic machines */
@@ -129,6 +130,16 @@ static void emit(struct machine *m, enum machine_event_kind kind, uint32_t arg, 
 	m->fn(m->ctx, &ev);
 }
 
+/* A CPU that was to be reset went on until then, and may have come to its end on the way: system
+ * software asks for a reset and then loads an empty IDT, in case it does not come. */
+static void forget_triple_fault(struct machine *m)
+{
+	pthread_mutex_lock(&m->ask_lock);
+	if (m->vm_event == HV_VM_SHUTDOWN)
+		m->asked &= ~(unsigned)ASK_VM;
+	pthread_mutex_unlock(&m->ask_lock);
+}
+
 void machine_reset(struct machine *m)
 {
 	const bool was_running = m->running;
@@ -138,6 +149,7 @@ void machine_reset(struct machine *m)
 	if (was_running && !m->asleep)
 		r = halt(m, &e);
 	m->asleep = false;
+	forget_triple_fault(m);
 	if (r == 0)
 		r = machine_power_on(m, &e);
 	if (r < 0) {
@@ -180,6 +192,28 @@ void machine_power_button(struct machine *m)
 void machine_nmi(struct machine *m)
 {
 	hv_vcpu_post_nmi(m->vm.vcpu[0]);
+}
+
+bool machine_key(struct machine *m, unsigned evdev_code, bool down)
+{
+	hv_domain_lock(m->i8042->domain);
+	const bool taken = dm_i8042_key(m->i8042->dev, evdev_code, down);
+	hv_domain_unlock(m->i8042->domain);
+	return taken;
+}
+
+void machine_pointer_move(struct machine *m, int32_t dx, int32_t dy, int32_t wheel)
+{
+	hv_domain_lock(m->i8042->domain);
+	dm_i8042_move(m->i8042->dev, dx, dy, wheel);
+	hv_domain_unlock(m->i8042->domain);
+}
+
+void machine_pointer_button(struct machine *m, unsigned button, bool down)
+{
+	hv_domain_lock(m->i8042->domain);
+	dm_i8042_button(m->i8042->dev, button, down);
+	hv_domain_unlock(m->i8042->domain);
 }
 
 /* ---- what devices ask for ---- */
@@ -312,7 +346,7 @@ static void do_asked(void *ctx)
 	if (asked & ASK_EXIT) {
 		stop_for_event(m);
 		emit(m, MACHINE_DEBUG_EXIT, exit_arg, NULL);
-	} else if (asked & ASK_VM) {
+	} else if ((asked & ASK_VM) && !((asked & ASK_RESET) && vm_event == HV_VM_SHUTDOWN)) {
 		do_vm_event(m, vm_event, vm_vcpu, &vm_exit);
 	} else if (asked & ASK_POWER_OFF) {
 		stop_for_event(m);

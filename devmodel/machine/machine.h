@@ -95,6 +95,10 @@ void machine_reset(struct machine *m);	      /* power-on state; keeps running or
 void machine_power_button(struct machine *m); /* ACPI press */
 void machine_wake(struct machine *m);	      /* from S3 */
 void machine_nmi(struct machine *m);
+/* What the user types and points with, as in input/i8042.h. False: the keyboard has no room. */
+bool machine_key(struct machine *m, unsigned evdev_code, bool down);
+void machine_pointer_move(struct machine *m, int32_t dx, int32_t dy, int32_t wheel);
+void machine_pointer_button(struct machine *m, unsigned button, bool down);
 
 /* While paused: writes the whole state (container, then RAM page-aligned) to fd, from offset 0. */
 int machine_save(struct machine *m, int fd, struct err *e) HV_MUST_CHECK;

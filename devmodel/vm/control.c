@@ -24,6 +24,7 @@ static const struct {
 	{ &org_lodge_vm1_interface, control_vm_call },
 	{ &org_lodge_devices1_interface, control_devices_call },
 	{ &org_lodge_stats1_interface, control_stats_call },
+	{ &org_lodge_input1_interface, control_input_call },
 	{ &org_lodge_serial1_interface, control_serial_call },
 };
 

@@ -44,7 +44,8 @@ org 0x7c00
 	mov	dx, 0xcf9
 	mov	al, 6
 	out	dx, al
-	hlt
+	lidt	[empty]			; as systems do in case nothing comes of it
+	int	3
 
 read_and_say:
 	mov	al, ' '
@@ -100,6 +101,7 @@ put:
 	ret
 
 drive	db 0
+empty	dw 0, 0, 0
 align 4
 packet:
 	dw 16, 1, buffer, 0

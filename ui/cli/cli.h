@@ -77,6 +77,8 @@ int cmd_call(struct cli *c, GError **error); /* pause resume reset kill */
 int cmd_stop(struct cli *c, GError **error);
 int cmd_wait(struct cli *c, GError **error);
 int cmd_serial(struct cli *c, GError **error);
+int cmd_keys(struct cli *c, GError **error);
+int cmd_type(struct cli *c, GError **error);
 int cmd_doctor(struct cli *c, GError **error);
 int cmd_help(struct cli *c, GError **error);
 int cmd_completion(struct cli *c, GError **error);

@@ -19,7 +19,7 @@ enum {
 	FADT_RTC_S4 = 0x80,
 	FADT_RESET = 0x400
 };
-enum { ARCH_LEGACY = 1 };
+enum { ARCH_LEGACY = 1, ARCH_8042 = 2 };
 enum { GAS_MEMORY = 0, GAS_IO = 1 };
 
 /* ---- writing ---- */
@@ -126,9 +126,9 @@ static size_t make_fadt(struct acpi_image *a, const struct acpi_config *c, size_
 	fadt_pm(a, t, c->pm_port);
 	put_at(a, t + 96, 0xfff, 2); /* no C2, no C3 */
 	put_at(a, t + 98, 0xfff, 2);
-	put_at(a, t + 106, 0, 2);	    /* no day and month alarm */
-	put_at(a, t + 108, 0x32, 1);	    /* century */
-	put_at(a, t + 109, ARCH_LEGACY, 2); /* and no keyboard controller */
+	put_at(a, t + 106, 0, 2);    /* no day and month alarm */
+	put_at(a, t + 108, 0x32, 1); /* century */
+	put_at(a, t + 109, ARCH_LEGACY | ARCH_8042, 2);
 	put_at(a, t + 112,
 	       FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLP_BUTTON | FADT_RTC_S4 | FADT_RESET, 4);
 	gas_at(a, t + 116, GAS_IO, 8, 1, 0xcf9);
