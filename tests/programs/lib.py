@@ -1,6 +1,7 @@
 """What the tests of the programs share: a private runtime folder, lodge with its output, VMs."""
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -112,7 +113,7 @@ class Env:
 
 class Vm:
     def __init__(self, env, args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, name="test"):
-        self.env, self.name = env, name
+        self.env, self.name, self.rest = env, name, b""
         self.log = open(os.path.join(env.dir, f"stderr-{name}"), "w+b")
         self.p = subprocess.Popen([LODGE, "run", "--set", f"vm.name={name}", *args], stdin=stdin,
                                   stdout=stdout, stderr=self.log, env=env.env, cwd=env.work)
@@ -129,6 +130,18 @@ class Vm:
     def err(self):
         self.log.seek(0)
         return self.log.read().decode("utf-8", "replace")
+
+    def line(self):
+        """The next line of the first serial port, without its end; not for ever."""
+        end = time.monotonic() + TIMEOUT
+        while b"\n" not in self.rest:
+            left = max(0, end - time.monotonic())
+            check(select.select([self.p.stdout], [], [], left)[0], f"no line: {self.rest!r}")
+            got = os.read(self.p.stdout.fileno(), 65536)
+            check(got, f"the output ends: {self.rest!r}")
+            self.rest += got
+        line, self.rest = self.rest.split(b"\n", 1)
+        return line.decode("ascii", "replace").strip("\r")
 
     def show(self):
         return self.env.lodge_json("show", self.name)

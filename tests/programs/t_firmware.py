@@ -23,11 +23,6 @@ def boot_disk(env, name, text):
     return name
 
 
-def out(vm):
-    """A line of the first serial port."""
-    return vm.p.stdout.readline().decode("ascii", "replace").strip("\r\n")
-
-
 def start(env, *args, **more):
     return env.vm("--engine", "soft", "--memory", "32M", "--debug-exit", "0xf4", *args,
                   stdin=subprocess.PIPE, **more)
@@ -42,7 +37,7 @@ def test_firmware_boots_disk(env):
     """The boot sector reads and writes by INT 13h; a reset boots it again; changes stay till then."""
     vm = start(env, "--disk", boot_disk(env, "disk", b"hello"), "--set", "debugcon.output=bios")
     for boots in range(1, 11):
-        line = out(vm)
+        line = vm.line()
         check(line == f"80 hello  ! {boots:02x}", line)
         say(vm, b"r" if boots < 10 else b"q")
     check(vm.wait() == 7, "status")
@@ -59,7 +54,7 @@ def test_firmware_boot_order(env):
     boot_disk(env, "b", b"second")
     for order in (("a", "b"), ("b", "a")):
         vm = start(env, "--disk", order[0], "--disk", order[1])
-        line = out(vm)
+        line = vm.line()
         text = {"a": "first", "b": "second"}
         check(line == f"80 {text[order[0]]}  {text[order[1]]} 01", line)
         say(vm, b"q")
@@ -70,13 +65,13 @@ def test_firmware_state(env):
     """A saved state brings its BIOS along: after a reset it boots again, whatever the file is now."""
     shutil.copy(BIOS, env.path("bios.bin")) if os.path.exists(BIOS) else None
     vm = start(env, "--disk", boot_disk(env, "disk", b"hello"), "--set", "firmware.bios=bios.bin")
-    check(out(vm) == "80 hello  ! 01", "first boot")
+    check(vm.line() == "80 hello  ! 01", "first boot")
     env.lodge("save", "test", "state", "--stop")
     vm.wait()
     os.unlink(env.path("bios.bin"))
     vm = env.vm("--state", "state", "--disk", "disk", stdin=subprocess.PIPE, name="two")
     say(vm, b"r")
-    check(out(vm) == "80 hello  ! 02", "booted again, with the changes of before")
+    check(vm.line() == "80 hello  ! 02", "booted again, with the changes of before")
     say(vm, b"q")
     check(vm.wait() == 7, "status")
 

@@ -18,12 +18,8 @@ def start(env):
     with open(env.path("disk"), "ab") as f:
         f.truncate(1 << 20)
     vm = env.vm("--engine", "soft", "--memory", "32M", "--debug-exit", "0xf4", "--disk", "disk")
-    check(line(vm) == "ready", "the guest starts")
+    check(vm.line() == "ready", "the guest starts")
     return vm
-
-
-def line(vm):
-    return vm.p.stdout.readline().decode("ascii", "replace").strip("\r\n")
 
 
 def test_input_type(env):
@@ -33,7 +29,7 @@ def test_input_type(env):
     env.lodge("type", "test", text, rc=None)  # the guest ends at the press of the last
     got = []
     for _ in text:
-        got.append(chr(int(line(vm)[:2], 16)))
+        got.append(chr(int(vm.line()[:2], 16)))
     check("".join(got) == text.replace("\n", "\r"), f"{''.join(got)!r}")
     check(vm.wait() == 7, "status")
 
@@ -41,7 +37,7 @@ def test_input_type(env):
 def test_input_type_stdin(env):
     vm = start(env)
     env.lodge("type", "test", "-", stdin=b"ls -l Q", rc=None)
-    check([line(vm)[:2] for _ in range(7)] == ["6c", "73", "20", "2d", "6c", "20", "51"], "text")
+    check([vm.line()[:2] for _ in range(7)] == ["6c", "73", "20", "2d", "6c", "20", "51"], "text")
     check(vm.wait() == 7, "status")
 
 
@@ -50,12 +46,12 @@ def test_input_keys(env):
     vm = start(env)
     env.lodge("keys", "test", "a", "shift-a", "ctrl-c", "f1", "up", "esc", "enter", "-")
     want = ["611e", "411e", "032e", "003b", "0048", "1b01", "0d1c", "2d0c"]
-    got = [line(vm) for _ in want]
+    got = [vm.line() for _ in want]
     check(got == want, got)
     env.lodge("keys", "test", "ctrl-alt-del")
-    check(line(vm) == "ready", "started again")
+    check(vm.line() == "ready", "started again")
     env.lodge("keys", "test", "shift-q", rc=None)
-    check(line(vm)[:2] == "51", "a key after the reset")
+    check(vm.line()[:2] == "51", "a key after the reset")
     check(vm.wait() == 7, "status")
 
 
@@ -75,5 +71,5 @@ def test_bad_input_keys(env):
     check("does not run" in env.lodge("keys", "test", "a", rc=4).err, "paused")
     env.lodge("resume", "test")
     env.lodge("keys", "test", "b", "shift-q", rc=None)
-    check([line(vm)[:2], line(vm)[:2]] == ["62", "51"], "nothing of the refused ones was pressed")
+    check([vm.line()[:2], vm.line()[:2]] == ["62", "51"], "nothing of the refused ones was pressed")
     check(vm.wait() == 7, "status")
