@@ -19,8 +19,9 @@ STATE_LAYOUT_BEGIN
 /* Bytes on their way to the controller. */
 struct ps2_queue {
 	uint16_t head, len;
-	uint8_t last; /* sent; for "resend" */
-	uint8_t pad_[3];
+	uint8_t last;	   /* sent; for "resend" */
+	uint8_t n_replies; /* of bytes, at the front: to a command */
+	uint8_t pad_[2];
 	uint8_t bytes[PS2_QUEUE_BYTES];
 };
 
@@ -56,13 +57,15 @@ int ps2_mouse_check(const struct ps2_mouse *m, struct err *e) HV_MUST_CHECK;
 
 /* ---- ps2.c ---- */
 extern const struct state_desc ps2_queue_desc;
-static inline unsigned ps2_room(const struct ps2_queue *q)
-{
-	return PS2_QUEUE_BYTES - q->len;
-}
-void ps2_put(struct ps2_queue *q, uint8_t byte);    /* dropped if there is no room */
-uint8_t ps2_take(struct ps2_queue *q);		    /* not if it is empty */
-void ps2_answer(struct ps2_queue *q, uint8_t byte); /* forgets what was not sent yet */
+void ps2_put(struct ps2_queue *q, uint8_t byte); /* dropped if there is no room */
+uint8_t ps2_take(struct ps2_queue *q);		 /* not if it is empty */
+void ps2_clear(struct ps2_queue *q);
+/* To a command: its first byte, which drops what is left of the answer before, and further ones.
+ * They go before what the user did; that is not lost, or a key that came up would be down for ever.
+ */
+void ps2_answer(struct ps2_queue *q, uint8_t byte);
+void ps2_reply(struct ps2_queue *q, uint8_t byte);
+bool ps2_queue_good(const struct ps2_queue *q); /* of a saved state */
 
 /* ---- ps2_keyboard.c ---- */
 void ps2_keyboard_init(struct ps2_keyboard *k); /* power-on */

@@ -218,11 +218,18 @@ static void take_argument(struct ps2_keyboard *k, uint8_t byte)
 	else if (command == CMD_TYPEMATIC)
 		k->typematic = byte & 0x7f;
 	else if (byte == 0)
-		ps2_put(&k->q, k->set);
+		ps2_reply(&k->q, k->set);
 	else if (byte <= 2)
 		k->set = byte;
 	else
 		ps2_answer(&k->q, PS2_RESEND);
+}
+
+/* What was typed until now is void (specification, "Default Disable" and others). */
+static void start_over(struct ps2_keyboard *k)
+{
+	ps2_clear(&k->q);
+	ps2_answer(&k->q, PS2_ACK);
 }
 
 static void command(struct ps2_keyboard *k, uint8_t byte)
@@ -234,22 +241,25 @@ static void command(struct ps2_keyboard *k, uint8_t byte)
 		k->argument_of = byte;
 		break;
 	case CMD_ID:
-		ps2_put(&k->q, 0xab);
-		ps2_put(&k->q, 0x83);
+		ps2_reply(&k->q, 0xab);
+		ps2_reply(&k->q, 0x83);
 		break;
 	case CMD_ENABLE:
+		start_over(k);
 		k->scanning = true;
 		break;
 	case CMD_DISABLE:
 	case CMD_DEFAULTS:
 		defaults(k);
+		start_over(k);
 		k->scanning = byte == CMD_DEFAULTS;
 		break;
 	case CMD_RESET:
 		defaults(k);
+		start_over(k);
+		ps2_reply(&k->q, PS2_BAT_GOOD);
 		k->scanning = true;
 		k->leds = 0;
-		ps2_put(&k->q, PS2_BAT_GOOD);
 		break;
 	default:
 		if (byte < CMD_ALL_FIRST || byte > CMD_ALL_LAST)
@@ -266,7 +276,7 @@ void ps2_keyboard_write(struct ps2_keyboard *k, uint8_t byte)
 	}
 	k->argument_of = 0;
 	if (byte == CMD_RESEND) {
-		ps2_put(&k->q, k->q.last);
+		ps2_reply(&k->q, k->q.last);
 		return;
 	}
 	ps2_answer(&k->q, byte == CMD_ECHO ? CMD_ECHO : PS2_ACK);
@@ -280,9 +290,8 @@ int ps2_keyboard_check(const struct ps2_keyboard *k, struct err *e)
 
 	for (unsigned i = 0; i < 256; i++)
 		n += k->down[i / 8] >> i % 8 & 1;
-	if (k->q.head >= PS2_QUEUE_BYTES || k->q.len > PS2_QUEUE_BYTES || k->set < 1 ||
-	    k->set > 2 || k->leds > 7 || k->typematic > 0x7f || n != k->n_down || n > DOWN_MAX ||
-	    k->repeat_key > 255)
+	if (!ps2_queue_good(&k->q) || k->set < 1 || k->set > 2 || k->leds > 7 ||
+	    k->typematic > 0x7f || n != k->n_down || n > DOWN_MAX || k->repeat_key > 255)
 		return err_set(e, -EINVAL, "i8042: no keyboard is in such a state");
 	return 0;
 }

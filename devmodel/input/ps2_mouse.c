@@ -118,11 +118,11 @@ static void put_status(struct ps2_mouse *m)
 {
 	const unsigned b = m->buttons;
 
-	ps2_put(&m->q, (uint8_t)((b >> 1 & 1) | (b >> 2 & 1) << 1 | (b & 1) << 2 |
-				 (unsigned)m->scale_2_1 << 4 | (unsigned)m->reporting << 5 |
-				 (unsigned)m->remote << 6));
-	ps2_put(&m->q, m->resolution);
-	ps2_put(&m->q, m->rate);
+	ps2_reply(&m->q, (uint8_t)((b >> 1 & 1) | (b >> 2 & 1) << 1 | (b & 1) << 2 |
+				   (unsigned)m->scale_2_1 << 4 | (unsigned)m->reporting << 5 |
+				   (unsigned)m->remote << 6));
+	ps2_reply(&m->q, m->resolution);
+	ps2_reply(&m->q, m->rate);
 }
 
 static void set_rate(struct ps2_mouse *m, uint8_t rate)
@@ -173,7 +173,7 @@ static void command(struct ps2_mouse *m, uint8_t byte)
 		put_packet(m);
 		break;
 	case CMD_ID:
-		ps2_put(&m->q, m->id);
+		ps2_reply(&m->q, m->id);
 		break;
 	case CMD_DEFAULTS:
 		defaults(m);
@@ -181,8 +181,8 @@ static void command(struct ps2_mouse *m, uint8_t byte)
 	case CMD_RESET:
 		defaults(m);
 		m->id = ID_PLAIN;
-		ps2_put(&m->q, PS2_BAT_GOOD);
-		ps2_put(&m->q, m->id);
+		ps2_reply(&m->q, PS2_BAT_GOOD);
+		ps2_reply(&m->q, m->id);
 		break;
 	case CMD_SCALE_1_1:
 	case CMD_SCALE_2_1:
@@ -207,7 +207,7 @@ void ps2_mouse_write(struct ps2_mouse *m, uint8_t byte)
 	} else if (m->argument_of != 0) {
 		take_argument(m, byte);
 	} else if (byte == CMD_RESEND) {
-		ps2_put(&m->q, m->q.last);
+		ps2_reply(&m->q, m->q.last);
 	} else {
 		ps2_answer(&m->q, PS2_ACK);
 		command(m, byte);
@@ -221,9 +221,9 @@ int ps2_mouse_check(const struct ps2_mouse *m, struct err *e)
 	for (unsigned i = 0; i < HV_ARRAY_LEN(motion); i++)
 		if (motion[i] < -MOTION_MAX || motion[i] > MOTION_MAX)
 			return err_set(e, -EINVAL, "i8042: no mouse moves so far");
-	if (m->q.head >= PS2_QUEUE_BYTES || m->q.len > PS2_QUEUE_BYTES ||
-	    m->buttons >> N_BUTTONS != 0 || m->sent_buttons >> N_BUTTONS != 0 ||
-	    m->resolution > 3 || (m->id != ID_PLAIN && m->id != ID_WHEEL && m->id != ID_FIVE))
+	if (!ps2_queue_good(&m->q) || m->buttons >> N_BUTTONS != 0 ||
+	    m->sent_buttons >> N_BUTTONS != 0 || m->resolution > 3 ||
+	    (m->id != ID_PLAIN && m->id != ID_WHEEL && m->id != ID_FIVE))
 		return err_set(e, -EINVAL, "i8042: no mouse is in such a state");
 	return 0;
 }

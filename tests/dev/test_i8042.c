@@ -254,6 +254,24 @@ static void test_no_key_sticks(void **state)
 		assert_false(down[i]);
 }
 
+/* A command in between takes nothing of what was typed, and its answer comes first. */
+static void test_typed_over_commands(void **state)
+{
+	struct fake_machine *m = *state;
+	auto_dev struct dev *d = start(m, true);
+
+	press(d, KEY_A);
+	wr(d, DATA, 0, 1, 0xed);
+	assert_string_equal(bytes(m, d), "1e fa 9e");
+	wr(d, DATA, 0, 1, 4);
+	press(d, KEY_RIGHT);
+	wr(d, DATA, 0, 1, 0xf2);
+	assert_string_equal(bytes(m, d), "fa fa ab 41 e0 4d e0 cd");
+	press(d, KEY_A); /* but these begin anew */
+	wr(d, DATA, 0, 1, 0xf4);
+	assert_string_equal(bytes(m, d), "1e fa");
+}
+
 static void test_typematic(void **state)
 {
 	struct fake_machine *m = *state;
@@ -368,6 +386,7 @@ int main(void)
 		DEVICE_TEST(test_keyboard_commands),
 		DEVICE_TEST(test_no_key_sticks),
 		DEVICE_TEST(test_typematic),
+		DEVICE_TEST(test_typed_over_commands),
 		DEVICE_TEST(test_mouse),
 		DEVICE_TEST(test_wheel),
 	};
