@@ -154,7 +154,7 @@ static int file_bytes(int fd, const char *name, uint64_t max, uint64_t *ret_n, s
 	return 0;
 }
 
-static int read_all(int fd, const char *name, uint8_t *to, uint64_t n, struct err *e)
+int boot_read_all(int fd, const char *name, uint8_t *to, uint64_t n, struct err *e)
 {
 	uint64_t done = 0;
 
@@ -194,9 +194,10 @@ int boot_store(struct boot *b, struct hv_mem *mem, int kernel_fd, const char *ke
 		return r;
 	uint8_t *p = hv_ram_host(b->store);
 	memcpy(p, &h, sizeof(h));
-	r = read_all(kernel_fd, kernel, p + sizeof(h), h.kernel_bytes, e);
+	r = boot_read_all(kernel_fd, kernel, p + sizeof(h), h.kernel_bytes, e);
 	if (r == 0 && h.initrd_bytes > 0)
-		r = read_all(initrd_fd, initrd, p + sizeof(h) + h.kernel_bytes, h.initrd_bytes, e);
+		r = boot_read_all(initrd_fd, initrd, p + sizeof(h) + h.kernel_bytes, h.initrd_bytes,
+				  e);
 	return r;
 }
 

@@ -53,6 +53,9 @@ int boot_cpu(const struct boot_target *t, bool long_mode, uint64_t rip, struct x
 int boot_place_initrd(const struct boot_files *f, const struct boot_target *t, uint64_t low,
 		      uint64_t high, uint64_t *ret_gpa, struct err *e) HV_MUST_CHECK;
 
+/* The first n bytes of a file; name: for the message if it has fewer, or cannot be read. */
+int boot_read_all(int fd, const char *name, uint8_t *to, uint64_t n, struct err *e) HV_MUST_CHECK;
+
 /* ---- what the machine keeps for a reset ---- */
 
 /* The files, in a RAM block of their own that the guest cannot see: a restart loads them again, and

@@ -1,35 +1,19 @@
 /* The firmware: the file that becomes the machine's ROM, see memmap.h for where it is seen. */
 #include <errno.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "devmodel/machine/machine_int.h"
 #include "state/container.h"
 
 #define BLOCK "firmware"
 #define MIN_BYTES 0x10000ull
-#define PAGE_BYTES 4096
 
 static int check_size(uint64_t bytes, const char *what, struct err *e)
 {
-	if (bytes < MIN_BYTES || bytes > MEMMAP_ROM_MAX || bytes % PAGE_BYTES != 0)
+	if (bytes < MIN_BYTES || bytes > MEMMAP_ROM_MAX || bytes % HV_PAGE_SIZE != 0)
 		return err_set(e, -EINVAL,
 			       "%s has %llu bytes: firmware has 64 KiB to 16 MiB, in "
 			       "whole pages",
 			       what, (unsigned long long)bytes);
-	return 0;
-}
-
-static int read_all(int fd, uint8_t *to, uint64_t bytes, const char *path, struct err *e)
-{
-	for (uint64_t done = 0; done < bytes;) {
-		const ssize_t n = pread(fd, to + done, bytes - done, (off_t)done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return err_set(e, n < 0 ? -errno : -EIO, "cannot read '%.150s': %s", path,
-				       n < 0 ? strerror(errno) : "it has become shorter");
-		done += (uint64_t)n;
-	}
 	return 0;
 }
 
@@ -46,8 +30,8 @@ static int load_file(struct machine *m, struct hv_ram **ret_rom, struct err *e)
 		r = hv_ram_create(m->mem, BLOCK, HV_RAM_ANON, (uint64_t)st.st_size, -1, 0, ret_rom,
 				  e);
 	if (r == 0)
-		r = read_all(c->firmware_fd, hv_ram_host(*ret_rom), (uint64_t)st.st_size,
-			     c->firmware, e);
+		r = boot_read_all(c->firmware_fd, c->firmware, hv_ram_host(*ret_rom),
+				  (uint64_t)st.st_size, e);
 	return r;
 }
 

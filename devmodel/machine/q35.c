@@ -384,7 +384,6 @@ static void boot_order(const struct machine *m, char *order, size_t room)
 static int fill_fwcfg(struct machine *m, struct err *e)
 {
 	char order[MACHINE_MAX_DISKS * 32];
-
 	const struct acpi_config c = { .n_cpus = m->vm.n_vcpus, .pm_port = MACHINE_PM_PORT };
 	struct e820_map ram;
 

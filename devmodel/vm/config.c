@@ -26,7 +26,7 @@ const struct setting vm_settings[] = {
 	{ "vm.clock", SETTING_CHOICE, OFF(clock), 0, 0, clocks, "utc",
 	  "what the guest's clock chip is set to" },
 	{ "vm.firmware", SETTING_CHOICE, OFF(firmware), 0, 0, firmwares, "auto",
-	  "what starts the guest: auto is bios, unless a kernel or a saved state is given" },
+	  "what starts the guest: auto is bios for disks without a kernel or saved state" },
 	{ "firmware.bios", SETTING_FILE_IN, OFF(bios), 1, TEXT_MAX, NULL,
 	  "/usr/share/seabios/bios-256k.bin", "image of the BIOS" },
 	{ "cpu.count", SETTING_NUMBER, OFF(n_cpus), 1, HV_MAX_VCPUS, NULL, "1", "number of CPUs" },

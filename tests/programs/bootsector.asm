@@ -75,30 +75,7 @@ disk:
 .good:
 	ret
 
-put_hex:
-	push	ax
-	shr	al, 4
-	call	.digit
-	pop	ax
-.digit:
-	and	al, 15
-	add	al, '0'
-	cmp	al, '9'
-	jbe	put
-	add	al, 'a' - '0' - 10
-put:
-	push	dx
-	push	ax
-.full:
-	mov	dx, 0x3fd
-	in	al, dx
-	test	al, 0x20
-	jz	.full
-	pop	ax
-	mov	dx, 0x3f8
-	out	dx, al
-	pop	dx
-	ret
+%include "serial16.inc"
 
 drive	db 0
 empty	dw 0, 0, 0

@@ -29,34 +29,7 @@ again:
 	out	0xf4, al
 	hlt
 
-put_hex:
-	push	ax
-	shr	al, 4
-	call	.digit
-	pop	ax
-	push	ax
-	and	al, 15
-	call	.digit
-	pop	ax
-	ret
-.digit:
-	add	al, '0'
-	cmp	al, '9'
-	jbe	put
-	add	al, 'a' - '0' - 10
-put:
-	push	dx
-	push	ax
-.full:
-	mov	dx, 0x3fd
-	in	al, dx
-	test	al, 0x20
-	jz	.full
-	pop	ax
-	mov	dx, 0x3f8
-	out	dx, al
-	pop	dx
-	ret
+%include "serial16.inc"
 
 ready	db "ready", 10, 0
 	times 510 - ($ - $$) db 0

@@ -45,6 +45,23 @@ def build(env, name):
     return elf
 
 
+BIOS = "/usr/share/seabios/bios-256k.bin"
+
+
+def boot_disk(env, name, program, text=b""):
+    """A raw image of 1 MiB: the boot sector PROGRAM.asm, and text in the next sector."""
+    if not os.path.exists(BIOS):
+        raise Skip("no package seabios")
+    if not shutil.which("nasm"):
+        raise Skip("nasm is not installed")
+    subprocess.run(["nasm", "-f", "bin", "-I", HERE + "/", "-o", env.path(name),
+                    os.path.join(HERE, f"{program}.asm")], check=True)
+    with open(env.path(name), "ab") as f:
+        f.write(text.ljust(512, b"\0"))
+        f.truncate(1 << 20)
+    return name
+
+
 class Result:
     def __init__(self, args, rc, out, err):
         self.args, self.rc, self.out, self.err = args, rc, out, err

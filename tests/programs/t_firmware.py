@@ -4,23 +4,7 @@ import shutil
 import subprocess
 import time
 
-from lib import HERE, Skip, check, until
-
-BIOS = "/usr/share/seabios/bios-256k.bin"
-
-
-def boot_disk(env, name, text):
-    """An image with the boot sector of bootsector.asm and text in the next sector."""
-    if not os.path.exists(BIOS):
-        raise Skip("no package seabios")
-    if not shutil.which("nasm"):
-        raise Skip("nasm is not installed")
-    subprocess.run(["nasm", "-f", "bin", "-o", env.path(name),
-                    os.path.join(HERE, "bootsector.asm")], check=True)
-    with open(env.path(name), "ab") as f:
-        f.write(text.ljust(512, b"\0"))
-        f.truncate(1 << 20)
-    return name
+from lib import BIOS, Skip, boot_disk, check, until
 
 
 def start(env, *args, **more):
@@ -35,7 +19,8 @@ def say(vm, byte):
 
 def test_firmware_boots_disk(env):
     """The boot sector reads and writes by INT 13h; a reset boots it again; changes stay till then."""
-    vm = start(env, "--disk", boot_disk(env, "disk", b"hello"), "--set", "debugcon.output=bios")
+    boot_disk(env, "disk", "bootsector", b"hello")
+    vm = start(env, "--disk", "disk", "--set", "debugcon.output=bios")
     for boots in range(1, 11):
         line = vm.line()
         check(line == f"80 hello  ! {boots:02x}", line)
@@ -50,8 +35,8 @@ def test_firmware_boots_disk(env):
 
 def test_firmware_boot_order(env):
     """Disks are the BIOS' drives in the order in which they are given."""
-    boot_disk(env, "a", b"first")
-    boot_disk(env, "b", b"second")
+    boot_disk(env, "a", "bootsector", b"first")
+    boot_disk(env, "b", "bootsector", b"second")
     for order in (("a", "b"), ("b", "a")):
         vm = start(env, "--disk", order[0], "--disk", order[1])
         line = vm.line()
@@ -63,8 +48,9 @@ def test_firmware_boot_order(env):
 
 def test_firmware_state(env):
     """A saved state brings its BIOS along: after a reset it boots again, whatever the file is now."""
-    shutil.copy(BIOS, env.path("bios.bin")) if os.path.exists(BIOS) else None
-    vm = start(env, "--disk", boot_disk(env, "disk", b"hello"), "--set", "firmware.bios=bios.bin")
+    boot_disk(env, "disk", "bootsector", b"hello")
+    shutil.copy(BIOS, env.path("bios.bin"))
+    vm = start(env, "--disk", "disk", "--set", "firmware.bios=bios.bin")
     check(vm.line() == "80 hello  ! 01", "first boot")
     env.lodge("save", "test", "state", "--stop")
     vm.wait()

@@ -1,22 +1,9 @@
 """lodge keys and type: what is pressed arrives at the guest, through the BIOS."""
-import os
-import shutil
-import subprocess
-
-from lib import HERE, Skip, check
-
-BIOS = "/usr/share/seabios/bios-256k.bin"
+from lib import boot_disk, check
 
 
 def start(env):
-    if not os.path.exists(BIOS):
-        raise Skip("no package seabios")
-    if not shutil.which("nasm"):
-        raise Skip("nasm is not installed")
-    subprocess.run(["nasm", "-f", "bin", "-o", env.path("disk"), os.path.join(HERE, "keyboard.asm")],
-                   check=True)
-    with open(env.path("disk"), "ab") as f:
-        f.truncate(1 << 20)
+    boot_disk(env, "disk", "keyboard")
     vm = env.vm("--engine", "soft", "--memory", "32M", "--debug-exit", "0xf4", "--disk", "disk")
     check(vm.line() == "ready", "the guest starts")
     return vm

@@ -1,4 +1,5 @@
 /* lodge keys, type: what is pressed on a running VM's keyboard. */
+#include <errno.h>
 #include <linux/input-event-codes.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +9,7 @@
 
 #define CALL_TIMEOUT_MS 10000
 #define BETWEEN_KEYS_US 10000
-#define PATIENCE_MS 5000 /* with a guest that does not read its keyboard */
+#define PATIENCE_MS 5000 /* with a guest that does not read its keyboard, without --timeout */
 #define TEXT_MAX (1 << 20)
 #define CHORD_MAX 8
 
@@ -110,11 +111,13 @@ static bool key_of_name(const char *name, unsigned *ret_code, GError **error)
 }
 
 /* Sends one change, again and again while the keyboard has no room. */
-static bool send_key(struct ui_vm *vm, unsigned code, bool down, GError **error)
+static bool send_key(struct cli *c, struct ui_vm *vm, unsigned code, bool down, GError **error)
 {
+	const uint64_t patience_ms = c->timeout_ms ? c->timeout_ms : PATIENCE_MS;
+	const gint64 end = g_get_monotonic_time() + (gint64)patience_ms * 1000;
 	gboolean taken = FALSE;
 
-	for (gint64 end = g_get_monotonic_time() + PATIENCE_MS * 1000; !taken;) {
+	while (!taken) {
 		g_autoptr(GVariant)
 			r = ui_vm_call(vm, LODGE_IFACE_INPUT, "Key",
 				       g_variant_new("(ub)", code, down), CALL_TIMEOUT_MS, error);
@@ -134,17 +137,18 @@ static bool send_key(struct ui_vm *vm, unsigned code, bool down, GError **error)
 }
 
 /* All down in their order, then all up. What went down comes up, whatever happens. */
-static bool press(struct ui_vm *vm, const unsigned *codes, unsigned n, GError **error)
+static bool press(struct cli *c, struct ui_vm *vm, const unsigned *codes, unsigned n,
+		  GError **error)
 {
 	bool good = true;
 	unsigned down = 0;
 
 	while (good && down < n) {
-		good = send_key(vm, codes[down], true, error);
+		good = send_key(c, vm, codes[down], true, error);
 		down += good;
 	}
 	while (down-- > 0)
-		if (!send_key(vm, codes[down], false, good ? error : NULL))
+		if (!send_key(c, vm, codes[down], false, good ? error : NULL))
 			good = false;
 	return good;
 }
@@ -178,7 +182,7 @@ int cmd_keys(struct cli *c, GError **error)
 			return cli_code(error);
 	vm = ui_vm_connect(cli_arg(c, 0), error);
 	for (unsigned i = 1; vm && i < c->args->len; i++)
-		if (!parse_chord(cli_arg(c, i), codes, &n, error) || !press(vm, codes, n, error))
+		if (!parse_chord(cli_arg(c, i), codes, &n, error) || !press(c, vm, codes, n, error))
 			return cli_code(error);
 	return vm ? 0 : cli_code(error);
 }
@@ -211,6 +215,11 @@ static char *read_text(GError **error)
 			return NULL;
 		}
 	}
+	if (n < 0) {
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_FAILED,
+			    "cannot read standard input: %s", g_strerror(errno));
+		return NULL;
+	}
 	return g_string_free(g_steal_pointer(&s), FALSE);
 }
 
@@ -229,7 +238,7 @@ int cmd_type(struct cli *c, GError **error)
 		unsigned code[2] = { KEY_LEFTSHIFT };
 		bool shift;
 		key_of_char(*p, &code[1], &shift);
-		if (!press(vm, shift ? code : code + 1, shift ? 2 : 1, error))
+		if (!press(c, vm, shift ? code : code + 1, shift ? 2 : 1, error))
 			return cli_code(error);
 	}
 	return 0;
