@@ -216,6 +216,19 @@ void machine_pointer_button(struct machine *m, unsigned button, bool down)
 	hv_domain_unlock(m->i8042->domain);
 }
 
+bool machine_draw(struct machine *m, struct disp_picture *p, bool all)
+{
+	if (m->display == NULL)
+		return false;
+	m->display_ops->draw(m->display->dev, p, all);
+	return true;
+}
+
+bool machine_text(struct machine *m, struct disp_text *ret_text)
+{
+	return m->display != NULL && m->display_ops->text(m->display->dev, ret_text);
+}
+
 /* ---- what devices ask for ---- */
 
 static void ask(struct machine *m, enum machine_ask what)

@@ -12,12 +12,21 @@
 #include "cpu/vcpu.h"
 #include "devmodel/chipset/chr.h"
 #include "devmodel/dev.h"
+#include "devmodel/display/display.h"
 #include "devmodel/storage/blk.h"
 
 struct machine;
 
 #define MACHINE_MAX_SERIAL 4
 #define MACHINE_MAX_DISKS 8
+
+/* How a drive is attached; SATA and IDE drives may be CD drives, whose medium may be missing. */
+enum machine_bus {
+	MACHINE_BUS_VIRTIO,
+	MACHINE_BUS_AHCI,
+	MACHINE_BUS_IDE,
+	MACHINE_BUS_FLOPPY,
+};
 
 /* Values only; copied. Strings are borrowed for the time of machine_create(). */
 struct machine_config {
@@ -99,6 +108,11 @@ void machine_nmi(struct machine *m);
 bool machine_key(struct machine *m, unsigned evdev_code, bool down);
 void machine_pointer_move(struct machine *m, int32_t dx, int32_t dy, int32_t wheel);
 void machine_pointer_button(struct machine *m, unsigned button, bool down);
+
+/* The screen, as in display/display.h; loop thread. False: the machine has none (draw), or it shows
+ * no text (text). */
+bool machine_draw(struct machine *m, struct disp_picture *p, bool all);
+bool machine_text(struct machine *m, struct disp_text *ret_text);
 
 /* While paused: writes the whole state (container, then RAM page-aligned) to fd, from offset 0. */
 int machine_save(struct machine *m, int fd, struct err *e) HV_MUST_CHECK;

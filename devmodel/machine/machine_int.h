@@ -43,6 +43,8 @@ struct machine {
 	struct blk *disk_none; /* owned: the null disk, if a slot's back-end is missing */
 	struct env_dev *pic, *ioapic, *mch, *lpc, *rst, *rtc, *pit, *hpet, *pm, *dma, *i8042;
 	struct env_dev *lapic[HV_MAX_VCPUS];
+	struct env_dev *display; /* NULL: none */
+	const struct disp_adapter_ops *display_ops;
 	/* owned */
 	struct hv_mem *mem;
 	struct hv_pio *pio;

@@ -13,6 +13,7 @@
 #define LODGE_IFACE_DEVICES "org.lodge.Devices1"
 #define LODGE_IFACE_STATS "org.lodge.Stats1"
 #define LODGE_IFACE_INPUT "org.lodge.Input1"
+#define LODGE_IFACE_DISPLAY "org.lodge.Display1"
 #define LODGE_IFACE_SERIAL "org.lodge.Serial1"
 
 /* Errors of every call and of the clients themselves; the value is the exit code. */
