@@ -33,58 +33,11 @@ flock 9
 work=$(mktemp -d "$cache/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# ---- packages
-
-apt_opts=(-q -o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)"
-	-o APT::Architecture=$arch -o APT::Architectures=$arch -o Dir::State="$cache/apt-$arch"
-	-o Dir::State::status="$cache/apt-$arch/status" -o Dir::Cache="$cache/apt-$arch/cache"
-	-o Acquire::Languages=none -o Acquire::Retries=3)
-# The host's own lists serve, too, where they know the package.
-if [ "$arch" = "$(dpkg --print-architecture)" ] &&
-	apt-cache show "linux-image-$kind" busybox-static >/dev/null 2>&1; then
-	apt_opts=(-q -o APT::Sandbox::User="$(id -un)")
-	mkdir -p "$cache/apt-$arch"
-	: >"$cache/apt-$arch/log"
-	touch "$cache/apt-$arch/fresh"
-fi
-lists() {
-	[ -e "$cache/apt-$arch/fresh" ] && return
-	mkdir -p "$cache/apt-$arch/lists/partial" "$cache/apt-$arch/cache/archives/partial"
-	: >"$cache/apt-$arch/status"
-	# A repository that has nothing for this architecture is no failure of ours.
-	apt-get "${apt_opts[@]}" update >"$cache/apt-$arch/log" 2>&1 || true
-	touch "$cache/apt-$arch/fresh"
-}
-fetch() { # fetch PACKAGE FOLDER PATTERN...: downloads and unpacks those files
-	local package=$1 folder=$2
-	shift 2
-	lists
-	(cd "$work" && apt-get "${apt_opts[@]}" download "$package" >"$work/log" 2>&1) || {
-		rm -f "$cache/apt-$arch/fresh"
-		cat "$cache/apt-$arch/log" "$work/log" >&2
-		echo "mkguest.sh: cannot download the package $package ($arch)" >&2
-		exit 1
-	}
-	mkdir -p "$folder"
-	dpkg-deb --fsys-tarfile "$work/$package"_*.deb |
-		tar -x -C "$folder" --wildcards "$@"
-	rm -f "$work"/*.deb
-}
-kernel_package() { # the package that linux-image-KIND stands for
-	lists
-	apt-cache "${apt_opts[@]}" depends "linux-image-$kind" |
-		sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\).*/\1/p' | head -n 1
-}
+. "$here/../lib/packages.sh"
+packages_for $arch "$cache" "$work" "linux-image-$kind" busybox-static
 
 if [ ! -e "$out/version" ]; then
-	lists
-	package=$(kernel_package)
-	if [ -z "$package" ]; then
-		rm -f "$cache/apt-$arch/fresh"
-		cat "$cache/apt-$arch/log" >&2
-		echo "mkguest.sh: no package linux-image-$kind in the lists" >&2
-		exit 1
-	fi
+	package=$(package_of "linux-image-$kind")
 	fetch "$package" "$work/kernel" './boot/vmlinuz-*' './lib/modules/*/modules.*' \
 		'./lib/modules/*/kernel/drivers/virtio' './lib/modules/*/kernel/drivers/block' \
 		'./lib/modules/*/kernel/drivers/char' './lib/modules/*/kernel/drivers/acpi'
