@@ -475,7 +475,8 @@ static int make_cpus(struct machine *m, const struct state_file *f, struct err *
 
 static void make_domains(struct machine *m)
 {
-	static const char *const names[N_DOMAINS] = { "pci", "chipset", "lpc", "irqchip", "rng" };
+	static const char *const names[N_DOMAINS] = { "pci", "chipset", "lpc", "irqchip",
+						      "rng", "ahci",	"ide" };
 
 	for (unsigned i = 0; i < N_DOMAINS; i++)
 		hv_domain_init(&m->domain[i], names[i] != NULL ? names[i] : "disk");

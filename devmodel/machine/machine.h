@@ -65,11 +65,25 @@ struct machine_backends {
 	struct loop *loop;
 	struct chr *serial[MACHINE_MAX_SERIAL];
 	struct chr *debugcon; /* ports 0x402 and 0xe9 */
+	/* Drives in the order in which firmware tries them. machine_create() starts the blks. A
+	 * drive with a removable medium is there without one, too; see machine_has_drive(). */
 	struct {
-		struct blk *blk;
+		struct blk *blk; /* NULL: no medium */
 		const char *name;
-	} disk[MACHINE_MAX_DISKS]; /* virtio-blk, in order; machine_create() starts them */
+		enum machine_bus bus;
+		bool cdrom; /* on AHCI and IDE */
+	} disk[MACHINE_MAX_DISKS];
 };
+
+/* Its medium may be missing, and be changed while the machine runs. */
+static inline bool machine_drive_removable(const struct machine_backends *b, unsigned i)
+{
+	return b->disk[i].cdrom || b->disk[i].bus == MACHINE_BUS_FLOPPY;
+}
+static inline bool machine_has_drive(const struct machine_backends *b, unsigned i)
+{
+	return b->disk[i].blk != NULL || machine_drive_removable(b, i);
+}
 
 enum machine_event_kind {
 	MACHINE_POWERED_OFF, /* by the guest */
@@ -108,6 +122,21 @@ void machine_nmi(struct machine *m);
 bool machine_key(struct machine *m, unsigned evdev_code, bool down);
 void machine_pointer_move(struct machine *m, int32_t dx, int32_t dy, int32_t wheel);
 void machine_pointer_button(struct machine *m, unsigned button, bool down);
+
+/*
+ * Media of a removable drive (its place in machine_backends.disk), while the machine runs or not.
+ * insert: takes out what is there, puts medium in (borrowed until it is taken out; started here)
+ * and closes the tray. eject: takes out what is there. -ENOENT: no such drive; -EBUSY: the guest
+ * has locked it, and now knows that the user wants it; force heeds no lock. On success *ret_old,
+ * which the machine has done with, is the caller's again; NULL: it was empty. Loop thread; may
+ * block.
+ */
+int machine_media_insert(struct machine *m, unsigned drive, struct blk *medium, bool force,
+			 struct blk **ret_old, struct err *e) HV_MUST_CHECK;
+int machine_media_eject(struct machine *m, unsigned drive, bool force, struct blk **ret_old,
+			struct err *e) HV_MUST_CHECK;
+/* What is in the drive, or NULL. */
+struct blk *machine_medium(const struct machine *m, unsigned drive);
 
 /* The screen, as in display/display.h; loop thread. False: the machine has none (draw), or it shows
  * no text (text). */

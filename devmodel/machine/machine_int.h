@@ -9,6 +9,7 @@
 #include "devmodel/machine/machine.h"
 #include "devmodel/machine/memmap.h"
 #include "devmodel/pci/lpc.h"
+#include "devmodel/storage/media.h"
 #include "devmodel/virtio/rng_backend.h"
 
 /* Lock domains. Lock order: "pci" (the host bridge, which hands accesses on), then a function's
@@ -19,6 +20,8 @@ enum machine_domain {
 	DOM_LPC,
 	DOM_IRQCHIP,
 	DOM_RNG,
+	DOM_AHCI,
+	DOM_IDE,
 	DOM_DISK0,
 	N_DOMAINS = DOM_DISK0 + MACHINE_MAX_DISKS
 };
@@ -43,6 +46,12 @@ struct machine {
 	struct blk *disk_none; /* owned: the null disk, if a slot's back-end is missing */
 	struct env_dev *pic, *ioapic, *mch, *lpc, *rst, *rtc, *pit, *hpet, *pm, *dma, *i8042;
 	struct env_dev *lapic[HV_MAX_VCPUS];
+	/* Who changes the medium of backends.disk[i]; ops NULL: nobody, it has none to change. */
+	struct machine_drive {
+		struct env_dev *ed;
+		unsigned unit;
+		const struct media_ops *ops;
+	} drive[MACHINE_MAX_DISKS];
 	struct env_dev *display; /* NULL: none */
 	const struct disp_adapter_ops *display_ops;
 	/* owned */

@@ -273,7 +273,7 @@ static int add_disks(struct machine *m, struct err *e)
 
 	for (unsigned i = 0; i < MACHINE_MAX_DISKS && r == 0; i++) {
 		char id[24], arg[24];
-		if (m->back.disk[i].blk == NULL)
+		if (m->back.disk[i].blk == NULL || m->back.disk[i].bus != MACHINE_BUS_VIRTIO)
 			continue;
 		snprintf(id, sizeof(id), "pci0.%u/disk%u", SLOT_DISK0 + i, i);
 		snprintf(arg, sizeof(arg), "disk=%u", i);
@@ -374,7 +374,7 @@ static void boot_order(const struct machine *m, char *order, size_t room)
 
 	order[0] = '\0';
 	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++)
-		if (m->back.disk[i].blk != NULL)
+		if (m->back.disk[i].blk != NULL && m->back.disk[i].bus == MACHINE_BUS_VIRTIO)
 			n += (size_t)snprintf(order + n, room - n, "/pci@i0cf8/scsi@%x/disk@0,0\n",
 					      SLOT_DISK0 + i);
 	if (n > 0)
