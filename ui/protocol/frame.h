@@ -2,11 +2,12 @@
  * The frame that Display1.Open hands out: one memfd that lodge-vm writes and viewers map read-only.
  * A struct frame_header, then at FRAME_PIXELS_OFF the picture. Sealed: it never changes size.
  *
- * Reading: read `sequence` with acquire; odd: a draw is under way, wait for the next wake-up. Read
- * size and damage, copy the rects of all draws since the sequence last seen (damage_of();
- * everything if it is too long ago), then compare `sequence` again: if it moved meanwhile the copy
- * may be torn; the wake-up of the later draw is on its way and its rects are to be added to those
- * already copied. After each draw lodge-vm adds one to each viewer's eventfd.
+ * Reading: read `sequence` with acquire; odd: a draw is under way, look again soon (a draw that
+ * changes nothing puts the sequence back and wakes nobody). Read size and damage, and compare
+ * `sequence` again; copy the rects of all draws since the sequence last seen (everything if it is
+ * too long ago), then compare once more: if it moved meanwhile the copy may be torn, and the rects
+ * of the later draw are to be added to those already copied. After each draw that changed something
+ * lodge-vm sends each viewer a byte. ui/client/display.c does all that.
  *
  * A viewer checks all numbers before it uses them: width and height against the maximum, rects
  * against width and height.
@@ -42,7 +43,7 @@ struct frame_draw {
 /* Little endian like the host; fields are only ever added at the end. */
 struct frame_header {
 	uint64_t magic;
-	_Atomic uint64_t sequence;   /* up by one when a draw begins, and when it ends */
+	_Atomic uint64_t sequence;   /* odd while a draw is under way; 0: nothing was drawn yet */
 	uint32_t width, height;	     /* XRGB8888 */
 	uint32_t stride;	     /* bytes from row to row: width * 4 */
 	uint32_t aspect_x, aspect_y; /* a pixel's width to its height */
