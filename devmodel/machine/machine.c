@@ -433,7 +433,10 @@ static int make_memory(struct machine *m, const struct state_file *f, struct err
 	if (r < 0)
 		return r;
 	memmap_init(&m->map, m->mem, ram, rom);
-	return 0;
+	if (m->config.stuck_ones == 0)
+		return 0;
+	return bad_page_place(&m->bad_page, m->mem, &m->domain[DOM_CHIPSET], m->config.stuck_gpa,
+			      m->config.stuck_ones, e);
 }
 
 static int make_cpus(struct machine *m, const struct state_file *f, struct err *e)

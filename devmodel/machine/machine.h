@@ -49,6 +49,8 @@ struct machine_config {
 	int perf_map_fd; /* engine soft: where perf looks for the names of code; -1: none */
 	bool rtc_local;	 /* power on: the clock chip shows the host's local time, not UTC */
 	uint16_t debug_exit_port; /* 0: none */
+	uint64_t stuck_gpa;	  /* of a byte of RAM whose bits stuck_ones always read as ones; */
+	uint8_t stuck_ones;	  /* 0: none */
 	/* What starts at power-on, unless a kernel is given; the CPUs find it at the reset vector.
 	 * NULL: nothing is there. A saved state brings its own. */
 	const char *firmware;

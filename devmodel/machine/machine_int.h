@@ -3,6 +3,7 @@
 #ifndef DEVMODEL_MACHINE_MACHINE_INT_H
 #define DEVMODEL_MACHINE_MACHINE_INT_H
 #include "devmodel/chipset/lapic.h"
+#include "devmodel/machine/bad_page.h"
 #include "devmodel/machine/boot.h"
 #include "devmodel/machine/env.h"
 #include "devmodel/machine/fwcfg.h"
@@ -68,6 +69,7 @@ struct machine {
 	struct mch_machine mch_ops;
 	struct lpc_machine lpc_ops;
 	struct memmap map;
+	struct bad_page bad_page;
 	struct boot boot;
 	struct fwcfg_items fwcfg;
 	struct rng_seeded rng; /* of a deterministic machine */

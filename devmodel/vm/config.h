@@ -35,6 +35,8 @@ struct vm_config {
 	struct vm_serial_config serial[MACHINE_MAX_SERIAL];
 	char *debugcon;
 	uint32_t debug_exit;
+	uint64_t stuck_address;
+	uint32_t stuck_bits; /* 0: all memory is good */
 	char *gdb;
 	bool gdb_wait;
 	char *trace;

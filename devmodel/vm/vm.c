@@ -279,6 +279,8 @@ static int start_machine(struct vm *vm, struct err *e)
 		.perf_map_fd = vm->files.perf_map_fd,
 		.rtc_local = strcmp(c->clock, "local") == 0,
 		.debug_exit_port = (uint16_t)c->debug_exit,
+		.stuck_gpa = c->stuck_address,
+		.stuck_ones = (uint8_t)c->stuck_bits,
 		.firmware = vm->files.firmware_fd >= 0 ? c->bios : NULL,
 		.firmware_fd = vm->files.firmware_fd,
 		.kernel = c->kernel,
