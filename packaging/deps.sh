@@ -28,6 +28,8 @@ test       kmod               orders the kernel modules of guest tests
 test       gdb                attaches to the debug stub
 test       clang-format       style check
 test       git                the demo clones the repository
+test       xvfb               windows without a monitor
+test       libxtst6           keys and pointer as a person gives them
 bench      qemu-system-x86    the rival that tests/bench/engine measures
 dev        clang              libFuzzer targets (meson setup -Dfuzz=true)
 '
