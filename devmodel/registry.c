@@ -20,6 +20,7 @@
 #include "devmodel/machine/fwcfg.h"
 #include "devmodel/pci/host.h"
 #include "devmodel/pci/lpc.h"
+#include "devmodel/storage/ctrl/fdc/fdc.h"
 #include "devmodel/virtio/virtio_blk.h"
 #include "devmodel/virtio/virtio_rng.h"
 
@@ -44,5 +45,6 @@ const struct dev_class *const dm_classes[] = {
 	&dm_virtio_blk.pci.base,
 	&dm_virtio_rng.pci.base,
 	&dm_i8042,
+	&dm_fdc,
 	NULL,
 };

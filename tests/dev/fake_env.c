@@ -115,7 +115,7 @@ static void *backend(void *ctx, struct dev *d, enum dev_backend kind, const char
 
 	if (++f->n_backend != f->fail_backend) {
 		if (kind == DEV_BACKEND_BLK)
-			p = &f->blk.blk;
+			p = strncmp(name, "floppy", 6) == 0 ? &f->floppy.blk : &f->blk.blk;
 		else if (kind == DEV_BACKEND_CHR)
 			p = &f->chr.chr;
 		else if (kind == DEV_BACKEND_RNG)
@@ -199,8 +199,9 @@ void fake_chr_make_room(struct fake_env *f, size_t n)
 
 static int transfer(struct fake_blk *b, struct blk_req *r)
 {
-	uint64_t off = r->offset;
+	uint64_t off = r->offset % FAKE_BLK_BYTES;
 
+	assert(r->offset <= b->blk.bytes && r->bytes <= b->blk.bytes - r->offset);
 	if (b->fail < 0)
 		return b->fail;
 	b->flushes += r->op == BLK_FLUSH;
@@ -264,6 +265,15 @@ static struct rng fake_rng = { .ops = &(const struct rng_ops){ .fill = rng_fill 
 
 /* ---- the world ---- */
 
+static void init_blk(struct fake_env *f, struct fake_blk *b, uint64_t bytes)
+{
+	b->f = f;
+	b->delay_ns = 1000;
+	b->blk = (struct blk){
+		.ops = &blk_ops, .bytes = bytes, .block_size = 512, .serial = "fake"
+	};
+}
+
 void fake_env_init(struct fake_env *f, uint64_t now)
 {
 	memset(f, 0, sizeof(*f));
@@ -292,11 +302,8 @@ void fake_env_init(struct fake_env *f, uint64_t now)
 	f->rng = &fake_rng;
 	f->chr.chr.ops = &chr_ops;
 	f->chr.room = SIZE_MAX;
-	f->blk.f = f;
-	f->blk.delay_ns = 1000;
-	f->blk.blk = (struct blk){
-		.ops = &blk_ops, .bytes = FAKE_BLK_BYTES, .block_size = 512, .serial = "fake"
-	};
+	init_blk(f, &f->blk, FAKE_BLK_BYTES);
+	init_blk(f, &f->floppy, FAKE_FLOPPY_BYTES);
 }
 
 void fake_env_copy_world(struct fake_env *to, const struct fake_env *from)
@@ -306,6 +313,8 @@ void fake_env_copy_world(struct fake_env *to, const struct fake_env *from)
 	memcpy(to->ram, from->ram, sizeof(to->ram));
 	memcpy(to->blk.data, from->blk.data, sizeof(to->blk.data));
 	to->blk.fail = from->blk.fail;
+	memcpy(to->floppy.data, from->floppy.data, sizeof(to->floppy.data));
+	to->floppy.fail = from->floppy.fail;
 	memcpy(to->chr.out, from->chr.out, sizeof(to->chr.out));
 	to->chr.n_out = from->chr.n_out;
 	to->chr.room = from->chr.room;
@@ -338,11 +347,17 @@ void fake_env_run_posts(struct fake_env *f)
 	}
 }
 
+static void run_blk(struct fake_blk *b)
+{
+	if (b->head != NULL && b->done_ns <= b->f->now_ns)
+		blk_drain(&b->blk);
+}
+
 void fake_env_advance(struct fake_env *f, struct dev *d, uint64_t ns)
 {
 	f->now_ns += ns;
-	if (f->blk.head != NULL && f->blk.done_ns <= f->now_ns)
-		blk_drain(&f->blk.blk);
+	run_blk(&f->blk);
+	run_blk(&f->floppy);
 	fake_env_run_posts(f);
 	for (unsigned i = 0; i < d->cls->n_timers; i++) {
 		if (f->timer_ns[i] > f->now_ns)

@@ -10,6 +10,7 @@
 
 #define FAKE_RAM_BYTES 65536u
 #define FAKE_BLK_BYTES 65536u
+#define FAKE_FLOPPY_BYTES 737280u /* 720K; its data come again and again */
 #define FAKE_MAX_MSI 64
 #define FAKE_MAX_REQUESTS 64
 #define FAKE_MAX_POSTS 64
@@ -69,7 +70,7 @@ struct fake_env {
 	} machine[FAKE_MAX_MACHINE]; /* DEV_BACKEND_MACHINE by name: fake_env_provide() */
 	void *rng;		     /* DEV_BACKEND_RNG; NULL: none */
 	struct fake_chr chr;
-	struct fake_blk blk;
+	struct fake_blk blk, floppy; /* "floppy0" and "floppy1" are one */
 	uint8_t ram[FAKE_RAM_BYTES]; /* guest RAM from address 0 */
 };
 

@@ -31,6 +31,44 @@ static uint64_t tsc_to_ns(void *cpu, uint64_t tsc)
 
 static const struct lapic_cpu_ops cpu_ops = { set_intr, nmi, init, sipi, tsc_to_ns };
 
+static size_t dma_move(struct dev *d, uint8_t *to, const uint8_t *from, size_t len, bool *ret_tc)
+{
+	struct fake_machine *m = HV_CONTAINER_OF(d, struct fake_machine, dma.dev);
+	struct fake_dma *dma = &m->dma;
+	size_t n = 0;
+
+	*ret_tc = false;
+	for (; n < len && dma->limit > 0 && !*ret_tc; n++) {
+		uint8_t *ram = &m->f.ram[dma->at++ % FAKE_RAM_BYTES];
+		*(to != NULL ? to + n : ram) = from != NULL ? from[n] : *ram;
+		*ret_tc = --dma->left == 0;
+	}
+	if (*ret_tc)
+		dma->left = dma->limit;
+	return n;
+}
+
+static size_t dma_read(struct dev *d, unsigned channel, void *buf, size_t len, bool *ret_tc)
+{
+	(void)channel;
+	return dma_move(d, buf, NULL, len, ret_tc);
+}
+
+static size_t dma_write(struct dev *d, unsigned channel, const void *buf, size_t len, bool *ret_tc)
+{
+	(void)channel;
+	return dma_move(d, NULL, buf, len, ret_tc);
+}
+
+static void dma_request(struct dev *d, unsigned channel, bool level)
+{
+	struct fake_dma *dma = &HV_CONTAINER_OF(d, struct fake_machine, dma.dev)->dma;
+
+	(void)channel;
+	dma->requests += level && !dma->request;
+	dma->request = level;
+}
+
 void fake_machine_init(struct fake_machine *m, uint64_t now_ns)
 {
 	fake_env_init(&m->f, now_ns);
@@ -42,12 +80,19 @@ void fake_machine_init(struct fake_machine *m, uint64_t now_ns)
 		m->bus.cpu[i].cpu = &m->cpu[i];
 	}
 	fake_env_provide(&m->f, "lapic-bus", &m->bus);
+	m->dma = (struct fake_dma){ .isa = { dma_read, dma_write, dma_request, &m->dma.dev },
+				    .left = 1500,
+				    .limit = 1500 };
+	fake_env_provide(&m->f, "isa-dma", &m->dma.isa);
 }
 
 void fake_machine_copy_world(struct fake_machine *to, const struct fake_machine *from)
 {
 	fake_env_copy_world(&to->f, &from->f);
 	memcpy(to->cpu, from->cpu, sizeof(to->cpu));
+	to->dma.at = from->dma.at;
+	to->dma.left = from->dma.left;
+	to->dma.limit = from->dma.limit;
 }
 
 int fake_machine_create(struct fake_machine *m, const struct dev_class *c, const char *id,
@@ -70,5 +115,7 @@ bool fake_machine_same(const struct fake_machine *a, const struct fake_machine *
 	       memcmp(x->req, y->req, sizeof(x->req)) == 0 && x->chr.n_out == y->chr.n_out &&
 	       memcmp(x->chr.out, y->chr.out, sizeof(x->chr.out)) == 0 &&
 	       x->chr.n_in == y->chr.n_in && memcmp(x->ram, y->ram, sizeof(x->ram)) == 0 &&
+	       a->dma.at == b->dma.at && a->dma.request == b->dma.request &&
+	       memcmp(x->floppy.data, y->floppy.data, sizeof(x->floppy.data)) == 0 &&
 	       memcmp(x->blk.data, y->blk.data, sizeof(x->blk.data)) == 0;
 }

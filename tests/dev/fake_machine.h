@@ -5,6 +5,7 @@
  */
 #ifndef TESTS_DEV_FAKE_MACHINE_H
 #define TESTS_DEV_FAKE_MACHINE_H
+#include "devmodel/chipset/isa_dma.h"
 #include "devmodel/chipset/lapic.h"
 #include "fake_env.h"
 
@@ -18,11 +19,22 @@ struct fake_cpu {
 	uint8_t sipi_vector;
 };
 
+/* A DMA channel that moves what is wanted, from and to the fake RAM; it counts limit bytes down and
+ * starts again. */
+struct fake_dma {
+	struct isa_dma isa;
+	struct dev dev;
+	uint32_t at, left, limit; /* limit 0: masked */
+	bool request;
+	unsigned requests;
+};
+
 struct fake_machine {
 	struct fake_env f;
 	struct hv_domain irqchip;
 	struct lapic_bus bus;
 	struct fake_cpu cpu[FAKE_CPUS];
+	struct fake_dma dma;
 };
 
 /* Zeroed storage, or used before. The domain needs no finish: it holds no resource. */
