@@ -120,6 +120,7 @@ int machine_power_on(struct machine *m, struct err *e)
 	each_locked(m, dev_reset);
 	hv_vm_reset_cpus(&m->vm);
 	dm_rtc_set_memory(m->rtc->dev, m->map.low_bytes, m->map.high_bytes);
+	floppy_set_cmos(m);
 	return m->boot.store != NULL ? boot_direct(m, e) : 0;
 }
 

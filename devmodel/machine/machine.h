@@ -14,6 +14,7 @@
 #include "devmodel/dev.h"
 #include "devmodel/display/display.h"
 #include "devmodel/storage/blk.h"
+#include "devmodel/storage/floppy.h"
 
 struct machine;
 
@@ -74,6 +75,9 @@ struct machine_backends {
 		const char *name;
 		enum machine_bus bus;
 		bool cdrom; /* on AHCI and IDE */
+		/* floppy: drive 0 or 1, and its kind; NONE: the usual one for its first disk */
+		uint8_t unit;
+		enum floppy_drive floppy;
 	} disk[MACHINE_MAX_DISKS];
 };
 

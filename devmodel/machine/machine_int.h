@@ -2,6 +2,7 @@
  */
 #ifndef DEVMODEL_MACHINE_MACHINE_INT_H
 #define DEVMODEL_MACHINE_MACHINE_INT_H
+#include "devmodel/chipset/isa_dma.h"
 #include "devmodel/chipset/lapic.h"
 #include "devmodel/machine/bad_page.h"
 #include "devmodel/machine/boot.h"
@@ -52,6 +53,7 @@ struct machine {
 		struct env_dev *ed;
 		unsigned unit;
 		const struct media_ops *ops;
+		const struct floppy_format *format; /* floppy: of the disk that it began with */
 	} drive[MACHINE_MAX_DISKS];
 	struct env_dev *display; /* NULL: none */
 	const struct disp_adapter_ops *display_ops;
@@ -68,6 +70,7 @@ struct machine {
 	struct pci_bus bus;
 	struct mch_machine mch_ops;
 	struct lpc_machine lpc_ops;
+	struct isa_dma isa_dma;
 	struct memmap map;
 	struct bad_page bad_page;
 	struct boot boot;
@@ -91,6 +94,16 @@ struct machine {
 int q35_build(struct machine *m, struct err *e) HV_MUST_CHECK;
 /* For struct env_machine. */
 void *q35_backend(void *ctx, struct dev *d, enum dev_backend kind, const char *name, struct err *e);
+
+/* floppy.c: the controller, if there is a drive. */
+int floppy_add(struct machine *m, struct err *e) HV_MUST_CHECK;
+bool floppy_any(const struct machine *m);
+/* Its place in backends.disk; -1: there is no such drive. */
+int floppy_find(const struct machine *m, unsigned unit);
+enum floppy_drive floppy_type(const struct machine *m, unsigned unit);
+/* Is it an image of a floppy disk that fits into the drive (NONE: into any)? */
+int floppy_check(enum floppy_drive type, const struct blk *b, struct err *e) HV_MUST_CHECK;
+void floppy_set_cmos(struct machine *m); /* at power-on */
 
 /* machine.c: for struct env_machine and struct hv_vm. */
 void machine_request(void *ctx, struct dev *d, enum dev_request what, uint32_t arg);

@@ -37,6 +37,8 @@ int machine_media_insert(struct machine *m, unsigned drive, struct blk *medium, 
 {
 	int r = find(m, drive, e);
 
+	if (r == 0 && m->back.disk[drive].bus == MACHINE_BUS_FLOPPY)
+		r = floppy_check(floppy_type(m, m->back.disk[drive].unit), medium, e);
 	if (r == 0 && !m->config.deterministic)
 		r = blk_start(medium, e);
 	return r == 0 ? change(m, drive, medium, force, ret_old, e) : r;

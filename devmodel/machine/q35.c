@@ -333,6 +333,8 @@ static void *find_machine(struct machine *m, const char *name)
 		return &m->lpc_ops;
 	if (strcmp(name, "fwcfg") == 0)
 		return &m->fwcfg;
+	if (strcmp(name, "isa-dma") == 0)
+		return &m->isa_dma;
 	return NULL;
 }
 
@@ -360,6 +362,8 @@ void *q35_backend(void *ctx, struct dev *d, enum dev_backend kind, const char *n
 		p = find_chr(m, name);
 	else if (kind == DEV_BACKEND_RNG)
 		p = m->config.deterministic ? &m->rng.rng : &rng_host;
+	else if (sscanf(name, "floppy%u", &i) == 1)
+		p = floppy_find(m, i) >= 0 ? m->back.disk[floppy_find(m, i)].blk : NULL;
 	else if (sscanf(name, "%u", &i) == 1 && i < MACHINE_MAX_DISKS)
 		p = m->back.disk[i].blk;
 	if (p == NULL)
@@ -407,6 +411,8 @@ int q35_build(struct machine *m, struct err *e)
 		r = add_serial(m, e);
 	if (r == 0)
 		r = add_debug_exit(m, e);
+	if (r == 0)
+		r = floppy_add(m, e);
 	if (r == 0)
 		r = add_pci_functions(m, e);
 	if (r < 0)

@@ -10,11 +10,13 @@ static const char *const machines[] = { "pc-1", NULL };
 static const char *const engines[] = { "auto", "kvm", "soft", "driver", "null", NULL };
 static const char *const firmwares[] = { "auto", "bios", "none", NULL };
 static const char *const tiers[] = { "interp", "translate", NULL };
+static const char *const floppies[] = { "auto", "360K", "1.2M", "720K", "1.44M", "2.88M", NULL };
 static const char *const clocks[] = { "utc", "local", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", "trace", NULL };
 
 #define OFF(m) offsetof(struct vm_config, m)
 #define DISK(m) offsetof(struct vm_disk_config, m)
+#define FLOPPY(m) offsetof(struct vm_floppy_config, m)
 #define PORT(m) offsetof(struct vm_serial_config, m)
 #define TEXT_MAX 1024
 
@@ -48,6 +50,14 @@ const struct setting vm_settings[] = {
 	  "write changes to the image; else they are forgotten" },
 	{ "disk.*.read-only", SETTING_BOOL, DISK(read_only), 0, 0, NULL, "no",
 	  "the guest cannot write to it" },
+	{ "floppy.*.file", SETTING_FILE_IN, FLOPPY(file), 1, TEXT_MAX, NULL, NULL,
+	  "image in floppy drive 0 or 1; its size tells the format" },
+	{ "floppy.*.keep", SETTING_BOOL, FLOPPY(keep), 0, 0, NULL, "no",
+	  "write changes to the image; else they are forgotten" },
+	{ "floppy.*.read-only", SETTING_BOOL, FLOPPY(read_only), 0, 0, NULL, "no",
+	  "the disk is write-protected" },
+	{ "floppy.*.drive", SETTING_CHOICE, FLOPPY(drive), 0, 0, floppies, "auto",
+	  "kind of drive: auto is the usual one for its first disk" },
 	{ "serial.*.output", SETTING_STREAM, PORT(output), 1, TEXT_MAX, NULL, "none",
 	  "where a serial port goes: -, none or a file" },
 	{ "debugcon.output", SETTING_STREAM, OFF(debugcon), 1, TEXT_MAX, NULL, "none",
@@ -176,17 +186,31 @@ static int set_value(const struct setting *s, const char *key, const char *value
 	}
 }
 
-/* The instance's struct; made if it is a disk that was not mentioned before. */
-static void *find_instance(struct vm_config *c, const char *key, const char *name, struct err *e)
+static void *find_serial(struct vm_config *c, const char *name, struct err *e)
 {
-	if (g_str_has_prefix(key, "serial.")) {
-		guint64 i;
-		if (g_ascii_string_to_unsigned(name, 10, 0, MACHINE_MAX_SERIAL - 1, &i, NULL))
-			return &c->serial[i];
-		err_set(e, -EINVAL, "there are serial ports 0 to %d, not '%.32s'",
-			MACHINE_MAX_SERIAL - 1, name);
+	guint64 i;
+
+	if (g_ascii_string_to_unsigned(name, 10, 0, MACHINE_MAX_SERIAL - 1, &i, NULL))
+		return &c->serial[i];
+	err_set(e, -EINVAL, "there are serial ports 0 to %d, not '%.32s'", MACHINE_MAX_SERIAL - 1,
+		name);
+	return NULL;
+}
+
+static void *find_floppy(struct vm_config *c, const char *name, struct err *e)
+{
+	guint64 i;
+
+	if (!g_ascii_string_to_unsigned(name, 10, 0, VM_MAX_FLOPPIES - 1, &i, NULL)) {
+		err_set(e, -EINVAL, "there are floppy drives 0 and 1, not '%.32s'", name);
 		return NULL;
 	}
+	c->floppy[i].there = true;
+	return &c->floppy[i];
+}
+
+static void *find_disk(struct vm_config *c, const char *name, struct err *e)
+{
 	for (unsigned i = 0; i < c->n_disks; i++)
 		if (strcmp(c->disk[i].name, name) == 0)
 			return &c->disk[i];
@@ -203,6 +227,16 @@ static void *find_instance(struct vm_config *c, const char *key, const char *nam
 	}
 	c->disk[c->n_disks].name = g_strdup(name);
 	return &c->disk[c->n_disks++];
+}
+
+/* The instance's struct; made if it was not mentioned before. */
+static void *find_instance(struct vm_config *c, const char *key, const char *name, struct err *e)
+{
+	if (g_str_has_prefix(key, "serial."))
+		return find_serial(c, name, e);
+	if (g_str_has_prefix(key, "floppy."))
+		return find_floppy(c, name, e);
+	return find_disk(c, name, e);
 }
 
 /* Does key fit the pattern? *ret_name is what stands for the star, NULL without one. */
@@ -269,12 +303,21 @@ void vm_config_init(struct vm_config *c)
 	}
 }
 
+static bool has_drives(const struct vm_config *c)
+{
+	bool any = c->n_disks > 0;
+
+	for (unsigned i = 0; i < VM_MAX_FLOPPIES; i++)
+		any |= c->floppy[i].there;
+	return any;
+}
+
 bool vm_config_wants_bios(const struct vm_config *c)
 {
 	if (c->kernel || c->state || strcmp(c->firmware, "none") == 0)
 		return false;
 	return strcmp(c->firmware, "bios") == 0 ||
-	       (c->n_disks > 0 && strcmp(c->engine, "null") != 0);
+	       (has_drives(c) && strcmp(c->engine, "null") != 0);
 }
 
 static int check_start(const struct vm_config *c, struct err *e)
@@ -284,7 +327,7 @@ static int check_start(const struct vm_config *c, struct err *e)
 			       c->kernel ? "boot.kernel" : "boot.state");
 	if (!c->kernel && !c->state && !vm_config_wants_bios(c) && strcmp(c->engine, "null") != 0)
 		return err_set(e, -EINVAL,
-			       "nothing to run: give a disk (disk.NAME.file), a kernel "
+			       "nothing to run: give a disk (disk.NAME.file, floppy.0.file), a kernel "
 			       "(boot.kernel) or a saved state (boot.state)");
 	return 0;
 }
@@ -332,5 +375,9 @@ void vm_config_finish(struct vm_config *c)
 	}
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		free_text(&c->serial[i].output);
+	for (unsigned i = 0; i < VM_MAX_FLOPPIES; i++) {
+		free_text(&c->floppy[i].file);
+		free_text(&c->floppy[i].drive);
+	}
 	c->n_disks = 0;
 }

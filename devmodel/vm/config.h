@@ -10,12 +10,20 @@
 #include "devmodel/machine/machine.h"
 
 #define VM_DISK_NAME_MAX 20
+#define VM_MAX_FLOPPIES 2
 
 struct vm_disk_config {
 	char *name; /* all strings owned; NULL: not set */
 	char *file;
 	bool read_only;
 	bool keep; /* changes go to the file; else they are forgotten */
+};
+
+struct vm_floppy_config {
+	bool there; /* mentioned */
+	char *drive;
+	char *file; /* NULL: empty */
+	bool read_only, keep;
 };
 
 struct vm_serial_config {
@@ -32,6 +40,7 @@ struct vm_config {
 	char *state;
 	uint32_t n_disks;
 	struct vm_disk_config disk[MACHINE_MAX_DISKS]; /* in the order of first mention */
+	struct vm_floppy_config floppy[VM_MAX_FLOPPIES];
 	struct vm_serial_config serial[MACHINE_MAX_SERIAL];
 	char *debugcon;
 	uint32_t debug_exit;

@@ -73,6 +73,20 @@ static int open_disks(const struct vm_config *c, struct vm_files *f, struct err 
 	return 0;
 }
 
+static int open_floppies(const struct vm_config *c, struct vm_files *f, struct err *e)
+{
+	for (unsigned i = 0; i < VM_MAX_FLOPPIES; i++) {
+		const struct vm_floppy_config *d = &c->floppy[i];
+		struct err why;
+		int r = d->file ? blk_raw_open(d->file, d->read_only, !d->keep && !d->read_only,
+					       &f->floppy[i], &why)
+				: 0;
+		if (r < 0)
+			return err_set(e, r, "floppy.%u.file: %s", i, why.msg);
+	}
+	return 0;
+}
+
 /* Where perf looks for the names of a process' generated code. */
 static void perf_map_path(char *path, size_t size)
 {
@@ -142,6 +156,8 @@ static int open_all(const struct vm_config *c, struct vm_files *f, struct err *e
 		r = open_in("boot.state", c->state, &f->state_fd, e);
 	if (r == 0)
 		r = open_disks(c, f, e);
+	if (r == 0)
+		r = open_floppies(c, f, e);
 	return r < 0 ? r : open_outputs(c, f, e);
 }
 
@@ -215,5 +231,9 @@ void vm_files_close(struct vm_files *f)
 	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++) {
 		blk_close(f->disk[i]);
 		f->disk[i] = NULL;
+	}
+	for (unsigned i = 0; i < VM_MAX_FLOPPIES; i++) {
+		blk_close(f->floppy[i]);
+		f->floppy[i] = NULL;
 	}
 }

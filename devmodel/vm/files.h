@@ -10,6 +10,7 @@ struct vm_files {
 	int perf_map_fd, digest_fd;				   /* -1: none */
 	int statm_fd; /* /proc/self/statm, for the statistics */
 	struct blk *disk[MACHINE_MAX_DISKS];
+	struct blk *floppy[VM_MAX_FLOPPIES]; /* NULL: empty */
 };
 
 /* On failure nothing is left open. Starts no thread. */

@@ -257,6 +257,30 @@ static int start_serial(struct vm *vm, struct err *e)
 	return r;
 }
 
+/* After the disks: these keep their places on the PCI bus. */
+static int add_floppies(struct vm *vm, struct machine_backends *b, struct err *e)
+{
+	static const char *const names[VM_MAX_FLOPPIES] = { "floppy.0", "floppy.1" };
+	unsigned n = vm->cfg.n_disks;
+
+	for (unsigned i = 0; i < VM_MAX_FLOPPIES; i++) {
+		const struct vm_floppy_config *f = &vm->cfg.floppy[i];
+		if (!f->there)
+			continue;
+		if (n == MACHINE_MAX_DISKS)
+			return err_set(e, -EINVAL, "a VM has at most %d drives", MACHINE_MAX_DISKS);
+		b->disk[n].blk = vm->files.floppy[i];
+		b->disk[n].name = names[i];
+		b->disk[n].bus = MACHINE_BUS_FLOPPY;
+		b->disk[n].unit = (uint8_t)i;
+		for (enum floppy_drive d = 0; f->drive && d < FLOPPY_N_DRIVES; d++)
+			if (strcmp(f->drive, floppy_drive_name(d)) == 0)
+				b->disk[n].floppy = d;
+		n++;
+	}
+	return 0;
+}
+
 static int start_machine(struct vm *vm, struct err *e)
 {
 	const struct vm_config *c = &vm->cfg;
@@ -292,6 +316,7 @@ static int start_machine(struct vm *vm, struct err *e)
 		.state_fd = vm->files.state_fd,
 	};
 	struct machine_backends b = { .loop = vm->loop, .debugcon = serial_chr(vm->debugcon) };
+	int r;
 
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		b.serial[i] = serial_chr(vm->serial[i]);
@@ -299,6 +324,9 @@ static int start_machine(struct vm *vm, struct err *e)
 		b.disk[i].blk = vm->files.disk[i];
 		b.disk[i].name = c->disk[i].name;
 	}
+	r = add_floppies(vm, &b, e);
+	if (r < 0)
+		return r;
 	return machine_create(&mc, &b, on_machine_event, vm, &vm->machine, e);
 }
 

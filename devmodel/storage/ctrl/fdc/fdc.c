@@ -381,10 +381,11 @@ static int fdc_realize(struct dev *d, struct err *e)
 	f->dma = dev_backend(d, DEV_BACKEND_MACHINE, "isa-dma", e);
 	if (f->dma == NULL)
 		return -ENOENT;
+	f->drive[0].type = (enum floppy_drive)f->drive0;
+	f->drive[1].type = (enum floppy_drive)f->drive1;
 	for (unsigned i = 0; i < FDC_N_DRIVES; i++) {
-		const char *const names[FDC_N_DRIVES] = { "floppy0", "floppy1" };
+		static const char *const names[FDC_N_DRIVES] = { "floppy0", "floppy1" };
 		struct err none;
-		f->drive[i].type = (enum floppy_drive)f->type[i];
 		if (f->drive[i].type != FLOPPY_DRIVE_NONE) /* without a back-end it is empty */
 			put_disk(f, i, dev_backend(d, DEV_BACKEND_BLK, names[i], &none));
 	}
@@ -521,8 +522,8 @@ static const struct state_desc fdc_state = {
 };
 
 static const struct opt fdc_opts[] = {
-	OPT(struct fdc, type[0], 0, FLOPPY_N_DRIVES - 1, "4", "kind of drive 0, as in the CMOS"),
-	OPT(struct fdc, type[1], 0, FLOPPY_N_DRIVES - 1, "0", "kind of drive 1"),
+	OPT(struct fdc, drive0, 0, FLOPPY_N_DRIVES - 1, "4", "kind of drive 0, as in the CMOS"),
+	OPT(struct fdc, drive1, 0, FLOPPY_N_DRIVES - 1, "0", "kind of drive 1"),
 	OPT_END,
 };
 

@@ -76,7 +76,7 @@ struct fdc_drive {
 struct fdc {
 	struct dev dev;
 	struct fdc_state s;
-	uint32_t type[FDC_N_DRIVES]; /* options */
+	uint32_t drive0, drive1; /* options */
 	struct fdc_drive drive[FDC_N_DRIVES];
 	const struct isa_dma *dma; /* borrowed */
 	/* under the domain */
