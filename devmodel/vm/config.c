@@ -326,9 +326,10 @@ static int check_start(const struct vm_config *c, struct err *e)
 		return err_set(e, -EINVAL, "%s starts without the BIOS: leave vm.firmware=bios out",
 			       c->kernel ? "boot.kernel" : "boot.state");
 	if (!c->kernel && !c->state && !vm_config_wants_bios(c) && strcmp(c->engine, "null") != 0)
-		return err_set(e, -EINVAL,
-			       "nothing to run: give a disk (disk.NAME.file, floppy.0.file), a kernel "
-			       "(boot.kernel) or a saved state (boot.state)");
+		return err_set(
+			e, -EINVAL,
+			"nothing to run: give a disk (disk.NAME.file, floppy.0.file), a kernel "
+			"(boot.kernel) or a saved state (boot.state)");
 	return 0;
 }
 

@@ -48,14 +48,19 @@ def build(env, name):
 BIOS = "/usr/share/seabios/bios-256k.bin"
 
 
-def boot_disk(env, name, program, text=b""):
-    """A raw image of 1 MiB: the boot sector PROGRAM.asm, and text in the next sector."""
+def boot_sector(env, name, program, *defines):
+    """The boot sector PROGRAM.asm in a file; defines: NAME=VALUE."""
     if not os.path.exists(BIOS):
         raise Skip("no package seabios")
     if not shutil.which("nasm"):
         raise Skip("nasm is not installed")
-    subprocess.run(["nasm", "-f", "bin", "-I", HERE + "/", "-o", env.path(name),
-                    os.path.join(HERE, f"{program}.asm")], check=True)
+    subprocess.run(["nasm", "-f", "bin", "-I", HERE + "/", *(f"-D{d}" for d in defines), "-o",
+                    env.path(name), os.path.join(HERE, f"{program}.asm")], check=True)
+
+
+def boot_disk(env, name, program, text=b""):
+    """A raw image of 1 MiB: the boot sector PROGRAM.asm, and text in the next sector."""
+    boot_sector(env, name, program)
     with open(env.path(name), "ab") as f:
         f.write(text.ljust(512, b"\0"))
         f.truncate(1 << 20)
