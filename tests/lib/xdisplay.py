@@ -39,6 +39,32 @@ class Pixels:
             self.data[((y + j) * self.width + x) * 3:((y + j) * self.width + x + width) * 3]
             for j in range(height)))
 
+    def thinned(self, fx, fy):
+        """One pixel of each block of fx by fy."""
+        if (fx, fy) == (1, 1):
+            return self
+        w = self.width // fx
+        rows = []
+        for y in range(0, self.height // fy * fy, fy):
+            row = self.row(y)
+            thin = bytearray(w * 3)
+            for c in range(3):
+                thin[c::3] = row[c::3 * fx][:w]
+            rows.append(bytes(thin))
+        return Pixels(w, len(rows), b"".join(rows))
+
+    def enlarged(self, fx, fy):
+        """Each pixel as a block of fx by fy."""
+        rows = []
+        for y in range(self.height):
+            row = self.row(y)
+            big = bytearray(self.width * fx * 3)
+            for c in range(3):
+                for i in range(fx):
+                    big[i * 3 + c::3 * fx] = row[c::3]
+            rows += [bytes(big)] * fy
+        return Pixels(self.width * fx, self.height * fy, b"".join(rows))
+
     def colours(self):
         """How often each colour is there."""
         n = {}

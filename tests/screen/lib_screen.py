@@ -1,0 +1,123 @@
+"""What the tests of screens share: an X server, a VM in a console window, its pixels, text on them."""
+import os
+import subprocess
+import sys
+import time
+
+import lib
+from lib import LODGE, Skip, check  # noqa: F401
+from lodgevm import PATIENCE
+from xdisplay import Screen
+import screen_text
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SCREENS = os.environ.get("LODGE_SCREENS", "")
+
+
+def media(name):
+    """The folder with the files of a guest."""
+    r = subprocess.run([os.path.join(HERE, "media.sh"), name], stdout=subprocess.PIPE, text=True)
+    check(r.returncode == 0, f"media.sh {name}: status {r.returncode}")
+    return r.stdout.strip()
+
+
+class Env(lib.Env):
+    """As of tests/programs, with an X server and a home folder of its own."""
+
+    def __enter__(self):
+        super().__enter__()
+        self.screen = Screen(1640, 1240).__enter__()
+        self.windows = []
+        home = os.path.join(self.dir, "home")
+        os.makedirs(os.path.join(home, "lodge"))
+        with open(os.path.join(home, "lodge", "console.ini"), "w") as f:
+            f.write("[console]\nscaling=integer\n")
+        self.env.update(self.screen.env(), XDG_RUNTIME_DIR=self.runtime, XDG_CONFIG_HOME=home,
+                        XDG_STATE_HOME=home)
+        return self
+
+    def __exit__(self, *exc):
+        if exc[0] is not None or SCREENS:
+            self.keep_picture(exc[0] is not None)
+        for w in self.windows:
+            w.end()
+        super().__exit__(*exc)
+        self.screen.__exit__()
+
+    def keep_picture(self, failed):
+        """The whole screen as it is at the end."""
+        folder = SCREENS or "/tmp"
+        path = os.path.join(folder, f"{self.name}{'-failed' if failed else ''}.png")
+        self.screen.whole().pixels().save(path)
+        print(f"# the screen at the end: {path}", file=sys.stderr)
+
+    def seen(self, *args, name="test", **more):
+        """A VM in a window."""
+        vm = self.vm("--headless", "--engine", "soft", *args, name=name, **more)
+        s = Seen(self, vm)
+        self.windows.append(s)
+        return s
+
+
+class Seen:
+    """A console window on a VM. Its pictures are crisp: whole factors, centred on black."""
+
+    def __init__(self, env, vm):
+        self.env, self.vm = env, vm
+        self.p = subprocess.Popen([LODGE, "console", vm.name], stdin=subprocess.DEVNULL,
+                                  env=env.env, cwd=env.work)
+        self.window = env.screen.window(vm.name)
+        self.window.focus()
+
+    def end(self):
+        if self.p.poll() is None:
+            self.p.terminate()
+            self.p.wait(15)
+
+    def resize(self, width, height):
+        x, y, w, h = self.window.geometry()
+        if (w, h) != (width, height):
+            self.window.place(0, 0, width, height)
+            self.wait(lambda p: (p.width, p.height) == (width, height), "the window's new size")
+
+    def wait(self, good, what, timeout=20):
+        return self.window.wait(good, what, timeout)
+
+    # ---- text screens: 80x25 of 9x16 dots, or 8x16 of consoles on a frame buffer
+
+    def lines(self, width=720, height=400, columns=80):
+        """The text on the window: of a picture of that size, whatever the window's."""
+        p = self.window.pixels()
+        fx, fy = max(p.width // width, 1), max(p.height // height, 1)
+        left, top = (p.width - width * fx) // 2, (p.height - height * fy) // 2
+        if left < 0 or top < 0:
+            return []
+        small = p.part(left, top, width * fx, height * fy).thinned(fx, fy)
+        return screen_text.read(small, columns, height // 16)
+
+    def text(self, **more):
+        return "\n".join(self.lines(**more))
+
+    def expect(self, part, timeout=60, **more):
+        """Waits until that text is on the screen; the lines."""
+        end = time.monotonic() + timeout * PATIENCE
+        while True:
+            text = self.text(**more)
+            if part in text:
+                return text.split("\n")
+            check(self.vm.p.poll() is None, f"the VM ended before '{part}': {self.vm.err()[-200:]}")
+            check(time.monotonic() < end, f"'{part}' is not on the screen: {shown(text)}")
+            time.sleep(0.1)
+
+    def press(self, *keys, pause=0.05):
+        self.window.focus()
+        self.env.screen.keys(*keys, pause=pause)
+
+    def type(self, text):
+        names = {" ": "space", "\n": "Return", "-": "minus", "=": "equal", "/": "slash",
+                 ".": "period", ",": "comma", ";": "semicolon", "'": "apostrophe"}
+        self.press(*(names.get(c, c) for c in text))
+
+
+def shown(text):
+    return " | ".join(x.strip() for x in text.split("\n") if x.strip())[-400:]

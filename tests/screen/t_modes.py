@@ -1,0 +1,202 @@
+"""Each VGA mode as the window shows it, against an image made here from the mode's definition."""
+import os
+import subprocess
+
+from lib_screen import HERE, check
+from xdisplay import Pixels
+
+ROM = "/usr/share/seabios/vgabios-stdvga.bin"
+GLYPH_A = {16: "00001038 6cc6c6fe c6c6c6c6 00000000", 8: "3078cccc fccccc00",
+           14: "00001038 6cc6c6fe c6c6c600 0000"}
+
+
+def byte(offset, plane=0):
+    """What modes.asm puts there."""
+    return (offset * 7 + (offset >> 8) * 13 + (offset >> 16) * 5 + plane * 29) & 255
+
+
+def six_bits(*rgb):
+    """A DAC entry as the monitor shows it."""
+    return bytes(v << 2 | v >> 4 for v in rgb)
+
+
+# IBM's sixteen colours.
+EGA = [six_bits(*rgb) for rgb in (
+    (0, 0, 0), (0, 0, 42), (0, 42, 0), (0, 42, 42), (42, 0, 0), (42, 0, 42), (42, 21, 0),
+    (42, 42, 42), (21, 21, 21), (21, 21, 63), (21, 63, 21), (21, 63, 63), (63, 21, 21),
+    (63, 21, 63), (63, 63, 21), (63, 63, 63))]
+DAC256 = [six_bits(i & 63, i * 3 & 63, i >> 2) for i in range(256)]
+
+
+def font(height):
+    rom = open(ROM, "rb").read()
+    base = rom.index(bytes.fromhex(GLYPH_A[height])) - ord("A") * height
+    return [rom[base + c * height:base + (c + 1) * height] for c in range(256)]
+
+
+def image(width, height, colour):
+    return Pixels(width, height, b"".join(colour(x, y) for y in range(height)
+                                          for x in range(width)))
+
+
+def text(columns, lines, cell_width, cell_height, colours=lambda attr: (attr & 15, attr >> 4)):
+    glyphs = font(cell_height)
+
+    def dot(x, y):
+        at = (y // cell_height * columns + x // cell_width) * 2
+        char, attr, i = byte(at), byte(at + 1), x % cell_width
+        row = glyphs[char][y % cell_height]
+        if i == 8:  # the ninth dot is the eighth's of line drawing characters, else background
+            i = 7 if 0xc0 <= char <= 0xdf else 8
+        on = i < 8 and row >> (7 - i) & 1
+        fg, bg = colours(attr)
+        return EGA[fg if on else bg]
+    return image(columns * cell_width, lines * cell_height, dot)
+
+
+def mono(columns, lines):
+    """MDA attributes: dark, reverse, normal, bright; underlined where the low bits are 1."""
+    glyphs = font(16)
+
+    def dot(x, y):
+        at = (y // 16 * columns + x // 9) * 2
+        char, attr, i = byte(at), byte(at + 1), x % 9
+        if i == 8:
+            i = 7 if 0xc0 <= char <= 0xdf else 8
+        on = i < 8 and glyphs[char][y % 16] >> (7 - i) & 1
+        if attr & 7 == 1 and y % 16 == 13:
+            on = True
+        # The attribute controller's palette of mode 7: 0 is dark, 8 and up are bright as a
+        # foreground; the background is reverse or dark.
+        index = attr & 15 if on else attr >> 4
+        return MONO[index]
+    return image(columns * 9, lines * 16, dot)
+
+
+# Mode 7's palette: index 0 dark, 1 to 7 normal, 8 dark, 9 to 15 bright.
+MONO = [six_bits(0, 0, 0)] + [six_bits(42, 42, 42)] * 7 + [six_bits(0, 0, 0)] + \
+       [six_bits(63, 63, 63)] * 7
+
+
+def cga4(x, y):
+    pixel = byte((y & 1) * 0x2000 + (y >> 1) * 80 + x // 4) >> (6 - x % 4 * 2) & 3
+    return EGA[(0, 11, 13, 15)[pixel]]
+
+
+def cga2(x, y):
+    return EGA[byte((y & 1) * 0x2000 + (y >> 1) * 80 + x // 8) >> (7 - x % 8) & 1 and 15]
+
+
+def planar(pitch, start=lambda y: 0):
+    def dot(x, y):
+        at, bit = start(y) + y * pitch + x // 8, 7 - x % 8
+        return EGA[sum((byte(at, p) >> bit & 1) << p for p in range(4))]
+    return dot
+
+
+def unchained(pitch):
+    return lambda x, y: DAC256[byte(y * pitch + x // 4, x % 4)]
+
+
+def split(x, y):
+    at = (8000 + y * 80 if y < 240 else (y - 240) * 80) + x // 8
+    return EGA[sum((byte(at, p) >> (7 - x % 8) & 1) << p for p in range(4))]
+
+
+def panned(x, y):
+    at, bit = 4000 + y * 40 + (x + 3) // 8, 7 - (x + 3) % 8
+    return EGA[sum((byte(at, p) >> bit & 1) << p for p in range(4))]
+
+
+def vbe(pitch, bytes_, decode):
+    return lambda x, y: decode(*(byte(y * pitch + x * bytes_ + i) for i in range(bytes_)))
+
+
+def wide(v, bits):
+    return v << (8 - bits) | v >> (2 * bits - 8)
+
+
+def rgb565(lo, hi):
+    v = hi << 8 | lo
+    return bytes((wide(v >> 11, 5), wide(v >> 5 & 63, 6), wide(v & 31, 5)))
+
+
+def rgb555(lo, hi):
+    v = hi << 8 | lo
+    return bytes((wide(v >> 10 & 31, 5), wide(v >> 5 & 31, 5), wide(v & 31, 5)))
+
+
+# name, number in modes.asm, how the window enlarges it, the image
+MODES = [
+    ("text-40", 0, 2, lambda: text(40, 25, 9, 16)),
+    ("text-80", 1, 1, lambda: text(80, 25, 9, 16)),
+    ("text-8-dots", 2, 1, lambda: text(80, 25, 8, 16)),
+    ("text-50-lines", 3, 1, lambda: text(80, 50, 9, 8)),
+    ("text-mono", 4, 1, lambda: mono(80, 25)),
+    ("cga-320x200x4", 5, 2, lambda: image(320, 200, cga4)),
+    ("cga-640x200x2", 6, 1, lambda: image(640, 200, cga2)),
+    ("planar-320x200", 7, 2, lambda: image(320, 200, planar(40))),
+    ("planar-640x200", 8, 1, lambda: image(640, 200, planar(80))),
+    ("planar-640x350", 9, 1, lambda: image(640, 350, planar(80))),
+    ("planar-640x480", 10, 1, lambda: image(640, 480, planar(80))),
+    ("planar-640x480x2", 11, 1,
+     lambda: image(640, 480, lambda x, y: EGA[byte(y * 80 + x // 8) >> (7 - x % 8) & 1 and 15])),
+    ("320x200x256", 12, 2, lambda: image(320, 200, lambda x, y: DAC256[byte(y * 320 + x)])),
+    ("unchained-320x200", 13, 2, lambda: image(320, 200, unchained(80))),
+    ("mode-x-320x240", 14, 2, lambda: image(320, 240, unchained(80))),
+    ("unchained-360x480", 15, 2, lambda: image(360, 480, unchained(90))),
+    ("split", 16, 1, lambda: image(640, 480, split)),
+    ("panned", 17, 2, lambda: image(320, 200, panned)),
+    ("vbe-640x480x8", 18, 1, lambda: image(640, 480, vbe(640, 1, lambda v: DAC256[v]))),
+    ("vbe-640x480x16", 19, 1, lambda: image(640, 480, vbe(1280, 2, rgb565))),
+    ("vbe-800x600x15", 20, 1, lambda: image(800, 600, vbe(1600, 2, rgb555))),
+    ("vbe-800x600x24", 21, 1,
+     lambda: image(800, 600, vbe(2400, 3, lambda b, g, r: bytes((r, g, b))))),
+    ("vbe-1024x768x32", 22, 1,
+     lambda: image(1024, 768, vbe(4096, 4, lambda b, g, r, _: bytes((r, g, b))))),
+]
+# Rows that the adapter may send once or twice: a window twice as high shows both alike.
+TWICE = 2
+
+
+def start(env):
+    subprocess.run(["nasm", "-f", "bin", "-I", os.path.join(HERE, "../programs/"), "-o",
+                    env.path("disk"), os.path.join(HERE, "modes.asm")], check=True)
+    with open(env.path("disk"), "ab") as f:
+        f.truncate(1 << 20)
+    return env.seen("--memory", "32M", "--disk", "disk", stdin=subprocess.PIPE)
+
+
+def mode(env, s, number, enlarge, picture):
+    """Sets the mode, waits for the pattern, compares the window with it."""
+    say(s, number)
+    want = picture.enlarged(enlarge, enlarge * TWICE)
+    s.resize(want.width, want.height)
+    s.wait(lambda p: p.different(want) == 0, "the mode's picture", timeout=10)
+
+
+def say(s, number):
+    read_until(s, b">")
+    s.vm.p.stdin.write(bytes([number]))
+    s.vm.p.stdin.flush()
+    got = read_until(s, b".!?")
+    check(got.endswith(b"."), f"the VGA BIOS refuses mode {number}")
+
+
+def read_until(s, ends):
+    got = b""
+    while not got or got[-1] not in ends:
+        c = os.read(s.vm.p.stdout.fileno(), 1)
+        check(c, f"the VM ended: {got!r} {s.vm.err()}")
+        got += c
+    return got
+
+
+def _test(name, number, enlarge, make):
+    def test(env):
+        mode(env, start(env), number, enlarge, make())
+    return test
+
+
+for _name, *_how in MODES:
+    globals()["test_vga_mode_" + _name.replace("-", "_")] = _test(_name, *_how)
