@@ -15,6 +15,7 @@ build      ninja-build        runs what meson plans
 build      pkg-config         finds the libraries below
 build      libzydis-dev       x86 instruction decoder of the soft engine
 build      libglib2.0-dev     GDBus and GKeyFile of lodge-vm and lodge
+build      libpng-dev         screenshots of lodge
 build      libseccomp-dev     system call filter of lodge-vm
 build      acpica-tools       iasl compiles the ACPI tables, acpiexec tests them
 build      seabios            BIOS that a VM without a kernel starts with

@@ -25,6 +25,7 @@ static const struct {
 	{ &org_lodge_devices1_interface, control_devices_call },
 	{ &org_lodge_stats1_interface, control_stats_call },
 	{ &org_lodge_input1_interface, control_input_call },
+	{ &org_lodge_display1_interface, control_display_call },
 	{ &org_lodge_serial1_interface, control_serial_call },
 };
 
@@ -66,6 +67,7 @@ static void on_closed(GDBusConnection *conn, gboolean remote, GError *error, gpo
 
 	(void)remote;
 	(void)error;
+	display_owner_gone(c->vm->display, conn);
 	g_ptr_array_remove_fast(c->connections, conn);
 }
 

@@ -205,6 +205,15 @@ static void add_process(struct vm *vm, GVariantBuilder *b)
 	add_u64(b, "elapsed-ns", loop_now_ns() - vm->started_ns);
 }
 
+static void add_display(struct vm *vm, GVariantBuilder *b)
+{
+	struct display_stats s;
+
+	display_get_stats(vm->display, &s);
+	add_u64(b, "display-draws", s.draws);
+	add_u64(b, "display-frames", s.frames);
+}
+
 /* ---- fallbacks by instruction ---- */
 
 struct fallback {
@@ -279,6 +288,7 @@ GVariant *control_stats(struct vm *vm)
 	g_variant_builder_add(&b, "{sv}", "engine", g_variant_new_string(hv->engine->name));
 	add_u64(&b, "uptime-ns", hv_clock_now_ns(hv->clock));
 	add_process(vm, &b);
+	add_display(vm, &b);
 	add_u64(&b, "halted-ns", halted_ns);
 	for (size_t k = 0; k < G_N_ELEMENTS(counters); k++) {
 		g_autofree char *key = counter_key(k);

@@ -13,6 +13,8 @@ void control_stats_call(struct vm *vm, const char *method, GVariant *args,
 			GDBusMethodInvocation *inv);
 void control_input_call(struct vm *vm, const char *method, GVariant *args,
 			GDBusMethodInvocation *inv);
+void control_display_call(struct vm *vm, const char *method, GVariant *args,
+			  GDBusMethodInvocation *inv);
 void control_serial_call(struct vm *vm, const char *method, GVariant *args,
 			 GDBusMethodInvocation *inv);
 /* The statistics as a{sv}; floating. */

@@ -30,6 +30,8 @@ static void set_state(struct vm *vm, enum vm_state state, const char *reason)
 		return;
 	vm->state = state;
 	vm->reason = reason;
+	if (vm->display)
+		display_set_running(vm->display, state == VM_RUNNING || state == VM_STOPPING);
 	log_msg(LOG_LVL_INFO, "vm", "%s%s%s", vm_state_name(state), reason[0] ? ": " : "", reason);
 	if (vm->control)
 		control_state_changed(vm->control);
@@ -171,6 +173,7 @@ static void on_machine_event(void *ctx, const struct machine_event *ev)
 		break;
 	case MACHINE_RESET:
 		log_msg(LOG_LVL_INFO, "vm", "the guest was reset");
+		display_stir(vm->display);
 		if (vm->state == VM_STOPPING)
 			set_state(vm, VM_RUNNING, "guest");
 		break;
@@ -330,6 +333,13 @@ static int start_machine(struct vm *vm, struct err *e)
 	return machine_create(&mc, &b, on_machine_event, vm, &vm->machine, e);
 }
 
+static bool draw(void *ctx, struct disp_picture *p, bool all)
+{
+	struct vm *vm = ctx;
+
+	return machine_draw(vm->machine, p, all);
+}
+
 /* Landlock holds for threads that start later, so it comes before the control server, which
  * has threads of its own, and the machine, which starts those of its CPUs and disks; seccomp is put
  * on all threads at once and comes last. */
@@ -341,7 +351,9 @@ static int start_sandboxed(struct vm *vm, struct err *e)
 		log_msg(LOG_LVL_INFO, "sandbox", "%s: files are guarded by seccomp alone", e->msg);
 	else if (r < 0)
 		return r;
-	r = control_create(vm, &vm->control, e);
+	r = display_create(vm->loop, draw, vm, &vm->display, e);
+	if (r == 0)
+		r = control_create(vm, &vm->control, e);
 	if (r == 0)
 		r = start_machine(vm, e);
 	if (r == 0)
@@ -401,6 +413,7 @@ void vm_finish(struct vm *vm)
 	if (vm->debugcon)
 		serial_flush(vm->debugcon, 5000);
 	control_destroy(vm->control);
+	display_destroy(vm->display);
 	machine_destroy(vm->machine);
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		serial_destroy(vm->serial[i]);

@@ -7,6 +7,7 @@
 #include <glib.h>
 #include "vm/claim.h"
 #include "vm/config.h"
+#include "vm/display.h"
 #include "vm/files.h"
 #include "vm/serial.h"
 
@@ -32,6 +33,7 @@ struct vm {
 	struct machine *machine;
 	struct serial *serial[MACHINE_MAX_SERIAL];
 	struct serial *debugcon;
+	struct display *display;
 	struct control *control;
 	struct gdb *gdb; /* NULL: no debugger wanted */
 	const struct hv_engine_ops *engine;

@@ -19,6 +19,7 @@ enum cli_set {
 	CLI_SAVE = 1 << 5,
 	CLI_STATS = 1 << 6,
 	CLI_SERIAL = 1 << 7,
+	CLI_SCREENSHOT = 1 << 8,
 };
 
 struct cli_option {
@@ -31,10 +32,11 @@ struct cli_option {
 
 struct cli {
 	const struct cli_command *command;
-	GPtrArray *args;     /* of char *, borrowed from argv */
-	GPtrArray *settings; /* of "KEY=VALUE", owned: from --set and from options with a key */
-	GHashTable *given;   /* option name to its last value, "" without one; all borrowed */
-	unsigned n_disks;    /* --disk so far */
+	GPtrArray *args;	/* of char *, borrowed from argv */
+	GPtrArray *screenshots; /* of char *, borrowed: what --screenshot was given, each time */
+	GPtrArray *settings;	/* of "KEY=VALUE", owned: from --set and from options with a key */
+	GHashTable *given;	/* option name to its last value, "" without one; all borrowed */
+	unsigned n_disks;	/* --disk so far */
 	bool json, quiet, verbose;
 	uint64_t timeout_ms; /* 0: none given */
 };
@@ -79,6 +81,7 @@ int cmd_wait(struct cli *c, GError **error);
 int cmd_serial(struct cli *c, GError **error);
 int cmd_keys(struct cli *c, GError **error);
 int cmd_type(struct cli *c, GError **error);
+int cmd_screenshot(struct cli *c, GError **error);
 int cmd_doctor(struct cli *c, GError **error);
 int cmd_help(struct cli *c, GError **error);
 int cmd_completion(struct cli *c, GError **error);

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "cli/cli.h"
+#include "cli/screen.h"
 #include "cli/term.h"
 #include "client/client.h"
 #include "protocol/protocol.h"
@@ -27,6 +28,7 @@ struct run {
 	GString *ready; /* what lodge-vm has said so far */
 	char *name;	/* of the VM; NULL until it runs */
 	struct term *term;
+	struct shots *shots;
 	GPtrArray *made, *temp; /* files to remove if the start fails, and at the end */
 	bool exited, timed_out, quit;
 	int status; /* as of waitpid */
@@ -150,6 +152,7 @@ static void started(struct run *r, const char *name)
 {
 	r->name = g_strdup(name);
 	tell_gdb(r);
+	shots_start(r->shots, name);
 	if (term_is_raw(r->term) && !r->cli->quiet) {
 		g_autofree char *line = g_strdup_printf(
 			"VM \"%s\" runs; Ctrl-] q ends it, Ctrl-] ? shows more keys", name);
@@ -321,8 +324,13 @@ int cmd_run(struct cli *c, GError **error)
 
 	if (cli_arg(c, 0) && cli_has(c, "--kernel"))
 		return cli_bad(error, "a kernel is given twice: as FILE and by --kernel");
-	if (!spawn(&r, &stream, error))
+	r.shots = shots_parse(c, error);
+	if (!r.shots)
 		return cli_code(error);
+	if (!spawn(&r, &stream, error)) {
+		shots_finish(r.shots);
+		return cli_code(error);
+	}
 	r.loop = g_main_loop_new(NULL, FALSE);
 	r.ready = g_string_new(NULL);
 	r.made = g_ptr_array_new_with_free_func(g_free);
@@ -336,6 +344,7 @@ int cmd_run(struct cli *c, GError **error)
 	if (!r.name)
 		remove_all(r.made);
 	remove_all(r.temp);
+	shots_finish(r.shots);
 	g_ptr_array_unref(r.made);
 	g_ptr_array_unref(r.temp);
 	g_string_free(r.ready, TRUE);

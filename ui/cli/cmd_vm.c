@@ -1,11 +1,8 @@
 /* lodge pause, resume, reset, kill, nmi, stop, wait, save: what is done to a running VM. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include "cli/cli.h"
+#include "cli/newfile.h"
 #include "client/client.h"
 #include "protocol/protocol.h"
 
@@ -107,62 +104,6 @@ int cmd_wait(struct cli *c, GError **error)
 
 /* ---- save ---- */
 
-static int io_error(GError **error, const char *what, const char *path)
-{
-	const int err = errno;
-
-	g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err), "cannot %s '%s': %s",
-		    what, path, g_strerror(err));
-	return cli_code(error);
-}
-
-/* What would fail only after the VM was held up for its saving. */
-static int check_target(const char *path, GError **error)
-{
-	struct stat st;
-
-	if (path[0] == '\0' || g_str_has_suffix(path, "/"))
-		return cli_bad(error, "save wants the name of a file, not '%s'", path);
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : io_error(error, "make", path);
-	if (S_ISDIR(st.st_mode))
-		return cli_bad(error, "'%s' is a folder: name a file", path);
-	return 0;
-}
-
-/* A file without a name in the folder of path, so that nothing is left if this program dies. */
-static int open_unnamed(const char *path)
-{
-	g_autofree char *dir = g_path_get_dirname(path);
-
-	return open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-}
-
-/* Gives the complete and synced file its name, replacing what had it before, in one step. */
-static int publish(int fd, const char *path, GError **error)
-{
-	g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", fd);
-	g_autofree char *temp = g_strdup_printf("%s.%08x.tmp", path, g_random_int());
-	g_autofree char *dir = g_path_get_dirname(path);
-	int dir_fd;
-
-	if (fsync(fd) < 0)
-		return io_error(error, "write", path);
-	if (linkat(AT_FDCWD, self, AT_FDCWD, temp, AT_SYMLINK_FOLLOW) < 0)
-		return io_error(error, "make", temp);
-	if (rename(temp, path) < 0) {
-		const int code = io_error(error, "make", path);
-		unlink(temp);
-		return code;
-	}
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir_fd >= 0) {
-		fsync(dir_fd);
-		close(dir_fd);
-	}
-	return 0;
-}
-
 /* --stop: the VM ends if its state is safe, else it goes on. */
 static bool finish_stop(struct ui_vm *vm, int code, GError **error)
 {
@@ -182,17 +123,16 @@ int cmd_save(struct cli *c, GError **error)
 	g_autoptr(GVariant) r = NULL;
 	GVariantBuilder options;
 	guint64 bytes = 0;
-	int fd, code = check_target(path, error);
+	struct new_file f;
+	int code;
 
-	if (code != 0)
-		return code;
-	vm = ui_vm_connect(cli_arg(c, 0), error);
-	if (!vm)
+	if (!new_file_check("save", path, error))
 		return cli_code(error);
-	fd = open_unnamed(path);
-	if (fd < 0)
-		return io_error(error, "make", path);
-	fds = g_unix_fd_list_new_from_array(&fd, 1); /* owns it */
+	vm = ui_vm_connect(cli_arg(c, 0), error);
+	if (!vm || !new_file_open(&f, path, 0600, error))
+		return cli_code(error);
+	fds = g_unix_fd_list_new();
+	g_unix_fd_list_append(fds, f.fd, NULL); /* a copy of it */
 	g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
 	g_variant_builder_add(&options, "{sv}", "pause",
 			      g_variant_new_boolean(cli_has(c, "--stop")));
@@ -200,7 +140,11 @@ int cmd_save(struct cli *c, GError **error)
 			   NULL, c->timeout_ms ? (int)c->timeout_ms : -1, error);
 	if (r)
 		g_variant_get(r, "(t)", &bytes);
-	code = r ? publish(fd, path, error) : cli_code(error);
+	if (r)
+		code = new_file_publish(&f, error) ? 0 : cli_code(error);
+	else
+		code = cli_code(error);
+	new_file_drop(&f);
 	if (r && cli_has(c, "--stop") && !finish_stop(vm, code, error))
 		code = cli_code(error);
 	if (code == 0 && c->json)

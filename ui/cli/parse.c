@@ -94,6 +94,8 @@ static bool store(struct cli *c, const struct cli_option *o, const char *value, 
 		cli_bad(error, "--timeout is a time such as 30s or 5m, not '%s'", value);
 		return false;
 	}
+	if (strcmp(o->name, "--screenshot") == 0)
+		g_ptr_array_add(c->screenshots, (gpointer)(uintptr_t)value);
 	if (!o->key)
 		return true;
 	if (o->key[0] == '\0')
@@ -151,6 +153,7 @@ bool cli_parse(struct cli *c, int argc, char **argv, GError **error)
 	bool options = true;
 
 	c->args = g_ptr_array_new();
+	c->screenshots = g_ptr_array_new();
 	c->settings = g_ptr_array_new_with_free_func(g_free);
 	c->given = g_hash_table_new(g_str_hash, g_str_equal);
 	for (int i = 0; i < argc; i++) {
@@ -175,6 +178,7 @@ void cli_finish(struct cli *c)
 	if (!c->args)
 		return;
 	g_ptr_array_unref(c->args);
+	g_ptr_array_unref(c->screenshots);
 	g_ptr_array_unref(c->settings);
 	g_hash_table_unref(c->given);
 }
