@@ -11,7 +11,7 @@
 #include "devmodel/opt.h"
 #include "state/state.h"
 
-#define DEV_MAX_REGIONS 8
+#define DEV_MAX_REGIONS 16
 #define DEV_MAX_IRQS 16
 #define DEV_MAX_TIMERS 4
 #define DEV_TIMER_OFF UINT64_MAX

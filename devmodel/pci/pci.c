@@ -2,7 +2,7 @@
  * PCI functions: configuration space, BARs, INTx, MSI-X; see pci.h.
  *
  * Specification: PCI Local Bus 3.0, chapters 6 and 6.8.2 (MSI-X).
- * Not modelled: expansion ROMs, MSI without X, power management (no function needs it), bridges.
+ * Not modelled: MSI without X, power management (no function needs it), bridges.
  */
 #include "devmodel/pci/pci.h"
 #include "base/util.h"
@@ -52,6 +52,9 @@ static void make_bars(const struct pci_class *c, uint8_t *cfg, uint8_t *wmask)
 		if (b->kind == PCI_BAR_MMIO64)
 			pci_cfg_put(wmask, off + 4, 4, (uint32_t)(mask >> 32));
 	}
+	if (c->rom_region != 0)
+		pci_cfg_put(wmask, PCI_ROM, 4,
+			    (uint32_t) ~(c->base.regions[c->rom_region].bytes - 1) | PCI_ROM_ON);
 }
 
 /* Puts the class's capabilities, then MSI-X, into the list; returns MSI-X's offset or 0. */
@@ -136,6 +139,16 @@ static bool bar_base(const struct pci_dev *p, unsigned i, uint64_t *ret_base)
 	       base < limit && bytes <= limit - base;
 }
 
+static void map_rom(struct pci_dev *p, unsigned region)
+{
+	const uint32_t reg = pci_cfg_get(p->s->cfg, PCI_ROM, 4), base = reg & ~0x7ffu;
+	const uint32_t cmd = pci_cfg_get(p->s->cfg, PCI_COMMAND, 2);
+
+	dev_region_map(&p->dev, region, DEV_SPACE_MMIO, base,
+		       (reg & PCI_ROM_ON) && (cmd & PCI_CMD_MEM) && base != 0 &&
+			       base - 1 + p->dev.cls->regions[region].bytes <= UINT32_MAX);
+}
+
 static void map_bars(struct pci_dev *p)
 {
 	const struct pci_class *c = pci_class_of(p);
@@ -151,6 +164,8 @@ static void map_bars(struct pci_dev *p)
 		dev_region_map(&p->dev, b->region,
 			       b->kind == PCI_BAR_PIO ? DEV_SPACE_PIO : DEV_SPACE_MMIO, base, on);
 	}
+	if (c->rom_region != 0)
+		map_rom(p, c->rom_region);
 }
 
 static void follow_intx(struct pci_dev *p)
@@ -237,7 +252,7 @@ static void cfg_write(struct pci_dev *p, unsigned off, unsigned size, uint32_t v
 
 	for (unsigned i = off; i < off + size; i++, v >>= 8)
 		cfg[i] = (uint8_t)((cfg[i] & ~p->wmask[i]) | (v & p->wmask[i]));
-	if (off < PCI_BAR0 + 24 && off + size > PCI_COMMAND)
+	if (off < PCI_ROM + 4 && off + size > PCI_COMMAND)
 		map_bars(p);
 	follow_intx(p);
 	msix_flush(p);

@@ -32,12 +32,14 @@ enum {
 	PCI_BAR0 = 0x10,
 	PCI_SUBSYS_VENDOR = 0x2c,
 	PCI_SUBSYS = 0x2e,
+	PCI_ROM = 0x30,
 	PCI_CAP_PTR = 0x34,
 	PCI_INT_LINE = 0x3c,
 	PCI_INT_PIN = 0x3d,
 	PCI_CAP_FIRST = 0x40,
 };
 enum {
+	PCI_ROM_ON = 1,
 	PCI_CMD_IO = 1,
 	PCI_CMD_MEM = 2,
 	PCI_CMD_MASTER = 4,
@@ -97,6 +99,7 @@ struct pci_class {
 	uint8_t n_msix;	 /* at most PCI_MSIX_MAX; BAR msix_bar holds PCI_REGION_MSIX */
 	uint8_t msix_bar;
 	struct pci_bar bars[6];
+	unsigned rom_region;	    /* of the expansion ROM; 0: none */
 	const struct pci_cap *caps; /* O */
 	const struct pci_reg *regs; /* O */
 	/* The function's regions. O without. */

@@ -78,8 +78,8 @@ static void poke(struct dev *const d[], struct fake_machine m[], unsigned n)
 	uint64_t r = rnd(), v = rnd() >> (rnd() & 63), off, was = 0;
 	unsigned region = 0, size = 1u << (r >> 2 & 3);
 
-	while (region < DEV_MAX_REGIONS - 1 && c->regions[region].bytes > 0)
-		region++;
+	for (unsigned i = 0; i < DEV_MAX_REGIONS - 1; i++)
+		region = c->regions[i].bytes > 0 ? i + 1 : region;
 	region = (unsigned)(rnd() % (region + 1)); /* at times one that is not there */
 	off = (r >> 16 & 255) != 0 ? rnd() % (c->regions[region].bytes + 8) : rnd();
 	for (unsigned i = 0; i < n; i++) {

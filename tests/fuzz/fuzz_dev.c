@@ -55,9 +55,9 @@ static void access(struct run *r, bool write)
 	const uint64_t off = take(&r->in, how & 0x40 ? 8 : 2);
 
 	if (write)
-		dev_write(r->d, how & 7, off, size, take(&r->in, size));
+		dev_write(r->d, how & 15, off, size, take(&r->in, size));
 	else
-		(void)dev_read(r->d, how & 7, off, size);
+		(void)dev_read(r->d, how & 15, off, size);
 }
 
 static void pass_time(struct run *r)
