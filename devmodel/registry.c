@@ -16,6 +16,7 @@
 #include "devmodel/chipset/port92.h"
 #include "devmodel/chipset/post_port.h"
 #include "devmodel/chipset/reset_ctl.h"
+#include "devmodel/display/vga.h"
 #include "devmodel/input/i8042.h"
 #include "devmodel/machine/fwcfg.h"
 #include "devmodel/pci/host.h"
@@ -46,5 +47,6 @@ const struct dev_class *const dm_classes[] = {
 	&dm_virtio_rng.pci.base,
 	&dm_i8042,
 	&dm_fdc,
+	&dm_vga.base,
 	NULL,
 };

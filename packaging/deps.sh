@@ -18,7 +18,7 @@ build      libglib2.0-dev     GDBus and GKeyFile of lodge-vm and lodge
 build      libpng-dev         screenshots of lodge
 build      libseccomp-dev     system call filter of lodge-vm
 build      acpica-tools       iasl compiles the ACPI tables, acpiexec tests them
-build      seabios            BIOS that a VM without a kernel starts with
+build      seabios            BIOS that a VM without a kernel starts with, VGA BIOS
 test       ccache             makes a second build quick
 test       libcmocka-dev      unit tests
 test       nasm               assembles the bare-metal CPU programs

@@ -76,6 +76,17 @@ static void place_bar(struct machine *m, unsigned devfn, const struct pci_class 
 	*at += bytes;
 }
 
+/* It has a place, and is off: nothing of it is run. */
+static void place_rom(struct machine *m, unsigned devfn, const struct pci_class *c,
+		      struct windows *w)
+{
+	const uint32_t bytes = (uint32_t)c->base.regions[c->rom_region].bytes;
+
+	w->mem = (uint32_t)hv_align_up(w->mem, bytes);
+	cfg_write(m, devfn, PCI_ROM, 4, w->mem);
+	w->mem += bytes;
+}
+
 static void init_functions(struct machine *m)
 {
 	struct windows w = { .mem = (uint32_t)MEMMAP_PCI32, .io = 0xc000 };
@@ -88,9 +99,12 @@ static void init_functions(struct machine *m)
 		for (unsigned i = 0; i < 6; i++)
 			if (c->bars[i].kind != PCI_BAR_NONE)
 				place_bar(m, devfn, c, i, &w);
-		if (c->int_pin == 0)
+		if (c->rom_region != 0)
+			place_rom(m, devfn, c, &w);
+		else if (c->int_pin == 0)
 			continue;
-		cfg_write(m, devfn, PCI_INT_LINE, 1, pirq_irq[pci_pirq(devfn, c->int_pin)]);
+		if (c->int_pin != 0)
+			cfg_write(m, devfn, PCI_INT_LINE, 1, pirq_irq[pci_pirq(devfn, c->int_pin)]);
 		cfg_write(m, devfn, PCI_COMMAND, 2,
 			  cfg_read(m, devfn, PCI_COMMAND, 2) | PCI_CMD_IO | PCI_CMD_MEM);
 	}

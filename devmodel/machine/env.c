@@ -132,6 +132,15 @@ void env_map(struct env_dev *ed, unsigned region, enum dev_space space, uint64_t
 		map_mem(r, base, r->mem.bytes, on);
 }
 
+void env_back(struct env_dev *ed, unsigned region, enum hv_map_kind kind, struct hv_ram *ram)
+{
+	struct hv_map_range *r = &ed->region[region].mem;
+
+	assert(!r->mapped);
+	r->kind = kind;
+	r->ram = ram;
+}
+
 static void region_map(void *ctx, struct dev *d, unsigned region, enum dev_space space,
 		       uint64_t base, bool on)
 {

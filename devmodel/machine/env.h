@@ -73,6 +73,8 @@ int env_add(struct env *env, const struct dev_class *c, const char *id, struct h
 	    struct err *e) HV_MUST_CHECK;
 /* Places a region for good, or moves it. Any thread. */
 void env_map(struct env_dev *ed, unsigned region, enum dev_space space, uint64_t base, bool on);
+/* A region whose bytes are those of a block, from its start; before it is placed. */
+void env_back(struct env_dev *ed, unsigned region, enum hv_map_kind kind, struct hv_ram *ram);
 /* Wires a device's line. */
 void env_wire(struct env_dev *ed, unsigned line, struct hv_irq_line *to);
 #endif

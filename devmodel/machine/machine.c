@@ -431,6 +431,8 @@ static int make_memory(struct machine *m, const struct state_file *f, struct err
 		r = make_ram(m, f, &ram, e);
 	if (r == 0)
 		r = firmware_load(m, f, &rom, e);
+	if (r == 0)
+		r = display_load(m, f, e);
 	if (r < 0)
 		return r;
 	memmap_init(&m->map, m->mem, ram, rom);
@@ -480,7 +482,7 @@ static int make_cpus(struct machine *m, const struct state_file *f, struct err *
 static void make_domains(struct machine *m)
 {
 	static const char *const names[N_DOMAINS] = { "pci", "chipset", "lpc", "irqchip",
-						      "rng", "ahci",	"ide" };
+						      "rng", "ahci",	"ide", "display" };
 
 	for (unsigned i = 0; i < N_DOMAINS; i++)
 		hv_domain_init(&m->domain[i], names[i] != NULL ? names[i] : "disk");

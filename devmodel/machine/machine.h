@@ -29,6 +29,8 @@ enum machine_bus {
 	MACHINE_BUS_FLOPPY,
 };
 
+enum machine_display { MACHINE_DISPLAY_NONE, MACHINE_DISPLAY_VGA };
+
 /* Values only; copied. Strings are borrowed for the time of machine_create(). */
 struct machine_config {
 	const char *type;   /* "pc-1" */
@@ -55,7 +57,10 @@ struct machine_config {
 	/* What starts at power-on, unless a kernel is given; the CPUs find it at the reset vector.
 	 * NULL: nothing is there. A saved state brings its own. */
 	const char *firmware;
-	int firmware_fd; /* open file, with firmware; borrowed for the call */
+	int firmware_fd;	      /* open file, with firmware; borrowed for the call */
+	enum machine_display display; /* a saved state knows itself */
+	const char *vga_bios;	      /* of the display; NULL: none, for direct boot */
+	int vga_bios_fd;	      /* open file, with vga_bios; borrowed for the call */
 	/* direct boot; kernel NULL: none */
 	const char *kernel, *initrd, *append;
 	int kernel_fd, initrd_fd; /* open files; -1: none; borrowed for the call */

@@ -5,6 +5,7 @@
 #include "devmodel/chipset/isa_dma.h"
 #include "devmodel/chipset/lapic.h"
 #include "devmodel/machine/bad_page.h"
+#include "devmodel/display/vga.h"
 #include "devmodel/machine/boot.h"
 #include "devmodel/machine/env.h"
 #include "devmodel/machine/fwcfg.h"
@@ -24,6 +25,7 @@ enum machine_domain {
 	DOM_RNG,
 	DOM_AHCI,
 	DOM_IDE,
+	DOM_DISPLAY,
 	DOM_DISK0,
 	N_DOMAINS = DOM_DISK0 + MACHINE_MAX_DISKS
 };
@@ -36,6 +38,13 @@ enum machine_domain {
 
 /* What devices and vCPUs ask for, to be done in the loop thread. */
 enum machine_ask { ASK_RESET = 1, ASK_POWER_OFF = 2, ASK_SLEEP = 4, ASK_EXIT = 8, ASK_VM = 16 };
+
+/* Of a machine with a display. */
+struct machine_vga {
+	struct hv_ram *vram, *rom; /* NULL: none */
+	struct hv_map_range window;
+	struct vga_machine ops;
+};
 
 struct machine {
 	/* constant after creation */
@@ -57,6 +66,7 @@ struct machine {
 	} drive[MACHINE_MAX_DISKS];
 	struct env_dev *display; /* NULL: none */
 	const struct disp_adapter_ops *display_ops;
+	struct machine_vga vga;
 	/* owned */
 	struct hv_mem *mem;
 	struct hv_pio *pio;
@@ -121,6 +131,9 @@ int saved_load(struct machine *m, const struct state_file *f, struct err *e) HV_
 /* firmware.c: the ROM, from its file or (f not NULL) the saved state; *ret_rom NULL: none. */
 int firmware_load(struct machine *m, const struct state_file *f, struct hv_ram **ret_rom,
 		  struct err *e) HV_MUST_CHECK;
+
+/* display.c: video memory and the VGA BIOS, likewise; before q35_build(). */
+int display_load(struct machine *m, const struct state_file *f, struct err *e) HV_MUST_CHECK;
 
 /* boot_direct.c: what firmware does before a kernel starts, then the kernel. */
 int boot_direct(struct machine *m, struct err *e) HV_MUST_CHECK;

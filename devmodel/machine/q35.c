@@ -24,6 +24,7 @@
 #include "devmodel/virtio/virtio_rng.h"
 
 #define NO_PLACE UINT64_MAX
+#define SLOT_VGA 1
 #define SLOT_RNG 2
 #define SLOT_DISK0 3
 #define SLOT_LPC 31
@@ -283,6 +284,28 @@ static int add_disks(struct machine *m, struct err *e)
 	return r;
 }
 
+static int add_display(struct machine *m, struct err *e)
+{
+	int r;
+
+	if (m->vga.vram == NULL)
+		return 0;
+	r = add_pci(m, &dm_vga, "pci0.1/vga", PCI_DEVFN(SLOT_VGA, 0), DOM_DISPLAY, HV_PRIO_DEVICE,
+		    NULL, &m->display, e);
+	if (r < 0)
+		return r;
+	m->display_ops = &dm_vga_display;
+	env_back(m->display, VGA_REGION_VRAM, HV_MAP_RAM, m->vga.vram);
+	env_back(m->display, VGA_REGION_ROM, HV_MAP_ROM, m->vga.rom);
+	env_map(m->display, VGA_REGION_PORTS, DEV_SPACE_PIO, 0x3b0, true);
+	/* Words one beside the other: the last half of each is the next one's first. */
+	env_map(m->display, VGA_REGION_INDEX, DEV_SPACE_PIO, 0x1ce, true);
+	env_map(m->display, VGA_REGION_DATA, DEV_SPACE_PIO, 0x1cf, true);
+	env_map(m->display, VGA_REGION_DATA2, DEV_SPACE_PIO, 0x1d0, true);
+	env_map(m->display, VGA_REGION_WINDOW, DEV_SPACE_MMIO, VGA_WINDOW_GPA, true);
+	return 0;
+}
+
 static int add_pci_functions(struct machine *m, struct err *e)
 {
 	int r = add_pci(m, &dm_mch, "pci0.0", PCI_DEVFN(0, 0), DOM_PCI, HV_PRIO_CHIPSET, NULL,
@@ -294,6 +317,8 @@ static int add_pci_functions(struct machine *m, struct err *e)
 	if (r == 0)
 		r = add_pci(m, &dm_virtio_rng.pci, "pci0.2/rng", PCI_DEVFN(SLOT_RNG, 0), DOM_RNG,
 			    HV_PRIO_DEVICE, NULL, NULL, e);
+	if (r == 0)
+		r = add_display(m, e);
 	if (r == 0)
 		r = add_disks(m, e);
 	if (r < 0)
@@ -335,6 +360,8 @@ static void *find_machine(struct machine *m, const char *name)
 		return &m->fwcfg;
 	if (strcmp(name, "isa-dma") == 0)
 		return &m->isa_dma;
+	if (strcmp(name, "vga") == 0 && m->vga.vram != NULL)
+		return &m->vga.ops;
 	return NULL;
 }
 

@@ -9,6 +9,7 @@
 static const char *const machines[] = { "pc-1", NULL };
 static const char *const engines[] = { "auto", "kvm", "soft", "driver", "null", NULL };
 static const char *const firmwares[] = { "auto", "bios", "none", NULL };
+static const char *const adapters[] = { "vga", "none", NULL };
 static const char *const tiers[] = { "interp", "translate", NULL };
 static const char *const floppies[] = { "auto", "360K", "1.2M", "720K", "1.44M", "2.88M", NULL };
 static const char *const clocks[] = { "utc", "local", NULL };
@@ -31,6 +32,10 @@ const struct setting vm_settings[] = {
 	  "what starts the guest: auto is bios for disks without a kernel or saved state" },
 	{ "firmware.bios", SETTING_FILE_IN, OFF(bios), 1, TEXT_MAX, NULL,
 	  "/usr/share/seabios/bios-256k.bin", "image of the BIOS" },
+	{ "firmware.vga-bios", SETTING_FILE_IN, OFF(vga_bios), 1, TEXT_MAX, NULL, VM_VGA_BIOS,
+	  "image of the display adapter's BIOS" },
+	{ "display.adapter", SETTING_CHOICE, OFF(display), 0, 0, adapters, "vga",
+	  "display adapter: vga (with VBE, as bochs-drm drives it) or none" },
 	{ "cpu.count", SETTING_NUMBER, OFF(n_cpus), 1, HV_MAX_VCPUS, NULL, "1", "number of CPUs" },
 	{ "cpu.model", SETTING_TEXT, OFF(cpu_model), 1, 31, NULL, "x86-64-v3",
 	  "CPU model: x86-64-v2, x86-64-v3, host" },

@@ -11,6 +11,7 @@
 
 #define VM_DISK_NAME_MAX 20
 #define VM_MAX_FLOPPIES 2
+#define VM_VGA_BIOS "/usr/share/seabios/vgabios-stdvga.bin"
 
 struct vm_disk_config {
 	char *name; /* all strings owned; NULL: not set */
@@ -33,6 +34,7 @@ struct vm_serial_config {
 struct vm_config {
 	char *name, *machine, *engine, *clock, *firmware;
 	char *bios; /* the file of firmware "bios" */
+	char *vga_bios, *display;
 	uint32_t n_cpus;
 	char *cpu_model;
 	uint64_t memory_bytes;

@@ -140,12 +140,31 @@ static int open_bios(const char *path, int *ret_fd, struct err *e)
 			    : r;
 }
 
+/* Without a BIOS to run it, a package that is not installed is not missed. */
+static int open_vga_bios(const struct vm_config *c, int *ret_fd, struct err *e)
+{
+	int r;
+
+	if (c->state || strcmp(c->display, "none") == 0)
+		return 0;
+	r = open_in("firmware.vga-bios", c->vga_bios, ret_fd, e);
+	if (r == -ENOENT && !vm_config_wants_bios(c) && strcmp(c->vga_bios, VM_VGA_BIOS) == 0)
+		return 0;
+	return r == -ENOENT ? err_set(e, r,
+				      "there is no VGA BIOS '%s': install the package seabios, set "
+				      "firmware.vga-bios, or display.adapter=none",
+				      c->vga_bios)
+			    : r;
+}
+
 static int open_all(const struct vm_config *c, struct vm_files *f, struct err *e)
 {
 	int r = 0;
 
 	if (vm_config_wants_bios(c))
 		r = open_bios(c->bios, &f->firmware_fd, e);
+	if (r == 0)
+		r = open_vga_bios(c, &f->vga_bios_fd, e);
 	if (r == 0 && c->kernel)
 		r = open_in("boot.kernel", c->kernel, &f->kernel_fd, e);
 	if (r == 0 && c->kernel)
@@ -200,6 +219,7 @@ void vm_files_announce(const struct vm_config *c, int fd)
 int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct err *e)
 {
 	struct vm_files f = { .firmware_fd = -1,
+			      .vga_bios_fd = -1,
 			      .kernel_fd = -1,
 			      .initrd_fd = -1,
 			      .state_fd = -1,
@@ -220,8 +240,9 @@ int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct 
 
 void vm_files_close(struct vm_files *f)
 {
-	int *const fds[] = { &f->firmware_fd, &f->kernel_fd,   &f->initrd_fd, &f->state_fd,
-			     &f->trace_fd,    &f->perf_map_fd, &f->digest_fd, &f->statm_fd };
+	int *const fds[] = { &f->firmware_fd, &f->vga_bios_fd, &f->kernel_fd,
+			     &f->initrd_fd,   &f->state_fd,    &f->trace_fd,
+			     &f->perf_map_fd, &f->digest_fd,   &f->statm_fd };
 
 	for (size_t i = 0; i < HV_ARRAY_LEN(fds); i++) {
 		if (*fds[i] >= 0)

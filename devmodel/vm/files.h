@@ -6,8 +6,8 @@
 #include "vm/config.h"
 
 struct vm_files {
-	int firmware_fd, kernel_fd, initrd_fd, state_fd, trace_fd; /* -1: none */
-	int perf_map_fd, digest_fd;				   /* -1: none */
+	int firmware_fd, vga_bios_fd, kernel_fd, initrd_fd, state_fd, trace_fd; /* -1: none */
+	int perf_map_fd, digest_fd;						/* -1: none */
 	int statm_fd; /* /proc/self/statm, for the statistics */
 	struct blk *disk[MACHINE_MAX_DISKS];
 	struct blk *floppy[VM_MAX_FLOPPIES]; /* NULL: empty */

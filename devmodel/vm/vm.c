@@ -310,6 +310,10 @@ static int start_machine(struct vm *vm, struct err *e)
 		.stuck_ones = (uint8_t)c->stuck_bits,
 		.firmware = vm->files.firmware_fd >= 0 ? c->bios : NULL,
 		.firmware_fd = vm->files.firmware_fd,
+		.display = strcmp(c->display, "none") != 0 ? MACHINE_DISPLAY_VGA
+							   : MACHINE_DISPLAY_NONE,
+		.vga_bios = vm->files.vga_bios_fd >= 0 ? c->vga_bios : NULL,
+		.vga_bios_fd = vm->files.vga_bios_fd,
 		.kernel = c->kernel,
 		.initrd = c->initrd,
 		.append = c->append,

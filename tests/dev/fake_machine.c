@@ -69,6 +69,86 @@ static void dma_request(struct dev *d, unsigned channel, bool level)
 	dma->request = level;
 }
 
+/* ---- the display adapter's ---- */
+
+static void window(void *ctx, uint64_t gpa, uint32_t bytes, uint32_t off)
+{
+	struct fake_vga *v = &((struct fake_machine *)ctx)->vga;
+
+	assert(gpa % VGA_DIRTY_PAGE == 0 && off % VGA_DIRTY_PAGE == 0 &&
+	       bytes % VGA_DIRTY_PAGE == 0 && off <= FAKE_VRAM_BYTES &&
+	       bytes <= FAKE_VRAM_BYTES - off && gpa >= VGA_WINDOW_GPA &&
+	       gpa - VGA_WINDOW_GPA <= VGA_WINDOW_BYTES - bytes);
+	v->gpa = bytes > 0 ? gpa : 0;
+	v->bytes = bytes;
+	v->off = bytes > 0 ? off : 0;
+}
+
+void fake_vga_wrote(struct fake_machine *m, uint32_t off, uint32_t len)
+{
+	struct fake_vga *v = &m->vga;
+
+	assert(len > 0 && off < FAKE_VRAM_BYTES && len <= FAKE_VRAM_BYTES - off);
+	v->used = true;
+	for (uint32_t page = off / VGA_DIRTY_PAGE; page <= (off + len - 1) / VGA_DIRTY_PAGE; page++)
+		if (v->logging)
+			v->dirty[page / 64] |= 1ull << page % 64;
+}
+
+static void written(void *ctx, uint32_t off, uint32_t len)
+{
+	fake_vga_wrote(ctx, off, len);
+}
+
+static int dirty_start(void *ctx)
+{
+	((struct fake_machine *)ctx)->vga.logging = true;
+	return 0;
+}
+
+static void dirty_stop(void *ctx)
+{
+	((struct fake_machine *)ctx)->vga.logging = false;
+}
+
+static uint64_t dirty_take(void *ctx, uint32_t first_word, uint32_t words, uint64_t *ret_bits)
+{
+	struct fake_vga *v = &((struct fake_machine *)ctx)->vga;
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < words; i++) {
+		const uint32_t w = first_word + i;
+		ret_bits[i] = w < FAKE_VRAM_WORDS ? v->dirty[w] : 0;
+		n += (unsigned)__builtin_popcountll(ret_bits[i]);
+		if (w < FAKE_VRAM_WORDS)
+			v->dirty[w] = 0;
+	}
+	return n;
+}
+
+static void vga_init(struct fake_machine *m)
+{
+	struct fake_vga *v = &m->vga;
+
+	if (v->used)
+		memset(v->vram, 0, sizeof(v->vram));
+	v->used = v->logging = false;
+	v->gpa = v->bytes = v->off = 0;
+	memset(v->dirty, 0, sizeof(v->dirty));
+	v->ops = (struct vga_machine){ .vram = v->vram,
+				       .vram_bytes = FAKE_VRAM_BYTES,
+				       .rom = v->rom,
+				       .window = window,
+				       .written = written,
+				       .dirty_start = dirty_start,
+				       .dirty_stop = dirty_stop,
+				       .dirty_take = dirty_take,
+				       .ctx = m };
+	fake_env_provide(&m->f, "vga", &v->ops);
+}
+
+/* ---- all ---- */
+
 void fake_machine_init(struct fake_machine *m, uint64_t now_ns)
 {
 	fake_env_init(&m->f, now_ns);
@@ -84,6 +164,7 @@ void fake_machine_init(struct fake_machine *m, uint64_t now_ns)
 				    .left = 1500,
 				    .limit = 1500 };
 	fake_env_provide(&m->f, "isa-dma", &m->dma.isa);
+	vga_init(m);
 }
 
 void fake_machine_copy_world(struct fake_machine *to, const struct fake_machine *from)
@@ -93,6 +174,9 @@ void fake_machine_copy_world(struct fake_machine *to, const struct fake_machine 
 	to->dma.at = from->dma.at;
 	to->dma.left = from->dma.left;
 	to->dma.limit = from->dma.limit;
+	if (to->vga.used || from->vga.used)
+		memcpy(to->vga.vram, from->vga.vram, sizeof(to->vga.vram));
+	to->vga.used = from->vga.used;
 }
 
 int fake_machine_create(struct fake_machine *m, const struct dev_class *c, const char *id,
@@ -110,6 +194,10 @@ bool fake_machine_same(const struct fake_machine *a, const struct fake_machine *
 		    a->cpu[i].n_init != b->cpu[i].n_init || a->cpu[i].n_sipi != b->cpu[i].n_sipi ||
 		    a->cpu[i].sipi_vector != b->cpu[i].sipi_vector)
 			return false;
+	if (a->vga.gpa != b->vga.gpa || a->vga.bytes != b->vga.bytes || a->vga.off != b->vga.off ||
+	    a->vga.used != b->vga.used ||
+	    (a->vga.used && memcmp(a->vga.vram, b->vga.vram, sizeof(a->vga.vram)) != 0))
+		return false;
 	return memcmp(x->irq, y->irq, sizeof(x->irq)) == 0 && x->n_msi == y->n_msi &&
 	       memcmp(x->msi, y->msi, sizeof(x->msi)) == 0 && x->n_req == y->n_req &&
 	       memcmp(x->req, y->req, sizeof(x->req)) == 0 && x->chr.n_out == y->chr.n_out &&
