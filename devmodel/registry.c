@@ -21,6 +21,7 @@
 #include "devmodel/machine/fwcfg.h"
 #include "devmodel/pci/host.h"
 #include "devmodel/pci/lpc.h"
+#include "devmodel/storage/ctrl/ahci.h"
 #include "devmodel/storage/ctrl/fdc/fdc.h"
 #include "devmodel/virtio/virtio_blk.h"
 #include "devmodel/virtio/virtio_rng.h"
@@ -48,5 +49,6 @@ const struct dev_class *const dm_classes[] = {
 	&dm_i8042,
 	&dm_fdc,
 	&dm_vga.base,
+	&dm_ahci.base,
 	NULL,
 };

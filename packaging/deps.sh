@@ -24,6 +24,7 @@ test       libcmocka-dev      unit tests
 test       nasm               assembles the bare-metal CPU programs
 test       python3            drives guests, lint
 test       cpio               packs the initramfs of guest tests
+test       xorriso            makes the discs of drive tests
 test       xz-utils           unpacks packages of guest tests
 test       kmod               orders the kernel modules of guest tests
 test       gdb                attaches to the debug stub

@@ -20,6 +20,7 @@
 #include "devmodel/chipset/reset_ctl.h"
 #include "devmodel/input/i8042.h"
 #include "devmodel/machine/acpi/acpi.h"
+#include "devmodel/storage/ctrl/ahci.h"
 #include "devmodel/virtio/virtio_blk.h"
 #include "devmodel/virtio/virtio_rng.h"
 
@@ -28,6 +29,8 @@
 #define SLOT_RNG 2
 #define SLOT_DISK0 3
 #define SLOT_LPC 31
+#define BOOT_PATH_MAX 64
+#define DEVFN_AHCI PCI_DEVFN(31, 2)
 
 /* ---- wires ---- */
 
@@ -250,12 +253,11 @@ static int add_debug_exit(struct machine *m, struct err *e)
 /* ---- PCI functions ---- */
 
 static int add_pci(struct machine *m, const struct pci_class *c, const char *id, unsigned devfn,
-		   enum machine_domain domain, int prio, const char *arg, struct env_dev **ret_ed,
-		   struct err *e)
+		   enum machine_domain domain, int prio, const char *const *args,
+		   struct env_dev **ret_ed, struct err *e)
 {
 	struct env_dev *ed;
-	const int r = env_add(&m->env, &c->base, id, &m->domain[domain], prio,
-			      (const char *const[]){ arg, NULL }, &ed, e);
+	const int r = env_add(&m->env, &c->base, id, &m->domain[domain], prio, args, &ed, e);
 
 	if (r < 0)
 		return r;
@@ -268,7 +270,7 @@ static int add_pci(struct machine *m, const struct pci_class *c, const char *id,
 	return 0;
 }
 
-static int add_disks(struct machine *m, struct err *e)
+static int add_virtio_disks(struct machine *m, struct err *e)
 {
 	int r = 0;
 
@@ -279,7 +281,7 @@ static int add_disks(struct machine *m, struct err *e)
 		snprintf(id, sizeof(id), "pci0.%u/disk%u", SLOT_DISK0 + i, i);
 		snprintf(arg, sizeof(arg), "disk=%u", i);
 		r = add_pci(m, &dm_virtio_blk.pci, id, PCI_DEVFN(SLOT_DISK0 + i, 0), DOM_DISK0 + i,
-			    HV_PRIO_DEVICE, arg, NULL, e);
+			    HV_PRIO_DEVICE, (const char *const[]){ arg, NULL }, NULL, e);
 	}
 	return r;
 }
@@ -304,6 +306,61 @@ static int add_display(struct machine *m, struct err *e)
 	env_map(m->display, VGA_REGION_DATA2, DEV_SPACE_PIO, 0x1d0, true);
 	env_map(m->display, VGA_REGION_WINDOW, DEV_SPACE_MMIO, VGA_WINDOW_GPA, true);
 	return 0;
+}
+
+/* A controller that is there only where it has drives. */
+struct drive_bus {
+	enum machine_bus bus;
+	const struct pci_class *cls;
+	const struct media_ops *media;
+	const char *id, *option; /* option: of a unit, "%u" is its number */
+	unsigned devfn, units;
+	enum machine_domain domain;
+};
+
+static const struct drive_bus ahci_bus = {
+	MACHINE_BUS_AHCI, &dm_ahci,   &dm_ahci_media, "pci0.31.2/ahci",
+	"port%u=%s %u",	  DEVFN_AHCI, AHCI_PORTS,     DOM_AHCI,
+};
+
+static int add_drive_bus(struct machine *m, const struct drive_bus *b, struct env_dev **ret_ed,
+			 struct err *e)
+{
+	char arg[MACHINE_MAX_DISKS][32];
+	const char *args[MACHINE_MAX_DISKS + 1] = { NULL };
+	unsigned n = 0;
+	int r;
+
+	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++) {
+		if (!machine_has_drive(&m->back, i) || m->back.disk[i].bus != b->bus)
+			continue;
+		if (n == b->units)
+			return err_set(e, -EINVAL, "at most %u drives go on that bus", b->units);
+		m->drive[i].unit = n;
+		snprintf(arg[n], sizeof(arg[n]), b->option, n,
+			 m->back.disk[i].cdrom ? "cdrom" : "disk", i);
+		args[n] = arg[n];
+		n++;
+	}
+	if (n == 0)
+		return 0;
+	r = add_pci(m, b->cls, b->id, b->devfn, b->domain, HV_PRIO_DEVICE, args, ret_ed, e);
+	for (unsigned i = 0; i < MACHINE_MAX_DISKS && r == 0; i++)
+		if (m->back.disk[i].bus == b->bus && m->back.disk[i].cdrom) {
+			m->drive[i].ed = *ret_ed;
+			m->drive[i].ops = b->media;
+		}
+	return r;
+}
+
+static int add_disks(struct machine *m, struct err *e)
+{
+	struct env_dev *ed;
+	int r = add_virtio_disks(m, e);
+
+	if (r == 0)
+		r = add_drive_bus(m, &ahci_bus, &ed, e);
+	return r;
 }
 
 static int add_pci_functions(struct machine *m, struct err *e)
@@ -398,23 +455,37 @@ void *q35_backend(void *ctx, struct dev *d, enum dev_backend kind, const char *n
 	return p;
 }
 
-/* The disks in their order, a line each, as OpenFirmware paths (SeaBIOS, "bootorder"). */
+/* The path of a drive as SeaBIOS finds it; unit: on its bus. */
+static int boot_path(const struct machine *m, unsigned i, char *line, size_t room, unsigned unit)
+{
+	switch (m->back.disk[i].bus) {
+	case MACHINE_BUS_VIRTIO:
+		return snprintf(line, room, "/pci@i0cf8/scsi@%x/disk@0,0\n", SLOT_DISK0 + i);
+	case MACHINE_BUS_AHCI:
+		return snprintf(line, room, "/pci@i0cf8/pci8086,2922@1f,2/drive@%x/disk@0\n", unit);
+	default:
+		return 0;
+	}
+}
+
+/* The drives in their order, a line each, as OpenFirmware paths (SeaBIOS, "bootorder"). */
 static void boot_order(const struct machine *m, char *order, size_t room)
 {
+	unsigned on_bus[MACHINE_BUS_FLOPPY + 1] = { 0 };
 	size_t n = 0;
 
 	order[0] = '\0';
 	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++)
-		if (m->back.disk[i].blk != NULL && m->back.disk[i].bus == MACHINE_BUS_VIRTIO)
-			n += (size_t)snprintf(order + n, room - n, "/pci@i0cf8/scsi@%x/disk@0,0\n",
-					      SLOT_DISK0 + i);
+		if (machine_has_drive(&m->back, i))
+			n += (size_t)boot_path(m, i, order + n, room - n,
+					       on_bus[m->back.disk[i].bus]++);
 	if (n > 0)
 		order[n - 1] = '\0'; /* the last line's end */
 }
 
 static int fill_fwcfg(struct machine *m, struct err *e)
 {
-	char order[MACHINE_MAX_DISKS * 32];
+	char order[MACHINE_MAX_DISKS * BOOT_PATH_MAX];
 	const struct acpi_config c = { .n_cpus = m->vm.n_vcpus, .pm_port = MACHINE_PM_PORT };
 	struct e820_map ram;
 

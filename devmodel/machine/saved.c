@@ -24,8 +24,11 @@ struct saved_machine {
 	uint8_t serial; /* bits: the ports that are there */
 	uint8_t asleep;
 	uint8_t cpu_model[MODEL_NAME_BYTES];
+	uint8_t disk_bus[MACHINE_MAX_DISKS]; /* enum machine_bus, SAVED_CDROM */
 };
 STATE_LAYOUT_END
+
+#define SAVED_CDROM 0x80u
 
 static int check_saved(void *obj, struct err *e)
 {
@@ -39,7 +42,7 @@ static int check_saved(void *obj, struct err *e)
 
 static const struct state_desc saved_desc = {
 	.name = "machine",
-	.version = 1,
+	.version = 2,
 	.min_version = 1,
 	.size = sizeof(struct saved_machine),
 	.post_load = check_saved,
@@ -55,6 +58,7 @@ static const struct state_desc saved_desc = {
 			STATE(struct saved_machine, serial),
 			STATE(struct saved_machine, asleep),
 			STATE_ARRAY(struct saved_machine, cpu_model),
+			STATE_ARRAY_SINCE(2, struct saved_machine, disk_bus),
 			STATE_END,
 		},
 };
@@ -66,6 +70,13 @@ static uint8_t serial_bits(const struct machine_backends *b)
 	for (unsigned i = 2; i < MACHINE_MAX_SERIAL; i++)
 		bits |= (uint8_t)((b->serial[i] != NULL) << i);
 	return bits;
+}
+
+static uint8_t saved_bus(const struct machine_backends *b, unsigned i)
+{
+	if (!machine_has_drive(b, i))
+		return 0;
+	return (uint8_t)(b->disk[i].bus | (b->disk[i].cdrom ? SAVED_CDROM : 0));
 }
 
 /* ---- saving ---- */
@@ -80,8 +91,10 @@ static void describe(struct machine *m, struct saved_machine *s)
 				     .serial = serial_bits(&m->back),
 				     .asleep = m->asleep };
 	memcpy(s->features, m->model.features, sizeof(s->features));
-	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++)
+	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++) {
 		s->disk_bytes[i] = m->back.disk[i].blk != NULL ? m->back.disk[i].blk->bytes : 0;
+		s->disk_bus[i] = saved_bus(&m->back, i);
+	}
 	snprintf((char *)s->cpu_model, sizeof(s->cpu_model), "%s", m->model.name);
 }
 
@@ -244,6 +257,9 @@ int saved_config(const struct state_file *f, struct machine *m, struct err *e)
 		return r;
 	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++) {
 		const struct blk *b = m->back.disk[i].blk;
+		if (s.disk_bus[i] != saved_bus(&m->back, i))
+			return err_set(e, -EINVAL,
+				       "disk %u is attached otherwise than the saved one", i);
 		if (s.disk_bytes[i] != (b != NULL ? b->bytes : 0))
 			return err_set(e, -EINVAL, "disk %u has %llu bytes, the saved one had %llu",
 				       i, b != NULL ? (unsigned long long)b->bytes : 0,

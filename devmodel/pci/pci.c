@@ -1,13 +1,15 @@
 /*
- * PCI functions: configuration space, BARs, INTx, MSI-X; see pci.h.
+ * PCI functions: configuration space, BARs, INTx, MSI, MSI-X; see pci.h.
  *
- * Specification: PCI Local Bus 3.0, chapters 6 and 6.8.2 (MSI-X).
- * Not modelled: MSI without X, power management (no function needs it), bridges.
+ * Specification: PCI Local Bus 3.0, chapters 6, 6.8.1 (MSI) and 6.8.2 (MSI-X).
+ * Not modelled: several messages and masking of MSI, power management (no function needs it),
+ * bridges.
  */
 #include "devmodel/pci/pci.h"
 #include "base/util.h"
 
-enum { PCI_CAP_ID_MSIX = 0x11, MSIX_CAP_LEN = 12 };
+enum { PCI_CAP_ID_MSI = 0x05, MSI_CAP_LEN = 14, PCI_CAP_ID_MSIX = 0x11, MSIX_CAP_LEN = 12 };
+enum { MSI_CTL_ENABLE = 1, MSI_CTL_COUNT = 0x70, MSI_CTL_64 = 0x80 };
 enum { MSIX_CTL_ENABLE = 0x8000, MSIX_CTL_MASK = 0x4000, MSIX_VEC_MASK = 1 };
 #define PCI_BAR_LIMIT (1ull << 46) /* nothing is decoded above */
 
@@ -57,8 +59,22 @@ static void make_bars(const struct pci_class *c, uint8_t *cfg, uint8_t *wmask)
 			    (uint32_t) ~(c->base.regions[c->rom_region].bytes - 1) | PCI_ROM_ON);
 }
 
-/* Puts the class's capabilities, then MSI-X, into the list; returns MSI-X's offset or 0. */
-static unsigned make_caps(const struct pci_class *c, uint8_t *cfg, uint8_t *wmask)
+/* At at, which is aligned; returns where the next one goes. */
+static unsigned make_msi(uint8_t *cfg, uint8_t *wmask, unsigned at)
+{
+	assert(at + MSI_CAP_LEN <= PCI_CFG_BYTES);
+	cfg[at] = PCI_CAP_ID_MSI;
+	pci_cfg_put(cfg, at + 2, 2, MSI_CTL_64);
+	pci_cfg_put(wmask, at + 2, 2, MSI_CTL_ENABLE | MSI_CTL_COUNT);
+	pci_cfg_put(wmask, at + 4, 4, ~3u);
+	pci_cfg_put(wmask, at + 8, 4, UINT32_MAX);
+	pci_cfg_put(wmask, at + 12, 2, 0xffff);
+	return at + ((MSI_CAP_LEN + 3u) & ~3u);
+}
+
+/* Puts the class's capabilities, then MSI and MSI-X, into the list; *ret_msi and what is returned
+ * are their offsets or 0. */
+static unsigned make_caps(const struct pci_class *c, uint8_t *cfg, uint8_t *wmask, uint8_t *ret_msi)
 {
 	unsigned at = PCI_CAP_FIRST, link = PCI_CAP_PTR;
 
@@ -70,6 +86,12 @@ static unsigned make_caps(const struct pci_class *c, uint8_t *cfg, uint8_t *wmas
 		if (cap->wmask != NULL)
 			memcpy(wmask + at + 2, cap->wmask, cap->len - 2u);
 		at += (cap->len + 3u) & ~3u;
+	}
+	*ret_msi = 0;
+	if (c->msi) {
+		*ret_msi = cfg[link] = (uint8_t)at;
+		link = at + 1;
+		at = make_msi(cfg, wmask, at);
 	}
 	if (c->n_msix == 0)
 		return 0;
@@ -83,8 +105,8 @@ static unsigned make_caps(const struct pci_class *c, uint8_t *cfg, uint8_t *wmas
 	return at;
 }
 
-/* Returns the offset of the MSI-X capability, or 0. */
-static unsigned make_cfg(const struct pci_class *c, uint8_t *cfg, uint8_t *wmask)
+/* As make_caps(). */
+static unsigned make_cfg(const struct pci_class *c, uint8_t *cfg, uint8_t *wmask, uint8_t *ret_msi)
 {
 	unsigned msix;
 
@@ -103,7 +125,7 @@ static unsigned make_cfg(const struct pci_class *c, uint8_t *cfg, uint8_t *wmask
 	wmask[0x0c] = 0xff; /* cache line size: storage only */
 	wmask[PCI_INT_LINE] = 0xff;
 	make_bars(c, cfg, wmask);
-	msix = make_caps(c, cfg, wmask);
+	msix = make_caps(c, cfg, wmask, ret_msi);
 	if (cfg[PCI_CAP_PTR] != 0)
 		cfg[PCI_STATUS] |= PCI_STATUS_CAPS;
 	for (const struct pci_reg *r = c->regs; r != NULL && r->bytes != 0; r++) {
@@ -168,6 +190,11 @@ static void map_bars(struct pci_dev *p)
 		map_rom(p, c->rom_region);
 }
 
+static bool msi_enabled(const struct pci_dev *p)
+{
+	return p->msi_cap != 0 && (p->s->cfg[p->msi_cap + 2] & MSI_CTL_ENABLE);
+}
+
 static void follow_intx(struct pci_dev *p)
 {
 	const uint32_t cmd = pci_cfg_get(p->s->cfg, PCI_COMMAND, 2);
@@ -176,7 +203,7 @@ static void follow_intx(struct pci_dev *p)
 		return;
 	p->s->cfg[PCI_STATUS] &= (uint8_t)~PCI_STATUS_INTX;
 	p->s->cfg[PCI_STATUS] |= p->s->intx ? PCI_STATUS_INTX : 0;
-	dev_irq_set(&p->dev, 0, p->s->intx && !(cmd & PCI_CMD_INTX_OFF));
+	dev_irq_set(&p->dev, 0, p->s->intx && !(cmd & PCI_CMD_INTX_OFF) && !msi_enabled(p));
 }
 
 void pci_set_intx(struct pci_dev *p, bool level)
@@ -190,7 +217,19 @@ bool pci_is_master(const struct pci_dev *p)
 	return p->s->cfg[PCI_COMMAND] & PCI_CMD_MASTER;
 }
 
-/* ---- MSI-X ---- */
+/* ---- MSI and MSI-X ---- */
+
+void pci_msi_notify(struct pci_dev *p)
+{
+	const uint8_t *cfg = p->s->cfg;
+	const unsigned at = p->msi_cap;
+
+	if (msi_enabled(p))
+		dev_msi_send(&p->dev,
+			     (uint64_t)pci_cfg_get(cfg, at + 8, 4) << 32 |
+				     pci_cfg_get(cfg, at + 4, 4),
+			     pci_cfg_get(cfg, at + 12, 2));
+}
 
 static uint32_t msix_ctl(const struct pci_dev *p)
 {
@@ -303,15 +342,15 @@ void pci_realize(struct pci_dev *p, struct pci_state *s)
 	uint8_t cfg[PCI_CFG_BYTES];
 
 	p->s = s;
-	p->msix_cap = (uint8_t)make_cfg(pci_class_of(p), cfg, p->wmask);
+	p->msix_cap = (uint8_t)make_cfg(pci_class_of(p), cfg, p->wmask, &p->msi_cap);
 }
 
 void pci_state_init(const struct pci_class *c, struct pci_state *s)
 {
-	uint8_t wmask[PCI_CFG_BYTES];
+	uint8_t wmask[PCI_CFG_BYTES], msi;
 
 	memset(s, 0, sizeof(*s));
-	make_cfg(c, s->cfg, wmask);
+	make_cfg(c, s->cfg, wmask, &msi);
 	for (unsigned v = 0; v < c->n_msix; v++)
 		s->msix_table[v * 4 + 3] = MSIX_VEC_MASK;
 }
@@ -330,10 +369,10 @@ void pci_resume(struct pci_dev *p)
 
 int pci_post_load(const struct pci_class *c, const struct pci_state *s, struct err *e)
 {
-	uint8_t cfg[PCI_CFG_BYTES], wmask[PCI_CFG_BYTES];
+	uint8_t cfg[PCI_CFG_BYTES], wmask[PCI_CFG_BYTES], msi;
 	const unsigned vectors = c->n_msix;
 
-	make_cfg(c, cfg, wmask);
+	make_cfg(c, cfg, wmask, &msi);
 	if (c->int_pin != 0)
 		wmask[PCI_STATUS] |= PCI_STATUS_INTX;
 	for (unsigned i = 0; i < PCI_CFG_BYTES; i++)

@@ -1,6 +1,6 @@
 /*
  * PCI functions as devices: a pci_class wraps a dev_class and says in data what its configuration
- * space holds; this layer decodes BARs, routes INTx and MSI-X, and keeps all of it as state.
+ * space holds; this layer decodes BARs, routes INTx, MSI and MSI-X, and keeps all of it as state.
  *
  * A function's struct starts with struct pci_dev, its state struct with struct pci_state. Region
  * PCI_REGION_CFG is the configuration space: the host bridge reaches a function through dev_read()
@@ -85,7 +85,7 @@ struct pci_dev {
 	struct dev dev;
 	struct pci_state *s; /* borrowed: in the function's own state; set by pci_realize() */
 	uint8_t wmask[PCI_CFG_BYTES];
-	uint8_t msix_cap; /* offset; 0: none */
+	uint8_t msix_cap, msi_cap; /* offset; 0: none */
 };
 
 struct pci_class {
@@ -96,6 +96,7 @@ struct pci_class {
 	uint8_t revision;
 	bool multifunction;
 	uint8_t int_pin; /* 0 none, 1 to 4: INTA to INTD; line 0 of the class is "intx" */
+	bool msi;	 /* one message, 64-bit address */
 	uint8_t n_msix;	 /* at most PCI_MSIX_MAX; BAR msix_bar holds PCI_REGION_MSIX */
 	uint8_t msix_bar;
 	struct pci_bar bars[6];
@@ -130,6 +131,8 @@ int pci_post_load(const struct pci_class *c, const struct pci_state *s,
 
 /* For the function, under its domain. */
 void pci_set_intx(struct pci_dev *p, bool level);
+/* Sends the function's message if the guest has enabled MSI; INTx is silent then. */
+void pci_msi_notify(struct pci_dev *p);
 bool pci_msix_enabled(const struct pci_dev *p);
 void pci_msix_notify(struct pci_dev *p, unsigned vector); /* past the last: nothing */
 /* Whether the function may read and write guest memory. */

@@ -12,6 +12,8 @@ static const char *const firmwares[] = { "auto", "bios", "none", NULL };
 static const char *const adapters[] = { "vga", "none", NULL };
 static const char *const tiers[] = { "interp", "translate", NULL };
 static const char *const floppies[] = { "auto", "360K", "1.2M", "720K", "1.44M", "2.88M", NULL };
+static const char *const buses[] = { "virtio", "ahci", "ide", NULL };
+static const char *const cd_buses[] = { "ahci", "ide", NULL };
 static const char *const clocks[] = { "utc", "local", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", "trace", NULL };
 
@@ -50,11 +52,17 @@ const struct setting vm_settings[] = {
 	{ "boot.state", SETTING_FILE_IN, OFF(state), 1, TEXT_MAX, NULL, NULL,
 	  "saved state to continue" },
 	{ "disk.*.file", SETTING_FILE_IN, DISK(file), 1, TEXT_MAX, NULL, NULL,
-	  "raw image given to the guest as a virtio disk" },
+	  "raw image given to the guest as a disk" },
+	{ "disk.*.bus", SETTING_CHOICE, DISK(bus), 0, 0, buses, "virtio",
+	  "how it is attached: ahci and ide are for guests without virtio drivers" },
 	{ "disk.*.keep", SETTING_BOOL, DISK(keep), 0, 0, NULL, "no",
 	  "write changes to the image; else they are forgotten" },
 	{ "disk.*.read-only", SETTING_BOOL, DISK(read_only), 0, 0, NULL, "no",
 	  "the guest cannot write to it" },
+	{ "cdrom.*.file", SETTING_FILE_IN, DISK(file), 0, TEXT_MAX, NULL, NULL,
+	  "image in CD drive 0, 1 and so on; nothing: an empty drive" },
+	{ "cdrom.*.bus", SETTING_CHOICE, DISK(bus), 0, 0, cd_buses, "ahci",
+	  "how the drive is attached" },
 	{ "floppy.*.file", SETTING_FILE_IN, FLOPPY(file), 1, TEXT_MAX, NULL, NULL,
 	  "image in floppy drive 0 or 1; its size tells the format" },
 	{ "floppy.*.keep", SETTING_BOOL, FLOPPY(keep), 0, 0, NULL, "no",
@@ -214,15 +222,42 @@ static void *find_floppy(struct vm_config *c, const char *name, struct err *e)
 	return &c->floppy[i];
 }
 
+static struct vm_disk_config *add_disk(struct vm_config *c, const char *name, struct err *e)
+{
+	if (c->n_disks == MACHINE_MAX_DISKS) {
+		err_set(e, -EINVAL, "a VM has at most %d disks", MACHINE_MAX_DISKS);
+		return NULL;
+	}
+	c->disk[c->n_disks].name = g_strdup(name);
+	return &c->disk[c->n_disks++];
+}
+
+/* A dot is in its name: no disk is called so. */
+static void *find_cdrom(struct vm_config *c, const char *number, struct err *e)
+{
+	g_autofree char *name = g_strdup_printf("cdrom.%s", number);
+	struct vm_disk_config *d;
+	guint64 n;
+
+	if (!g_ascii_string_to_unsigned(number, 10, 0, MACHINE_MAX_DISKS - 1, &n, NULL)) {
+		err_set(e, -EINVAL, "there are CD drives 0 to %d, not '%.32s'",
+			MACHINE_MAX_DISKS - 1, number);
+		return NULL;
+	}
+	for (unsigned i = 0; i < c->n_disks; i++)
+		if (strcmp(c->disk[i].name, name) == 0)
+			return &c->disk[i];
+	d = add_disk(c, name, e);
+	if (d)
+		d->cdrom = d->read_only = true;
+	return d;
+}
+
 static void *find_disk(struct vm_config *c, const char *name, struct err *e)
 {
 	for (unsigned i = 0; i < c->n_disks; i++)
 		if (strcmp(c->disk[i].name, name) == 0)
 			return &c->disk[i];
-	if (c->n_disks == MACHINE_MAX_DISKS) {
-		err_set(e, -EINVAL, "a VM has at most %d disks", MACHINE_MAX_DISKS);
-		return NULL;
-	}
 	if (strlen(name) > VM_DISK_NAME_MAX ||
 	    name[strspn(name, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "-_")] != '\0') {
 		err_set(e, -EINVAL,
@@ -230,8 +265,7 @@ static void *find_disk(struct vm_config *c, const char *name, struct err *e)
 			VM_DISK_NAME_MAX, name);
 		return NULL;
 	}
-	c->disk[c->n_disks].name = g_strdup(name);
-	return &c->disk[c->n_disks++];
+	return add_disk(c, name, e);
 }
 
 /* The instance's struct; made if it was not mentioned before. */
@@ -241,7 +275,20 @@ static void *find_instance(struct vm_config *c, const char *key, const char *nam
 		return find_serial(c, name, e);
 	if (g_str_has_prefix(key, "floppy."))
 		return find_floppy(c, name, e);
+	if (g_str_has_prefix(key, "cdrom."))
+		return find_cdrom(c, name, e);
 	return find_disk(c, name, e);
+}
+
+enum machine_bus vm_disk_bus(const struct vm_disk_config *d)
+{
+	static const enum machine_bus bus[] = { MACHINE_BUS_VIRTIO, MACHINE_BUS_AHCI,
+						MACHINE_BUS_IDE };
+
+	for (unsigned i = 0; d->bus && buses[i]; i++)
+		if (strcmp(d->bus, buses[i]) == 0)
+			return bus[i];
+	return d->cdrom ? MACHINE_BUS_AHCI : MACHINE_BUS_VIRTIO;
 }
 
 /* Does key fit the pattern? *ret_name is what stands for the star, NULL without one. */
@@ -341,7 +388,7 @@ static int check_start(const struct vm_config *c, struct err *e)
 int vm_config_check(const struct vm_config *c, struct err *e)
 {
 	for (unsigned i = 0; i < c->n_disks; i++)
-		if (!c->disk[i].file)
+		if (!c->disk[i].file && !c->disk[i].cdrom)
 			return err_set(e, -EINVAL, "disk '%s' has no file: set disk.%s.file",
 				       c->disk[i].name, c->disk[i].name);
 	if (c->state && (c->kernel || c->initrd || c->append))
@@ -378,6 +425,7 @@ void vm_config_finish(struct vm_config *c)
 	for (unsigned i = 0; i < c->n_disks; i++) {
 		free_text(&c->disk[i].name);
 		free_text(&c->disk[i].file);
+		free_text(&c->disk[i].bus);
 	}
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		free_text(&c->serial[i].output);

@@ -15,7 +15,9 @@
 
 struct vm_disk_config {
 	char *name; /* all strings owned; NULL: not set */
-	char *file;
+	char *file; /* CD drive: NULL or "" is an empty one */
+	char *bus;  /* NULL: the usual one */
+	bool cdrom;
 	bool read_only;
 	bool keep; /* changes go to the file; else they are forgotten */
 };
@@ -41,7 +43,7 @@ struct vm_config {
 	char *kernel, *initrd, *append;
 	char *state;
 	uint32_t n_disks;
-	struct vm_disk_config disk[MACHINE_MAX_DISKS]; /* in the order of first mention */
+	struct vm_disk_config disk[MACHINE_MAX_DISKS]; /* CD drives, too; as first mentioned */
 	struct vm_floppy_config floppy[VM_MAX_FLOPPIES];
 	struct vm_serial_config serial[MACHINE_MAX_SERIAL];
 	char *debugcon;
@@ -62,6 +64,13 @@ struct vm_config {
 	bool stats;
 	char *log_level, *log_file, *log_trace;
 };
+
+/* False: an empty CD drive. */
+static inline bool vm_disk_has_file(const struct vm_disk_config *d)
+{
+	return d->file != NULL && d->file[0] != '\0';
+}
+enum machine_bus vm_disk_bus(const struct vm_disk_config *d);
 
 /* All defaults. */
 void vm_config_init(struct vm_config *c);

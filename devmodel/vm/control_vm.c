@@ -16,7 +16,7 @@ static GVariant *get_disks(struct vm *vm)
 	g_variant_builder_init(&b, G_VARIANT_TYPE("a(sss)"));
 	for (unsigned i = 0; i < vm->cfg.n_disks; i++) {
 		const struct vm_disk_config *d = &vm->cfg.disk[i];
-		g_variant_builder_add(&b, "(sss)", d->name, d->file,
+		g_variant_builder_add(&b, "(sss)", d->name, d->file ? d->file : "",
 				      d->read_only ? "read-only"
 				      : d->keep	   ? "keep"
 						   : "discard");

@@ -65,10 +65,13 @@ static int open_disks(const struct vm_config *c, struct vm_files *f, struct err 
 	for (unsigned i = 0; i < c->n_disks; i++) {
 		const struct vm_disk_config *d = &c->disk[i];
 		struct err why;
+		if (!vm_disk_has_file(d))
+			continue;
 		int r = blk_raw_open(d->file, d->read_only, !d->keep && !d->read_only, &f->disk[i],
 				     &why);
 		if (r < 0)
-			return err_set(e, r, "disk.%s.file: %s", d->name, why.msg);
+			return err_set(e, r, "%s%s.file: %s", d->cdrom ? "" : "disk.", d->name,
+				       why.msg);
 	}
 	return 0;
 }

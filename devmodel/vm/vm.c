@@ -330,6 +330,8 @@ static int start_machine(struct vm *vm, struct err *e)
 	for (unsigned i = 0; i < c->n_disks; i++) {
 		b.disk[i].blk = vm->files.disk[i];
 		b.disk[i].name = c->disk[i].name;
+		b.disk[i].bus = vm_disk_bus(&c->disk[i]);
+		b.disk[i].cdrom = c->disk[i].cdrom;
 	}
 	r = add_floppies(vm, &b, e);
 	if (r < 0)

@@ -179,10 +179,24 @@ void fake_machine_copy_world(struct fake_machine *to, const struct fake_machine 
 	to->vga.used = from->vga.used;
 }
 
+/* Controllers that have drives attached. */
+static const struct {
+	const char *cls;
+	const char *args[4];
+} class_args[] = {
+	{ "ahci", { "port0=disk 0", "port1=disk 1", "port2=cdrom 2", NULL } },
+	{ "ide", { "drive0=disk 0", "drive2=disk 1", "drive3=cdrom 2", NULL } },
+};
+
 int fake_machine_create(struct fake_machine *m, const struct dev_class *c, const char *id,
 			struct dev **ret_dev, struct err *e)
 {
-	return dev_create(c, id, &m->f.env, NULL, NULL, ret_dev, e);
+	const char *const *args = NULL;
+
+	for (size_t i = 0; i < HV_ARRAY_LEN(class_args); i++)
+		if (strcmp(class_args[i].cls, c->name) == 0)
+			args = class_args[i].args;
+	return dev_create(c, id, &m->f.env, NULL, args, ret_dev, e);
 }
 
 bool fake_machine_same(const struct fake_machine *a, const struct fake_machine *b)

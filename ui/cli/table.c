@@ -38,6 +38,8 @@ const struct cli_option cli_options[] = {
 	{ "--memory", "SIZE", "memory.size", CLI_RUN, "guest memory: 512M, 2G" },
 	{ "--disk", "FILE", "disk.%u.file", CLI_RUN,
 	  "a raw image as a virtio disk; may be repeated" },
+	{ "--iso", "FILE", "cdrom.%u.file", CLI_RUN,
+	  "a CD or DVD image in a drive of its own; may be repeated" },
 	{ "--write", NULL, NULL, CLI_RUN, "keep changes to the disks; else they are forgotten" },
 	{ "--kernel", "FILE", "boot.kernel", CLI_RUN, "kernel to start directly; same as FILE" },
 	{ "--initrd", "FILE", "boot.initrd", CLI_RUN, "its initial RAM disk" },
