@@ -53,9 +53,9 @@ void ahci_update_irq(struct ahci *a, bool fresh)
 static void hba_reset(struct ahci *a)
 {
 	a->s.ghc = GHC_AE;
-	a->s.is = 0;
 	for (unsigned i = 0; i < AHCI_PORTS; i++)
 		ahci_port_reset(&a->port[i], false);
+	a->s.is = 0; /* also what ports told that had their turn later */
 	ahci_update_irq(a, false);
 }
 
@@ -190,9 +190,9 @@ static void ahci_reset(struct dev *d)
 
 	pci_reset(&a->pci);
 	a->s.ghc = GHC_AE;
-	a->s.is = 0;
 	for (unsigned i = 0; i < AHCI_PORTS; i++)
 		ahci_port_reset(&a->port[i], true);
+	a->s.is = 0;
 	ahci_update_irq(a, false);
 }
 
