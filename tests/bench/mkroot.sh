@@ -22,30 +22,12 @@ if [ "$(cat "$out/.sum" 2>/dev/null)" = "$sum" ]; then
 fi
 work=$(mktemp -d "$cache/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-: >"$work/status" # nothing is installed there: every package that is needed shows
-
-apt_opts=(-q -o APT::Sandbox::User="$(id -un)" -o Debug::NoLocking=1)
+. "$here/../lib/packages.sh"
 # shellcheck disable=SC2086 # a list of words
-names=$(apt-get "${apt_opts[@]}" -o Dir::State::status="$work/status" -s \
-	install --no-install-recommends $packages 2>"$work/log" | awk '$1 == "Inst" { print $2 }')
-if [ -z "$names" ]; then
-	cat "$work/log" >&2
-	echo "mkroot.sh: the package lists do not know these packages: run apt-get update" >&2
-	exit 1
-fi
-mkdir "$work/debs" "$work/root"
-# shellcheck disable=SC2086 # a list of words
-(cd "$work/debs" && apt-get "${apt_opts[@]}" download $names >"$work/log" 2>&1) || {
-	cat "$work/log" >&2
-	echo "mkroot.sh: cannot download the packages" >&2
-	exit 1
-}
+packages_for amd64 "$cache" "$work" $packages
 root=$work/root
-mkdir -p "$root/usr/bin" "$root/usr/sbin" "$root/usr/lib" "$root/usr/lib64"
-for d in bin sbin lib lib64; do ln -s usr/$d "$root/$d"; done
-for deb in "$work"/debs/*.deb; do
-	dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$root" --keep-directory-symlink
-done
+# shellcheck disable=SC2086
+fetch_with_needs "$root" $packages
 rm -rf "$root"/usr/share "$root"/var "$root"/usr/include "$root"/etc/* "$root"/usr/sbin/*
 find "$root/usr/lib" \( -name 'libasan*' -o -name 'gconv' -o -name '*.a' -o -name '*.o' \) \
 	-prune -exec rm -rf {} +

@@ -54,3 +54,26 @@ package_of() { # package_of NAME: the first package that the metapackage NAME de
 	[ -n "$package" ] || pk_fail "no package $1 in the lists"
 	echo "$package"
 }
+fetch_with_needs() { # fetch_with_needs FOLDER PACKAGE...: unpacks them and all that they depend on
+	local folder=$1 names deb
+	shift
+	: >"$pk_work/status" # nothing is installed there: every package that is needed shows
+	names=$(apt-get "${pk_opts[@]}" -o Dir::State::status="$pk_work/status" -s \
+		install --no-install-recommends "$@" 2>"$pk_work/log" | awk '$1 == "Inst" { print $2 }')
+	if [ -z "$names" ]; then
+		cat "$pk_work/log" >&2
+		pk_fail "the package lists do not know all of: $*"
+	fi
+	mkdir -p "$pk_work/debs"
+	# shellcheck disable=SC2086 # a list of words
+	(cd "$pk_work/debs" && apt-get "${pk_opts[@]}" download $names >"$pk_work/log" 2>&1) || {
+		cat "$pk_work/log" >&2
+		pk_fail "cannot download what these need: $*"
+	}
+	mkdir -p "$folder/usr/bin" "$folder/usr/sbin" "$folder/usr/lib" "$folder/usr/lib64"
+	for d in bin sbin lib lib64; do ln -sfn usr/$d "$folder/$d"; done
+	for deb in "$pk_work"/debs/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$folder" --keep-directory-symlink
+	done
+	rm -rf "$pk_work/debs"
+}
