@@ -329,11 +329,15 @@ static void i8042_write(struct dev *d, unsigned region, uint64_t off, unsigned s
 	struct i8042 *c = i8042_from_dev(d);
 
 	(void)off, (void)size;
+	const uint8_t leds = c->s.keyboard.leds;
+
 	c->s.command_last = region == REGION_COMMAND;
 	if (region == REGION_COMMAND)
 		command(c, (uint8_t)v);
 	else
 		write_data(c, (uint8_t)v);
+	if (c->s.keyboard.leds != leds)
+		dev_request(d, DEV_REQ_LEDS, 0);
 	pump(c);
 }
 

@@ -217,6 +217,19 @@ void machine_pointer_button(struct machine *m, unsigned button, bool down)
 	hv_domain_unlock(m->i8042->domain);
 }
 
+unsigned machine_leds(struct machine *m)
+{
+	hv_domain_lock(m->i8042->domain);
+	const unsigned leds = dm_i8042_leds(m->i8042->dev);
+	hv_domain_unlock(m->i8042->domain);
+	return leds;
+}
+
+static void do_leds(void *ctx)
+{
+	emit(ctx, MACHINE_LEDS, 0, NULL);
+}
+
 bool machine_draw(struct machine *m, struct disp_picture *p, bool all)
 {
 	if (m->display == NULL)
@@ -256,6 +269,9 @@ void machine_request(void *ctx, struct dev *d, enum dev_request what, uint32_t a
 		return;
 	case DEV_REQ_NMI:
 		hv_vcpu_post_nmi(m->vm.vcpu[0]);
+		return;
+	case DEV_REQ_LEDS:
+		loop_post(m->back.loop, &m->leds_work);
 		return;
 	default:
 		break;
@@ -495,6 +511,7 @@ static void make_domains(struct machine *m)
 	hv_irq_line_init(&m->rtc_out);
 	pthread_mutex_init(&m->ask_lock, NULL);
 	m->ask_work = (struct loop_work){ .fn = do_asked, .ctx = m };
+	m->leds_work = (struct loop_work){ .fn = do_leds, .ctx = m };
 }
 
 static int start_disks(struct machine *m, struct err *e)
@@ -538,6 +555,7 @@ void machine_destroy(struct machine *m)
 	hv_pio_destroy(m->pio);
 	hv_mem_destroy(m->mem);
 	loop_unpost(m->back.loop, &m->ask_work);
+	loop_unpost(m->back.loop, &m->leds_work);
 	pthread_mutex_destroy(&m->ask_lock);
 	hv_irq_line_finish(&m->rtc_out);
 	hv_irq_line_finish(&m->pit_out);

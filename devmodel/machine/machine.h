@@ -103,6 +103,7 @@ enum machine_event_kind {
 	MACHINE_DEBUG_EXIT,  /* arg: the byte */
 	MACHINE_CRASHED,     /* triple fault; text says where */
 	MACHINE_FAILED,	     /* the engine cannot go on; text says why */
+	MACHINE_LEDS,	     /* the guest has set the keyboard's lights; machine_leds() */
 	MACHINE_DEBUG_STOP,  /* a debugger's stop; vcpu and exit are set */
 };
 struct machine_event {
@@ -148,6 +149,9 @@ int machine_media_eject(struct machine *m, unsigned drive, bool force, struct bl
 			struct err *e) HV_MUST_CHECK;
 /* What is in the drive, or NULL. */
 struct blk *machine_medium(const struct machine *m, unsigned drive);
+
+/* The keyboard's lights: bit 0 scroll lock, 1 num lock, 2 caps lock. */
+unsigned machine_leds(struct machine *m);
 
 /* The screen, as in display/display.h; loop thread. False: the machine has none (draw), or it shows
  * no text (text). */

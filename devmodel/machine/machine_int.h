@@ -97,7 +97,7 @@ struct machine {
 	enum hv_vm_event vm_event;
 	struct hv_vcpu *vm_vcpu;
 	struct hv_exit vm_exit;
-	struct loop_work ask_work;
+	struct loop_work ask_work, leds_work;
 };
 
 /* q35.c: creates devices, wires and places them; the machine's parts above are there. */

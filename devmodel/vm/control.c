@@ -14,8 +14,21 @@
 struct control {
 	struct vm *vm; /* borrowed */
 	GDBusServer *server;
-	GPtrArray *connections; /* of GDBusConnection; owned */
+	GPtrArray *clients; /* of struct client; owned */
 };
+
+/* Also held by a flush that is under way. */
+struct client {
+	struct control *control; /* borrowed; NULL: the client is gone */
+	GDBusConnection *conn;	 /* owned */
+	unsigned leds;		 /* as it was last told */
+	bool flushing;		 /* what it was told is still on its way */
+};
+
+static void free_client(gpointer data)
+{
+	g_object_unref(((struct client *)data)->conn);
+}
 
 static const struct {
 	const GDBusInterfaceInfo *info;
@@ -48,6 +61,14 @@ static void on_call(GDBusConnection *conn, const char *sender, const char *path,
 			interfaces[i].call(c->vm, method, args, inv);
 }
 
+static void drop_client(gpointer data)
+{
+	struct client *cl = data;
+
+	cl->control = NULL;
+	g_rc_box_release_full(cl, free_client);
+}
+
 static GVariant *on_get(GDBusConnection *conn, const char *sender, const char *path,
 			const char *iface, const char *name, GError **error, gpointer data)
 {
@@ -56,9 +77,15 @@ static GVariant *on_get(GDBusConnection *conn, const char *sender, const char *p
 	(void)conn;
 	(void)sender;
 	(void)path;
-	(void)iface;
 	(void)error;
+	if (strcmp(iface, LODGE_IFACE_INPUT) == 0)
+		return control_input_property(c->vm, name);
 	return control_vm_property(c->vm, name);
+}
+
+static GDBusConnection *conn_of(const struct control *c, guint i)
+{
+	return ((struct client *)c->clients->pdata[i])->conn;
 }
 
 static void on_closed(GDBusConnection *conn, gboolean remote, GError *error, gpointer data)
@@ -68,7 +95,13 @@ static void on_closed(GDBusConnection *conn, gboolean remote, GError *error, gpo
 	(void)remote;
 	(void)error;
 	display_owner_gone(c->vm->display, conn);
-	g_ptr_array_remove_fast(c->connections, conn);
+	input_release(c->vm->input, conn);
+	for (guint i = 0; i < c->clients->len; i++) {
+		if (((struct client *)c->clients->pdata[i])->conn == conn) {
+			g_ptr_array_remove_index_fast(c->clients, i);
+			break;
+		}
+	}
 }
 
 static gboolean on_connection(GDBusServer *server, GDBusConnection *conn, gpointer data)
@@ -76,9 +109,10 @@ static gboolean on_connection(GDBusServer *server, GDBusConnection *conn, gpoint
 	static const GDBusInterfaceVTable vtable = { .method_call = on_call,
 						     .get_property = on_get };
 	struct control *c = data;
+	struct client *cl;
 
 	(void)server;
-	if (c->connections->len >= CONNECTIONS_MAX) {
+	if (c->clients->len >= CONNECTIONS_MAX) {
 		log_msg(LOG_LVL_WARN, "control", "more than %d connections: one refused",
 			CONNECTIONS_MAX);
 		return FALSE;
@@ -88,7 +122,11 @@ static gboolean on_connection(GDBusServer *server, GDBusConnection *conn, gpoint
 			    conn, LODGE_OBJECT, (GDBusInterfaceInfo *)(void *)interfaces[i].info,
 			    &vtable, c, NULL, NULL) == 0)
 			return FALSE;
-	g_ptr_array_add(c->connections, g_object_ref(conn));
+	cl = g_rc_box_new0(struct client);
+	*cl = (struct client){ .control = c,
+			       .conn = g_object_ref(conn),
+			       .leds = machine_leds(c->vm->machine) };
+	g_ptr_array_add(c->clients, cl);
 	g_signal_connect(conn, "closed", G_CALLBACK(on_closed), c);
 	return TRUE;
 }
@@ -122,7 +160,7 @@ int control_create(struct vm *vm, struct control **ret_control, struct err *e)
 	g_signal_connect(observer, "allow-mechanism", G_CALLBACK(on_mechanism), NULL);
 	g_signal_connect(observer, "authorize-authenticated-peer", G_CALLBACK(on_authorize), NULL);
 	c->vm = vm;
-	c->connections = g_ptr_array_new_with_free_func(g_object_unref);
+	c->clients = g_ptr_array_new_with_free_func(drop_client);
 	c->server = g_dbus_server_new_sync(address, G_DBUS_SERVER_FLAGS_NONE, guid, observer, NULL,
 					   &error);
 	*ret_control = c;
@@ -157,9 +195,9 @@ static void flush_all(struct control *c)
 	bool late = false;
 	guint timer = g_timeout_add(1000, on_timeout, &late);
 
-	left = c->connections->len;
-	for (guint i = 0; i < c->connections->len; i++)
-		g_dbus_connection_flush(c->connections->pdata[i], NULL, on_flushed, &left);
+	left = c->clients->len;
+	for (guint i = 0; i < c->clients->len; i++)
+		g_dbus_connection_flush(conn_of(c, i), NULL, on_flushed, &left);
 	while (left > 0 && !late)
 		g_main_context_iteration(NULL, TRUE);
 	if (!late)
@@ -175,17 +213,50 @@ void control_destroy(struct control *c)
 		g_object_unref(c->server);
 	}
 	flush_all(c);
-	for (guint i = 0; i < c->connections->len; i++)
-		g_signal_handlers_disconnect_by_data(c->connections->pdata[i], c);
-	g_ptr_array_unref(c->connections);
+	for (guint i = 0; i < c->clients->len; i++)
+		g_signal_handlers_disconnect_by_data(conn_of(c, i), c);
+	g_ptr_array_unref(c->clients);
 	g_free(c);
 }
 
 void control_state_changed(struct control *c)
 {
-	for (guint i = 0; i < c->connections->len; i++)
+	for (guint i = 0; i < c->clients->len; i++)
 		g_dbus_connection_emit_signal(
-			c->connections->pdata[i], NULL, LODGE_OBJECT, LODGE_IFACE_VM,
-			"StateChanged",
+			conn_of(c, i), NULL, LODGE_OBJECT, LODGE_IFACE_VM, "StateChanged",
 			g_variant_new("(ss)", vm_state_name(c->vm->state), c->vm->reason), NULL);
+}
+
+/* ---- lights ---- */
+
+static void tell_leds(struct client *cl);
+
+static void on_leds_sent(GObject *conn, GAsyncResult *res, gpointer data)
+{
+	struct client *cl = data;
+
+	cl->flushing = false;
+	if (g_dbus_connection_flush_finish(G_DBUS_CONNECTION(conn), res, NULL) && cl->control)
+		tell_leds(cl);
+	g_rc_box_release_full(cl, free_client);
+}
+
+/* The guest may blink as fast as it likes, and the client may not read: one signal at a time. */
+static void tell_leds(struct client *cl)
+{
+	const unsigned leds = machine_leds(cl->control->vm->machine);
+
+	if (cl->flushing || leds == cl->leds)
+		return;
+	cl->leds = leds;
+	cl->flushing = true;
+	g_dbus_connection_emit_signal(cl->conn, NULL, LODGE_OBJECT, LODGE_IFACE_INPUT,
+				      "LedsChanged", g_variant_new("(u)", leds), NULL);
+	g_dbus_connection_flush(cl->conn, NULL, on_leds_sent, g_rc_box_acquire(cl));
+}
+
+void control_leds_changed(struct control *c)
+{
+	for (guint i = 0; i < c->clients->len; i++)
+		tell_leds(c->clients->pdata[i]);
 }

@@ -12,4 +12,6 @@ int control_create(struct vm *vm, struct control **ret_control, struct err *e) H
 /* Sends what is due, a second at most, and hangs up. NULL is fine. */
 void control_destroy(struct control *c);
 void control_state_changed(struct control *c);
+/* The keyboard's lights may have changed. */
+void control_leds_changed(struct control *c);
 #endif

@@ -13,6 +13,7 @@ void control_stats_call(struct vm *vm, const char *method, GVariant *args,
 			GDBusMethodInvocation *inv);
 void control_input_call(struct vm *vm, const char *method, GVariant *args,
 			GDBusMethodInvocation *inv);
+GVariant *control_input_property(struct vm *vm, const char *name);
 void control_display_call(struct vm *vm, const char *method, GVariant *args,
 			  GDBusMethodInvocation *inv);
 void control_serial_call(struct vm *vm, const char *method, GVariant *args,

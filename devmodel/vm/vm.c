@@ -174,12 +174,16 @@ static void on_machine_event(void *ctx, const struct machine_event *ev)
 	case MACHINE_RESET:
 		log_msg(LOG_LVL_INFO, "vm", "the guest was reset");
 		display_stir(vm->display);
+		control_leds_changed(vm->control);
 		if (vm->state == VM_STOPPING)
 			set_state(vm, VM_RUNNING, "guest");
 		break;
 	case MACHINE_SLEEPING:
 		vm->sleeping = true;
 		set_state(vm, VM_PAUSED, "guest-sleep");
+		break;
+	case MACHINE_LEDS:
+		control_leds_changed(vm->control);
 		break;
 	case MACHINE_CRASHED:
 		crashed(vm, "the guest crashed", LODGE_EXIT_CRASHED, ev->text);
@@ -346,6 +350,24 @@ static bool draw(void *ctx, struct disp_picture *p, bool all)
 	return machine_draw(vm->machine, p, all);
 }
 
+static bool press_key(void *ctx, unsigned code, bool down)
+{
+	return machine_key(((struct vm *)ctx)->machine, code, down);
+}
+
+static void press_button(void *ctx, unsigned button, bool down)
+{
+	machine_pointer_button(((struct vm *)ctx)->machine, button, down);
+}
+
+static int start_screen(struct vm *vm, struct err *e)
+{
+	static const struct input_ops ops = { .key = press_key, .button = press_button };
+	const int r = display_create(vm->loop, draw, vm, &vm->display, e);
+
+	return r == 0 ? input_create(&ops, vm, &vm->input, e) : r;
+}
+
 /* Landlock holds for threads that start later, so it comes before the control server, which
  * has threads of its own, and the machine, which starts those of its CPUs and disks; seccomp is put
  * on all threads at once and comes last. */
@@ -357,11 +379,13 @@ static int start_sandboxed(struct vm *vm, struct err *e)
 		log_msg(LOG_LVL_INFO, "sandbox", "%s: files are guarded by seccomp alone", e->msg);
 	else if (r < 0)
 		return r;
-	r = display_create(vm->loop, draw, vm, &vm->display, e);
+	r = start_screen(vm, e);
 	if (r == 0)
 		r = control_create(vm, &vm->control, e);
 	if (r == 0)
 		r = start_machine(vm, e);
+	if (r == 0 && vm->files.state_fd >= 0)
+		input_release_all(vm->input);
 	if (r == 0)
 		r = sandbox_calls(e);
 	return r;
@@ -420,6 +444,7 @@ void vm_finish(struct vm *vm)
 		serial_flush(vm->debugcon, 5000);
 	control_destroy(vm->control);
 	display_destroy(vm->display);
+	input_destroy(vm->input);
 	machine_destroy(vm->machine);
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		serial_destroy(vm->serial[i]);

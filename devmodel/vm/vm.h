@@ -9,6 +9,7 @@
 #include "vm/config.h"
 #include "vm/display.h"
 #include "vm/files.h"
+#include "vm/input.h"
 #include "vm/serial.h"
 
 struct control;
@@ -34,6 +35,7 @@ struct vm {
 	struct serial *serial[MACHINE_MAX_SERIAL];
 	struct serial *debugcon;
 	struct display *display;
+	struct input *input;
 	struct control *control;
 	struct gdb *gdb; /* NULL: no debugger wanted */
 	const struct hv_engine_ops *engine;

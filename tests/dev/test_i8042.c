@@ -215,6 +215,8 @@ static void test_keyboard_commands(void **state)
 		assert_string_equal(got, talks[i].out);
 	}
 	assert_int_equal(dm_i8042_leds(d), 5);
+	assert_int_equal(m->f.n_req, 1); /* told of, once */
+	assert_int_equal(m->f.req[0].what, DEV_REQ_LEDS);
 	wr(d, DATA, 0, 1, 0xf0); /* which set? */
 	assert_string_equal(bytes(m, d), "fa");
 	wr(d, DATA, 0, 1, 0);

@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 import time
 
+from peer import Peer
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("LODGE_BUILD") or os.path.join(HERE, "../../build")
 LODGE = os.path.join(BUILD, "ui/cli/lodge")
@@ -65,6 +67,17 @@ def boot_disk(env, name, program, text=b""):
         f.write(text.ljust(512, b"\0"))
         f.truncate(1 << 20)
     return name
+
+
+def peer(env, name="test"):
+    """A connection to the VM that has this name."""
+    root = os.path.join(env.runtime, "lodge")
+    for run in os.listdir(root):
+        p = Peer(os.path.join(root, run, "control"))
+        if p.prop("VM1", "Name") == name:
+            return p
+        p.close()
+    raise AssertionError(f"no VM {name}")
 
 
 class Result:
