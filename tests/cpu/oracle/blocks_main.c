@@ -70,8 +70,9 @@ static bool is_memory_fault(unsigned vector)
 	return vector == 13 || vector == 14 || vector == 17;
 }
 
-/* Of a comparison whose two strings both fault, AMD's CPUs report either; and of a masked move
- * that goes on where a 32-bit address is at its end, they say so or that it wrapped. */
+/* Of a comparison whose two strings both fault, AMD's CPUs report either; of a masked move that
+ * goes on where a 32-bit address is at its end, they say so or that it wrapped; and PUSHA that
+ * faults has stored what came before (family 25), or nothing (as the engine). */
 static bool may_fault_otherwise(const ZydisDecodedInstruction *z)
 {
 	switch (z->mnemonic) {
@@ -80,6 +81,9 @@ static bool may_fault_otherwise(const ZydisDecodedInstruction *z)
 	case ZYDIS_MNEMONIC_CMPSD:
 	case ZYDIS_MNEMONIC_CMPSQ:
 		return z->meta.category == ZYDIS_CATEGORY_STRINGOP;
+	case ZYDIS_MNEMONIC_PUSHA:
+	case ZYDIS_MNEMONIC_PUSHAD:
+		return true;
 	case ZYDIS_MNEMONIC_VMASKMOVPS:
 	case ZYDIS_MNEMONIC_VMASKMOVPD:
 	case ZYDIS_MNEMONIC_VPMASKMOVD:
