@@ -23,6 +23,7 @@
 #include "devmodel/pci/lpc.h"
 #include "devmodel/storage/ctrl/ahci.h"
 #include "devmodel/storage/ctrl/fdc/fdc.h"
+#include "devmodel/storage/ctrl/ide.h"
 #include "devmodel/virtio/virtio_blk.h"
 #include "devmodel/virtio/virtio_rng.h"
 
@@ -50,5 +51,6 @@ const struct dev_class *const dm_classes[] = {
 	&dm_fdc,
 	&dm_vga.base,
 	&dm_ahci.base,
+	&dm_ide.base,
 	NULL,
 };

@@ -8,6 +8,7 @@
 #include "devmodel/machine/acpi/acpi.h"
 #include "devmodel/machine/machine_int.h"
 #include "devmodel/machine/smbios.h"
+#include "devmodel/storage/ctrl/ide.h"
 
 #define TABLES_BYTES HV_KIB(128)
 #define RSDP_GPA 0xf0000ull
@@ -15,6 +16,7 @@
 #define SMBIOS_GPA 0xf0100ull
 enum { ECAM_ENABLE = 1, ACPI_ENABLE = 0x80, RCBA_ENABLE = 1, HPET_ENABLE = 0x80 };
 enum { RCBA_REGION = PCI_REGION_DEV };
+#define PCI_CLASS_IDE 0x0101u
 
 static void cfg_write(struct machine *m, unsigned devfn, unsigned off, unsigned size, uint32_t v)
 {
@@ -87,6 +89,16 @@ static void place_rom(struct machine *m, unsigned devfn, const struct pci_class 
 	w->mem += bytes;
 }
 
+/* The channels of an IDE controller answer once they are told to. */
+static bool init_ide(struct machine *m, unsigned devfn, const struct pci_class *c)
+{
+	if (c->class_code >> 8 != PCI_CLASS_IDE)
+		return false;
+	for (unsigned channel = 0; channel < 2; channel++)
+		cfg_write(m, devfn, IDE_CFG_TIMING + 2 * channel, 2, IDE_DECODE);
+	return true;
+}
+
 static void init_functions(struct machine *m)
 {
 	struct windows w = { .mem = (uint32_t)MEMMAP_PCI32, .io = 0xc000 };
@@ -101,7 +113,7 @@ static void init_functions(struct machine *m)
 				place_bar(m, devfn, c, i, &w);
 		if (c->rom_region != 0)
 			place_rom(m, devfn, c, &w);
-		else if (c->int_pin == 0)
+		else if (c->int_pin == 0 && !init_ide(m, devfn, c))
 			continue;
 		if (c->int_pin != 0)
 			cfg_write(m, devfn, PCI_INT_LINE, 1, pirq_irq[pci_pirq(devfn, c->int_pin)]);

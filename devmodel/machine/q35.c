@@ -21,6 +21,7 @@
 #include "devmodel/input/i8042.h"
 #include "devmodel/machine/acpi/acpi.h"
 #include "devmodel/storage/ctrl/ahci.h"
+#include "devmodel/storage/ctrl/ide.h"
 #include "devmodel/virtio/virtio_blk.h"
 #include "devmodel/virtio/virtio_rng.h"
 
@@ -30,7 +31,6 @@
 #define SLOT_DISK0 3
 #define SLOT_LPC 31
 #define BOOT_PATH_MAX 64
-#define DEVFN_AHCI PCI_DEVFN(31, 2)
 
 /* ---- wires ---- */
 
@@ -310,34 +310,63 @@ static int add_display(struct machine *m, struct err *e)
 
 /* A controller that is there only where it has drives. */
 struct drive_bus {
-	enum machine_bus bus;
 	const struct pci_class *cls;
 	const struct media_ops *media;
 	const char *id, *option; /* option: of a unit, "%u" is its number */
 	unsigned devfn, units;
 	enum machine_domain domain;
+	uint8_t unit[AHCI_PORTS]; /* of the first drive, the second and so on */
 };
 
-static const struct drive_bus ahci_bus = {
-	MACHINE_BUS_AHCI, &dm_ahci,   &dm_ahci_media, "pci0.31.2/ahci",
-	"port%u=%s %u",	  DEVFN_AHCI, AHCI_PORTS,     DOM_AHCI,
+static const struct drive_bus drive_buses[] = {
+	[MACHINE_BUS_AHCI] = { &dm_ahci,
+			       &dm_ahci_media,
+			       "pci0.31.2/ahci",
+			       "port%u=%s %u",
+			       PCI_DEVFN(31, 2),
+			       AHCI_PORTS,
+			       DOM_AHCI,
+			       { 0, 1, 2, 3, 4, 5 } },
+	/* A channel of its own as long as there is one. */
+	[MACHINE_BUS_IDE] = { &dm_ide,
+			      &dm_ide_media,
+			      "pci0.31.1/ide",
+			      "drive%u=%s %u",
+			      PCI_DEVFN(31, 1),
+			      IDE_DRIVES,
+			      DOM_IDE,
+			      { 0, 2, 1, 3 } },
 };
 
-static int add_drive_bus(struct machine *m, const struct drive_bus *b, struct env_dev **ret_ed,
+/* Which of the controller's units the drive is. */
+static unsigned unit_of(const struct machine *m, unsigned drive)
+{
+	const enum machine_bus bus = m->back.disk[drive].bus;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < drive; i++)
+		n += machine_has_drive(&m->back, i) && m->back.disk[i].bus == bus;
+	return drive_buses[bus].unit[n % AHCI_PORTS];
+}
+
+/* *ret_ed NULL: there are no drives of that kind. */
+static int add_drive_bus(struct machine *m, enum machine_bus bus, struct env_dev **ret_ed,
 			 struct err *e)
 {
+	const struct drive_bus *b = &drive_buses[bus];
 	char arg[MACHINE_MAX_DISKS][32];
 	const char *args[MACHINE_MAX_DISKS + 1] = { NULL };
 	unsigned n = 0;
 	int r;
 
+	*ret_ed = NULL;
 	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++) {
-		if (!machine_has_drive(&m->back, i) || m->back.disk[i].bus != b->bus)
+		if (!machine_has_drive(&m->back, i) || m->back.disk[i].bus != bus)
 			continue;
 		if (n == b->units)
-			return err_set(e, -EINVAL, "at most %u drives go on that bus", b->units);
-		m->drive[i].unit = n;
-		snprintf(arg[n], sizeof(arg[n]), b->option, n,
+			return err_set(e, -EINVAL, "at most %u drives go on bus %s", b->units,
+				       b->cls->base.name);
+		snprintf(arg[n], sizeof(arg[n]), b->option, unit_of(m, i),
 			 m->back.disk[i].cdrom ? "cdrom" : "disk", i);
 		args[n] = arg[n];
 		n++;
@@ -346,8 +375,9 @@ static int add_drive_bus(struct machine *m, const struct drive_bus *b, struct en
 		return 0;
 	r = add_pci(m, b->cls, b->id, b->devfn, b->domain, HV_PRIO_DEVICE, args, ret_ed, e);
 	for (unsigned i = 0; i < MACHINE_MAX_DISKS && r == 0; i++)
-		if (m->back.disk[i].bus == b->bus && m->back.disk[i].cdrom) {
+		if (m->back.disk[i].bus == bus && m->back.disk[i].cdrom) {
 			m->drive[i].ed = *ret_ed;
+			m->drive[i].unit = unit_of(m, i);
 			m->drive[i].ops = b->media;
 		}
 	return r;
@@ -359,7 +389,13 @@ static int add_disks(struct machine *m, struct err *e)
 	int r = add_virtio_disks(m, e);
 
 	if (r == 0)
-		r = add_drive_bus(m, &ahci_bus, &ed, e);
+		r = add_drive_bus(m, MACHINE_BUS_AHCI, &ed, e);
+	if (r == 0)
+		r = add_drive_bus(m, MACHINE_BUS_IDE, &ed, e);
+	if (r == 0 && ed != NULL) {
+		env_wire(ed, 0, &m->isa[14]);
+		env_wire(ed, 1, &m->isa[15]);
+	}
 	return r;
 }
 
@@ -455,14 +491,18 @@ void *q35_backend(void *ctx, struct dev *d, enum dev_backend kind, const char *n
 	return p;
 }
 
-/* The path of a drive as SeaBIOS finds it; unit: on its bus. */
-static int boot_path(const struct machine *m, unsigned i, char *line, size_t room, unsigned unit)
+/* The path of a drive as SeaBIOS finds it; 0: it has none. */
+static int boot_path(const struct machine *m, unsigned i, char *line, size_t room)
 {
 	switch (m->back.disk[i].bus) {
 	case MACHINE_BUS_VIRTIO:
 		return snprintf(line, room, "/pci@i0cf8/scsi@%x/disk@0,0\n", SLOT_DISK0 + i);
 	case MACHINE_BUS_AHCI:
-		return snprintf(line, room, "/pci@i0cf8/pci8086,2922@1f,2/drive@%x/disk@0\n", unit);
+		return snprintf(line, room, "/pci@i0cf8/sata@1f,2/drive@%x/disk@0\n",
+				unit_of(m, i));
+	case MACHINE_BUS_IDE:
+		return snprintf(line, room, "/pci@i0cf8/ide@1f,1/drive@%x/disk@%x\n",
+				unit_of(m, i) / 2, unit_of(m, i) % 2);
 	default:
 		return 0;
 	}
@@ -471,14 +511,12 @@ static int boot_path(const struct machine *m, unsigned i, char *line, size_t roo
 /* The drives in their order, a line each, as OpenFirmware paths (SeaBIOS, "bootorder"). */
 static void boot_order(const struct machine *m, char *order, size_t room)
 {
-	unsigned on_bus[MACHINE_BUS_FLOPPY + 1] = { 0 };
 	size_t n = 0;
 
 	order[0] = '\0';
 	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++)
 		if (machine_has_drive(&m->back, i))
-			n += (size_t)boot_path(m, i, order + n, room - n,
-					       on_bus[m->back.disk[i].bus]++);
+			n += (size_t)boot_path(m, i, order + n, room - n);
 	if (n > 0)
 		order[n - 1] = '\0'; /* the last line's end */
 }

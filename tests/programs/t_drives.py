@@ -5,7 +5,7 @@ import subprocess
 
 from lib import HERE, Skip, boot_disk, check
 
-BUSES = ["ahci"]
+BUSES = ["ahci", "ide"]
 
 
 def boot_disc(env, name, label="LODGETEST"):

@@ -65,9 +65,18 @@ static void tell_written(struct ata_cmd *c)
 
 /* ---- the end of a command ---- */
 
+/* Nothing is left of its transfer: what an idle command's state says is the same in all of them. */
+static void forget_transfer(struct ata_cmd_state *s)
+{
+	s->phase = ATA_IDLE;
+	s->len = s->at = s->stop = 0;
+	s->left = 0;
+	s->packet = 0;
+}
+
 static void finish(struct ata_cmd *c)
 {
-	c->s->phase = ATA_IDLE;
+	forget_transfer(c->s);
 	c->drive->host->ops->done(c);
 }
 
@@ -214,7 +223,7 @@ static void advance_in(struct ata_cmd *c)
 		ata_ok(c);
 		return;
 	}
-	s->at = s->len = 0;
+	s->at = s->len = s->stop = 0;
 	if ((s->dma && !sg_ready(c)) || !on_medium(c) || try_direct(c, BLK_READ))
 		return;
 	use_buffer(c, BLK_READ, (uint32_t)hv_min_u64(s->left, buffer_room(c)));
@@ -253,7 +262,7 @@ static void advance_out(struct ata_cmd *c)
 		if ((s->dma && !sg_ready(c)) || !on_medium(c) || try_direct(c, BLK_WRITE))
 			return;
 		s->len = (uint32_t)hv_min_u64(s->left, buffer_room(c));
-		s->at = 0;
+		s->at = s->stop = 0;
 	}
 	if (s->at < s->len) {
 		if (!s->dma && !c->has_sg) {
@@ -420,7 +429,7 @@ void ata_dma(struct ata_cmd *c)
 
 void ata_abort(struct ata_cmd *c)
 {
-	c->s->phase = ATA_IDLE;
+	forget_transfer(c->s);
 	c->has_sg = false;
 	c->stale = c->io_busy;
 }
