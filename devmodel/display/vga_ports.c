@@ -159,20 +159,27 @@ static void crtc_write(struct vga_regs *r, unsigned reg, uint8_t value)
 
 /* ---- all ports ---- */
 
-/* 0x3b0 to 0x3bf answer in monochrome, 0x3d0 to 0x3df in colour. */
-static bool is_crtc(const struct vga_regs *r, unsigned port, unsigned *ret_reg)
+/*
+ * 0x3b0 to 0x3bf are for monochrome, 0x3d0 to 0x3df for colour. The packaged VGA BIOS writes the
+ * CRTC before it chooses, and resets the attribute controller at 0x3da in either: so all writes are
+ * taken, and 0x3da always answers. What looks for a monochrome adapter beside this one finds none.
+ */
+static bool is_crtc(unsigned port)
 {
-	*ret_reg = port & 15;
-	return port < 0x3c0 || port >= 0x3d0 ? (r->misc & MISC_COLOUR) == (port >= 0x3d0) : false;
+	return port < 0x3c0 || port >= 0x3d0;
+}
+
+static bool answers(const struct vga_regs *r, unsigned port)
+{
+	return port >= 0x3d0 || !(r->misc & MISC_COLOUR);
 }
 
 uint8_t vga_port_read(struct vga *v, unsigned port)
 {
 	struct vga_regs *r = &v->s.r;
-	unsigned reg;
 
-	if (is_crtc(r, port, &reg))
-		return crtc_read(v, reg);
+	if (is_crtc(port))
+		return answers(r, port) ? crtc_read(v, port & 15) : 0xff;
 	switch (port) {
 	case 0x3c0:
 		return r->attr_index;
@@ -230,10 +237,9 @@ static void gfx_write(struct vga *v, uint8_t value)
 void vga_port_write(struct vga *v, unsigned port, uint8_t value)
 {
 	struct vga_regs *r = &v->s.r;
-	unsigned reg;
 
-	if (is_crtc(r, port, &reg)) {
-		crtc_write(r, reg, value);
+	if (is_crtc(port)) {
+		crtc_write(r, port & 15, value);
 		return;
 	}
 	switch (port) {

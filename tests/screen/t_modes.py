@@ -55,7 +55,8 @@ def text(columns, lines, cell_width, cell_height, colours=lambda attr: (attr & 1
 
 
 def mono(columns, lines):
-    """MDA attributes: dark, reverse, normal, bright; underlined where the low bits are 1."""
+    """MDA attributes: dark, reverse, normal, bright; 1 on a dark background is underlined, in the
+    line that the VGA BIOS sets."""
     glyphs = font(16)
 
     def dot(x, y):
@@ -64,18 +65,16 @@ def mono(columns, lines):
         if i == 8:
             i = 7 if 0xc0 <= char <= 0xdf else 8
         on = i < 8 and glyphs[char][y % 16] >> (7 - i) & 1
-        if attr & 7 == 1 and y % 16 == 13:
+        if attr & 0x77 == 1 and y % 16 == 15:
             on = True
-        # The attribute controller's palette of mode 7: 0 is dark, 8 and up are bright as a
-        # foreground; the background is reverse or dark.
         index = attr & 15 if on else attr >> 4
         return MONO[index]
     return image(columns * 9, lines * 16, dot)
 
 
-# Mode 7's palette: index 0 dark, 1 to 7 normal, 8 dark, 9 to 15 bright.
-MONO = [six_bits(0, 0, 0)] + [six_bits(42, 42, 42)] * 7 + [six_bits(0, 0, 0)] + \
-       [six_bits(63, 63, 63)] * 7
+# Mode 7's palette: index 0 dark, 1 to 7 normal, 9 to 15 bright; 8 is normal, as the VGA BIOS loads
+# the DAC (IBM's is dark).
+MONO = [six_bits(0, 0, 0)] + [six_bits(42, 42, 42)] * 8 + [six_bits(63, 63, 63)] * 7
 
 
 def cga4(x, y):
