@@ -121,6 +121,12 @@ int boot_place_initrd(const struct boot_files *f, const struct boot_target *t, u
 	return boot_put(t, gpa, f->initrd.p, f->initrd.n, e);
 }
 
+/* Linux: what every monitor can show, until a driver of the system's chooses. */
+struct boot_mode boot_mode_of(const struct boot_bytes *k)
+{
+	return boot_is_linux(k) ? (struct boot_mode){ 1024, 768, 32 } : boot_multiboot_mode(k);
+}
+
 int boot_load(const struct boot_files *f, const struct boot_target *t, struct x86_state *ret_cpu,
 	      struct err *e)
 {

@@ -18,6 +18,18 @@ struct boot_files {
 	const char *cmdline; /* borrowed; not NULL */
 };
 
+/* What a system wants to find on the screen; width 0: text, 80x25. */
+struct boot_mode {
+	uint32_t width, height, depth; /* depth: 15, 16, 24 or 32 bits a pixel */
+};
+
+/* And what it finds; width 0: there is no screen. */
+struct boot_screen {
+	uint64_t lfb; /* where the pixels are; 0: text */
+	uint32_t width, height, depth, stride;
+	uint32_t memory_bytes; /* of pixels; the rest is not shown */
+};
+
 /* Guest memory as a loader may use it. */
 struct boot_target {
 	struct hv_mem *mem; /* RAM from 0 to ram_end without holes but 0xA0000 to 0xFFFFF */
@@ -25,6 +37,7 @@ struct boot_target {
 	const struct e820_map *e820;
 	uint64_t rsdp;
 	uint64_t tsc_hz;
+	struct boot_screen screen;
 };
 
 #define BOOT_CMDLINE_MAX 4095
@@ -32,12 +45,15 @@ struct boot_target {
 /* Tells the kind of kernel by its contents, loads it, and fills *ret_cpu (reset state at first). */
 int boot_load(const struct boot_files *f, const struct boot_target *t, struct x86_state *ret_cpu,
 	      struct err *e) HV_MUST_CHECK;
+/* What the kernel wants. */
+struct boot_mode boot_mode_of(const struct boot_bytes *k);
 /* bzImage, by the 64-bit protocol if the kernel has that entry, else by the 32-bit one. */
 bool boot_is_linux(const struct boot_bytes *k);
 int boot_linux(const struct boot_files *f, const struct boot_target *t, struct x86_state *ret_cpu,
 	       struct err *e) HV_MUST_CHECK;
 /* Multiboot 1; the initrd becomes its module. */
 bool boot_is_multiboot(const struct boot_bytes *k);
+struct boot_mode boot_multiboot_mode(const struct boot_bytes *k);
 int boot_multiboot(const struct boot_files *f, const struct boot_target *t,
 		   struct x86_state *ret_cpu, struct err *e) HV_MUST_CHECK;
 

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "devmodel/machine/acpi/acpi.h"
+#include "devmodel/machine/boot_video.h"
 #include "devmodel/machine/machine_int.h"
 #include "devmodel/machine/smbios.h"
 #include "devmodel/storage/ctrl/ide.h"
@@ -122,6 +123,17 @@ static void init_functions(struct machine *m)
 	}
 }
 
+/* The kernel's screen, where BAR 0 was put. */
+static int init_video(struct machine *m, const struct boot_files *f, bool keep,
+		      struct boot_screen *ret_screen, struct err *e)
+{
+	const struct boot_mode mode = boot_mode_of(&f->kernel);
+	const uint64_t lfb = m->display != NULL ? cfg_read(m, MACHINE_VGA_DEVFN, PCI_BAR0, 4) & ~15u
+						: 0;
+
+	return boot_video(m, &mode, lfb, keep, ret_screen, e);
+}
+
 /* ---- tables: ACPI at the top of low RAM, the anchors where systems search for them ---- */
 
 static int put_acpi(struct machine *m, const struct boot_target *t, struct err *e)
@@ -196,7 +208,9 @@ int boot_direct(struct machine *m, struct err *e)
 	t.ram_end = m->map.low_bytes - TABLES_BYTES;
 	e820_make(&e820, m->map.low_bytes, m->map.high_bytes, TABLES_BYTES);
 	t.rsdp = RSDP_GPA;
-	r = put_acpi(m, &t, e);
+	r = init_video(m, &files, false, &t.screen, e);
+	if (r == 0)
+		r = put_acpi(m, &t, e);
 	if (r == 0)
 		r = put_smbios(m, e);
 	if (r == 0)
@@ -209,14 +223,22 @@ int boot_direct(struct machine *m, struct err *e)
 int boot_wake(struct machine *m, struct err *e)
 {
 	const uint64_t facs = m->map.low_bytes - TABLES_BYTES;
+	struct boot_screen screen;
+	struct boot_files files;
 	struct x86_state s;
 	uint32_t vector;
+	int r;
 
 	if (hv_mem_read(m->mem, facs + ACPI_FACS_WAKING_VECTOR, &vector, sizeof(vector)) < 0 ||
 	    vector == 0 || vector >= HV_MIB(1))
 		return err_set(e, -EINVAL, "the guest left no address to wake up at");
 	init_chipset(m);
 	init_functions(m);
+	r = boot_stored(&m->boot, &files, e);
+	if (r == 0)
+		r = init_video(m, &files, true, &screen, e);
+	if (r < 0)
+		return r;
 	x86_state_reset(&s, true);
 	s.seg[X86_CS].sel = (uint16_t)(vector >> 4);
 	s.seg[X86_CS].base = vector & ~15u;

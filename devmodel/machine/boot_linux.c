@@ -31,6 +31,23 @@ enum {
 	H_INIT_SIZE = 0x260,
 	H_END_MAX = 0x290
 };
+/* struct screen_info, at the start of the zero page. */
+enum {
+	S_COLUMNS = 0x07,
+	S_LINES = 0x0e,
+	S_TYPE = 0x0f,
+	S_POINTS = 0x10,
+	S_WIDTH = 0x12,
+	S_HEIGHT = 0x14,
+	S_DEPTH = 0x16,
+	S_LFB = 0x18,
+	S_LFB_64K = 0x1c,
+	S_STRIDE = 0x24,
+	S_COLOURS = 0x26,
+	S_PAGES = 0x32,
+	S_ATTRIBUTES = 0x34,
+};
+enum { TYPE_VESA_LFB = 0x23, VESA_COLOUR_GRAPHICS_LINEAR = 0x9b };
 /* The rest of the zero page. */
 enum { Z_RSDP = 0x70, Z_N_E820 = 0x1e8, Z_E820 = 0x2d0, Z_BYTES = 4096 };
 enum { LOADED_HIGH = 1, XLF_KERNEL_64 = 1, LOADER_UNKNOWN = 0xff };
@@ -117,6 +134,29 @@ static int choose_load(struct header *h, const struct boot_bytes *k, const struc
 		       (unsigned long long)((h->room >> 20) + 1));
 }
 
+/* 32 bits a pixel, as boot_mode_of() has it. */
+static void put_screen(const struct boot_screen *s, uint8_t *z)
+{
+	/* Bits and place: red, green, blue, none. */
+	static const uint8_t colours[8] = { 8, 16, 8, 8, 8, 0, 8, 24 };
+
+	if (s->lfb == 0)
+		return;
+	z[S_COLUMNS] = 80;
+	z[S_LINES] = 25;
+	z[S_POINTS] = 16;
+	z[S_TYPE] = TYPE_VESA_LFB;
+	put(z, S_WIDTH, 2, s->width);
+	put(z, S_HEIGHT, 2, s->height);
+	put(z, S_DEPTH, 2, s->depth);
+	put(z, S_LFB, 4, s->lfb);
+	put(z, S_LFB_64K, 4, s->memory_bytes >> 16);
+	put(z, S_STRIDE, 2, s->stride);
+	memcpy(z + S_COLOURS, colours, sizeof(colours));
+	put(z, S_PAGES, 2, 1);
+	put(z, S_ATTRIBUTES, 2, VESA_COLOUR_GRAPHICS_LINEAR);
+}
+
 static void make_zero_page(const struct boot_files *f, const struct boot_target *t,
 			   const struct header *h, uint64_t initrd, uint8_t *z)
 {
@@ -128,6 +168,7 @@ static void make_zero_page(const struct boot_files *f, const struct boot_target 
 	put(z, H_RAMDISK_BYTES, 4, f->initrd.n);
 	put(z, H_CMDLINE, 4, CMDLINE_GPA);
 	put(z, Z_RSDP, 8, t->rsdp);
+	put_screen(&t->screen, z);
 	z[Z_N_E820] = (uint8_t)t->e820->n;
 	for (unsigned i = 0; i < t->e820->n; i++)
 		e820_put(t->e820, i, z + Z_E820 + i * E820_ENTRY_BYTES);

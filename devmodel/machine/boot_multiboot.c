@@ -3,17 +3,18 @@
  * addresses in the header. The initrd is the one module.
  *
  * Specification: Multiboot Specification 0.6.96.
- * Not modelled: video modes, drives, APM, symbol tables: none is offered, as the specification
+ * Not modelled: drives, APM, VBE's own tables, symbol tables: none is offered, as the specification
  * allows.
  */
 #include <elf.h>
 #include "base/util.h"
 #include "cpu/x86_state.h"
+#include "devmodel/display/display.h"
 #include "devmodel/machine/boot.h"
 
 #define MB_MAGIC 0x1badb002u
 #define MB_LOADED 0x2badb002u
-enum { MB_SEARCH = 8192, MB_HEADER_BYTES = 12, MB_ADDR_HEADER_BYTES = 32 };
+enum { MB_SEARCH = 8192, MB_HEADER_BYTES = 12, MB_ADDR_HEADER_BYTES = 32, MB_VIDEO_BYTES = 48 };
 enum {
 	MB_PAGE_ALIGN = 1,
 	MB_MEMORY_INFO = 2,
@@ -22,6 +23,7 @@ enum {
 	MB_MUST_KNOW = 0xffff
 };
 enum { MBI_MEMORY = 1, MBI_CMDLINE = 4, MBI_MODS = 8, MBI_MMAP = 0x40, MBI_NAME = 0x200 };
+enum { MBI_FRAMEBUFFER = 0x1000, FRAMEBUFFER_RGB = 1, FRAMEBUFFER_TEXT = 2 };
 #define MBI_GPA 0x7000ull
 #define MODS_GPA 0x7080ull
 #define NAME_GPA 0x70c0ull
@@ -34,6 +36,11 @@ struct mbi {
 	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4];
 	uint32_t mmap_length, mmap_addr, drives_length, drives_addr, config_table, boot_loader_name;
 	uint32_t apm_table;
+	uint32_t vbe[4];
+	uint64_t fb_addr;
+	uint32_t fb_pitch, fb_width, fb_height;
+	uint8_t fb_bpp, fb_type;
+	uint8_t fb_colours[6]; /* place and bits: red, green, blue */
 };
 
 /* What was loaded. */
@@ -64,6 +71,29 @@ static int64_t find_header(const struct boot_bytes *k)
 bool boot_is_multiboot(const struct boot_bytes *k)
 {
 	return find_header(k) >= 0;
+}
+
+/* Linear graphics if the header asks for them; a size or depth that we do not have: one that we do.
+ * The depths of fewer colours would want a palette. */
+struct boot_mode boot_multiboot_mode(const struct boot_bytes *k)
+{
+	const int64_t at = find_header(k);
+	struct boot_mode m = { 0 };
+
+	if (at < 0 || !(get32(k, (uint64_t)at + 4) & MB_VIDEO) ||
+	    (uint64_t)at + MB_VIDEO_BYTES > k->n || get32(k, (uint64_t)at + 32) != 0)
+		return m;
+	m.width = get32(k, (uint64_t)at + 36);
+	m.height = get32(k, (uint64_t)at + 40);
+	m.depth = get32(k, (uint64_t)at + 44);
+	if (m.width < 64 || m.width > DISP_MAX_WIDTH || m.height < 64 ||
+	    m.height > DISP_MAX_HEIGHT) {
+		m.width = 1024;
+		m.height = 768;
+	}
+	if (m.depth != 15 && m.depth != 16 && m.depth != 24)
+		m.depth = 32;
+	return m;
 }
 
 static int load_piece(const struct boot_files *f, const struct boot_target *t, uint64_t off,
@@ -202,6 +232,29 @@ static int put_module(const struct boot_files *f, const struct boot_target *t, u
 	return boot_put(t, MODS_GPA, mod, sizeof(mod), e);
 }
 
+static void fill_screen(const struct boot_screen *s, struct mbi *mbi)
+{
+	static const struct {
+		uint8_t depth, colours[6];
+	} layout[] = { { 15, { 10, 5, 5, 5, 0, 5 } },
+		       { 16, { 11, 5, 5, 6, 0, 5 } },
+		       { 24, { 16, 8, 8, 8, 0, 8 } },
+		       { 32, { 16, 8, 8, 8, 0, 8 } } };
+
+	if (s->width == 0)
+		return;
+	mbi->flags |= MBI_FRAMEBUFFER;
+	mbi->fb_addr = s->lfb != 0 ? s->lfb : 0xb8000;
+	mbi->fb_type = s->lfb != 0 ? FRAMEBUFFER_RGB : FRAMEBUFFER_TEXT;
+	mbi->fb_pitch = s->lfb != 0 ? s->stride : 2 * s->width;
+	mbi->fb_width = s->width;
+	mbi->fb_height = s->height;
+	mbi->fb_bpp = s->lfb != 0 ? (uint8_t)s->depth : 16;
+	for (unsigned i = 0; i < HV_ARRAY_LEN(layout); i++)
+		if (layout[i].depth == s->depth)
+			memcpy(mbi->fb_colours, layout[i].colours, sizeof(mbi->fb_colours));
+}
+
 static int put_info(const struct boot_files *f, const struct boot_target *t, uint64_t end,
 		    struct err *e)
 {
@@ -213,6 +266,7 @@ static int put_info(const struct boot_files *f, const struct boot_target *t, uin
 			   .boot_loader_name = NAME_GPA };
 	int r = put_mmap(t, &mbi, e);
 
+	fill_screen(&t->screen, &mbi);
 	if (r == 0)
 		r = put_bda(t, e);
 	if (r == 0)

@@ -33,6 +33,8 @@ enum machine_domain {
 /* Where firmware puts the power management block. */
 #define MACHINE_PM_PORT 0x600u
 
+#define MACHINE_VGA_DEVFN PCI_DEVFN(1, 0)
+
 #define N_ISA_LINES 16
 #define N_PIRQ_LINES 8
 

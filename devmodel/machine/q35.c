@@ -26,7 +26,6 @@
 #include "devmodel/virtio/virtio_rng.h"
 
 #define NO_PLACE UINT64_MAX
-#define SLOT_VGA 1
 #define SLOT_RNG 2
 #define SLOT_DISK0 3
 #define SLOT_LPC 31
@@ -292,8 +291,8 @@ static int add_display(struct machine *m, struct err *e)
 
 	if (m->vga.vram == NULL)
 		return 0;
-	r = add_pci(m, &dm_vga, "pci0.1/vga", PCI_DEVFN(SLOT_VGA, 0), DOM_DISPLAY, HV_PRIO_DEVICE,
-		    NULL, &m->display, e);
+	r = add_pci(m, &dm_vga, "pci0.1/vga", MACHINE_VGA_DEVFN, DOM_DISPLAY, HV_PRIO_DEVICE, NULL,
+		    &m->display, e);
 	if (r < 0)
 		return r;
 	m->display_ops = &dm_vga_display;
