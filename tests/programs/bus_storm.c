@@ -29,14 +29,17 @@ static const char *const ifaces[] = {
 	LODGE_IFACE_DEVICES,
 	LODGE_IFACE_STATS,
 	LODGE_IFACE_SERIAL,
+	LODGE_IFACE_DISPLAY,
+	LODGE_IFACE_INPUT,
 	"org.freedesktop.DBus.Properties",
 	"org.freedesktop.DBus.Introspectable",
 	"org.freedesktop.DBus.Peer",
 	"org.lodge.None1",
 };
 static const char *const methods[] = {
-	"Pause",  "Resume", "Reset", "Save",	   "List", "State", "Get",
-	"GetAll", "Set",    "Open",  "Introspect", "Ping", "None",  "Nmi",
+	"Pause",  "Resume", "Reset", "Save",	    "List",	     "State",	   "Get",
+	"GetAll", "Set",    "Open",  "Introspect",  "Ping",	     "None",	   "SetRate",
+	"Close",  "Text",   "Key",   "PointerMove", "PointerButton", "ReleaseAll", "Nmi",
 };
 static const char *const args[] = {
 	"()",
@@ -46,6 +49,10 @@ static const char *const args[] = {
 	"(uint32 0, true)",
 	"(uint32 4294967295, false)",
 	"(uint32 3, 'x')",
+	"(uint32 0,)",
+	"(uint32 1, uint32 240)",
+	"(uint32 30, true)",
+	"(2147483647, -2147483648, 1)",
 	"(handle 0, @a{sv} {})",
 	"(handle 1, @a{sv} {})",
 	"(handle 2147483647, @a{sv} {})",
