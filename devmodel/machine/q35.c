@@ -523,7 +523,11 @@ static void boot_order(const struct machine *m, char *order, size_t room)
 static int fill_fwcfg(struct machine *m, struct err *e)
 {
 	char order[MACHINE_MAX_DISKS * BOOT_PATH_MAX];
-	const struct acpi_config c = { .n_cpus = m->vm.n_vcpus, .pm_port = MACHINE_PM_PORT };
+	const struct acpi_config c = {
+		.n_cpus = m->vm.n_vcpus,
+		.pm_port = MACHINE_PM_PORT,
+		.floppy = { floppy_find(m, 0) >= 0, floppy_find(m, 1) >= 0 },
+	};
 	struct e820_map ram;
 
 	e820_make_ram(&ram, m->map.low_bytes, m->map.high_bytes);
