@@ -264,6 +264,12 @@ static bool guess_disk(const struct image_bytes *b, struct image_guess *g)
 	if (image_multiboot_header(b->head, b->n_head) >= 0 && !partitioned(b)) {
 		g->also = IMAGE_MULTIBOOT;
 		g->doubt = "it has a multiboot header";
+	} else if (!partitioned(b) && !gpt(b) && floppy_disk_bytes(b->bytes) != 0) {
+		/* What a boot sector was written to; a BIOS cannot read such short hard disks. */
+		*g = (struct image_guess){ .kind = IMAGE_FLOPPY,
+					   .what = "a floppy disk image that is cut off",
+					   .also = IMAGE_DISK,
+					   .doubt = "it may be a hard disk's" };
 	}
 	return true;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/util.h"
+#include "devmodel/storage/floppy.h"
 #include "vm/recognise.h"
 
 /* An ordinary file that is not empty, or a block device where allowed. */
@@ -32,8 +33,10 @@ int vm_files_open_image(const char *key, const char *path, int fd, enum image_ki
 			bool read_only, bool keep, struct blk **ret_blk, struct err *e)
 {
 	const bool overlay = !keep && !read_only;
+	const off_t end = kind == IMAGE_FLOPPY ? lseek(fd, 0, SEEK_END) : 0;
 	struct blk *b;
-	int r = blk_raw_open_fd(fd, path, read_only, overlay, &b, e);
+	int r = blk_raw_open_padded(fd, path, read_only, overlay,
+				    end > 0 ? floppy_disk_bytes((uint64_t)end) : 0, &b, e);
 
 	if (r < 0) {
 		close(fd);
@@ -65,8 +68,8 @@ static int open_disks(const struct vm_config *c, struct vm_files *f, struct err 
 
 	for (unsigned i = 0; i < c->n_disks && r == 0; i++) {
 		const struct vm_disk_config *d = &c->disk[i];
-		g_autofree char *key =
-			g_strdup_printf("%s%s.file", d->cdrom ? "" : "disk.", d->name);
+		g_autofree char *key = g_strdup_printf("%s%s.file", d->cdrom ? "" : "disk.",
+						       d->name);
 		if (vm_disk_has_file(d))
 			r = open_image(key, d->file, d->cdrom ? IMAGE_CD : IMAGE_DISK, d->read_only,
 				       d->keep, &f->disk[i], e);
@@ -168,12 +171,12 @@ static int open_all(const struct vm_config *c, struct vm_files *f, struct err *e
 		r = open_vga_bios(c, &f->vga_bios_fd, e);
 	if (r == 0 && c->kernel)
 		r = open_in("boot.kernel", c->kernel, &f->kernel_fd, e);
-	if (r == 0 && c->kernel)
-		r = vm_image_expect(f->kernel_fd, "boot.kernel", c->kernel, IMAGE_LINUX, e);
 	if (r == 0 && c->initrd)
 		r = open_in("boot.initrd", c->initrd, &f->initrd_fd, e);
 	if (r == 0 && c->state)
 		r = open_in("boot.state", c->state, &f->state_fd, e);
+	if (r == 0 && c->kernel)
+		r = vm_image_expect(f->kernel_fd, "boot.kernel", c->kernel, IMAGE_LINUX, e);
 	if (r == 0)
 		r = open_disks(c, f, e);
 	if (r == 0)

@@ -687,6 +687,10 @@ static void test_formats(void **state)
 		assert_false(floppy_fits(FLOPPY_DRIVE_1200K, f) &&
 			     floppy_fits(FLOPPY_DRIVE_2880K, f));
 	}
+	assert_int_equal(floppy_disk_bytes(512), 720 * 1024);
+	assert_int_equal(floppy_disk_bytes(1228800), 1228800);
+	assert_int_equal(floppy_disk_bytes(1228800 + 512), 1440 * 1024);
+	assert_int_equal(floppy_disk_bytes(2880 * 1024 + 512), 0);
 	assert_string_equal(floppy_drive_name(floppy_drive_for(NULL)), "1.44M");
 	assert_string_equal(floppy_drive_name(floppy_drive_for(floppy_format_of(1228800))), "1.2M");
 	assert_string_equal(floppy_drive_name(floppy_drive_for(floppy_format_of(1720320))),

@@ -246,10 +246,8 @@ static void test_smbios(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sums),
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_methods),
-		cmocka_unit_test(test_floppies),
+		cmocka_unit_test(test_sums),	cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_methods), cmocka_unit_test(test_floppies),
 		cmocka_unit_test(test_smbios),
 	};
 

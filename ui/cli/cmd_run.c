@@ -243,6 +243,8 @@ static GPtrArray *vm_argv(struct cli *c, const char *program)
 		g_ptr_array_add(argv, g_strdup("boot.keep=yes"));
 	for (guint i = 0; cli_has(c, "--write") && i < c->n_disks; i++)
 		g_ptr_array_add(argv, g_strdup_printf("disk.%u.keep=yes", i));
+	for (guint i = 0; cli_has(c, "--write") && i < c->n_floppies; i++)
+		g_ptr_array_add(argv, g_strdup_printf("floppy.%u.keep=yes", i));
 	g_ptr_array_add(argv, NULL);
 	return argv;
 }
