@@ -156,7 +156,7 @@ def test_bad_input_kernels(env):
     bzimage[0x202:0x206] = b"HdrS"
     elf = b"\x7fELF" + bytes(4096)
     for name, data, word in [
-            ("qcow2", b"QFI\xfb" + bytes(4096), "qcow2"), ("disk", bytes(sector), "--disk"),
+            ("qcow2", b"QFI\xfb" + bytes(4096), "qcow2"), ("boot sector", bytes(sector), "--floppy"),
             ("iso", bytes(iso), "CD"), ("random", os.urandom(65536), ""),
             ("zero", bytes(65536), ""), ("byte", b"x", ""), ("elf", elf, ""),
             ("bzimage-cut", bytes(bzimage), ""), ("text", b"#!/bin/sh\n" * 1000, "")]:

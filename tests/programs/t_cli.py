@@ -129,7 +129,8 @@ def test_cli_json_keys(env):
                 "halted-ns", "hlt", "instructions", "interpreted", "interrupts", "kicks", "lapic",
                 "mmio", "msr", "pio", "slow-accesses", "stepped", "tlb-flushes", "tlb-misses",
                 "translate-ns", "translated", "untranslatable", "yields"}
-    want = counters | {"elapsed-ns", "engine", "fallbacks-by-instruction", "process-resident-bytes",
+    want = counters | {"display-draws", "display-frames", "elapsed-ns", "engine",
+                       "fallbacks-by-instruction", "process-resident-bytes",
                        "process-resident-max-bytes", "process-system-ns", "process-user-ns",
                        "uptime-ns", "vcpus"}
     stats = env.lodge_json("stats", "test")
