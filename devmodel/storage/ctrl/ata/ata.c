@@ -234,6 +234,7 @@ static void received(struct ata_cmd *c)
 	if (c->s->packet) {
 		c->s->packet = 0;
 		c->s->dir = ATA_DIR_NONE;
+		c->s->len = c->s->at = c->s->stop = 0;
 		memcpy(c->s->cdb, c->buf, ATA_CDB_BYTES);
 		ata_cd_packet(c);
 	} else if (c->drive->kind == ATA_CD) {
@@ -289,6 +290,7 @@ static void advance(struct ata_cmd *c)
 void ata_reply(struct ata_cmd *c, uint32_t len)
 {
 	c->s->dir = ATA_DIR_IN;
+	c->s->at = 0;
 	c->s->len = len;
 	advance(c);
 }
@@ -296,6 +298,7 @@ void ata_reply(struct ata_cmd *c, uint32_t len)
 void ata_want(struct ata_cmd *c, uint32_t len)
 {
 	c->s->dir = ATA_DIR_OUT;
+	c->s->at = 0;
 	c->s->len = len;
 	advance(c);
 }
