@@ -19,6 +19,9 @@ build      libpng-dev         screenshots of lodge
 build      libseccomp-dev     system call filter of lodge-vm
 build      acpica-tools       iasl compiles the ACPI tables, acpiexec tests them
 build      seabios            BIOS that a VM without a kernel starts with, VGA BIOS
+build      libsdl2-dev        the window of lodge-console
+build      libsdl2-ttf-dev    text in it
+build      fonts-dejavu-core  the font of that text
 test       ccache             makes a second build quick
 test       libcmocka-dev      unit tests
 test       nasm               assembles the bare-metal CPU programs
@@ -32,6 +35,8 @@ test       clang-format       style check
 test       git                the demo clones the repository
 test       xvfb               windows without a monitor
 test       libxtst6           keys and pointer as a person gives them
+test       openbox            a window manager, for windows as on a desktop
+test       x11-xkb-utils      keyboard layouts of other countries
 bench      qemu-system-x86    the rival that tests/bench/engine measures
 dev        clang              libFuzzer targets (meson setup -Dfuzz=true)
 '

@@ -219,12 +219,22 @@ void control_destroy(struct control *c)
 	g_free(c);
 }
 
+static void emit(struct control *c, const char *signal, GVariant *args)
+{
+	g_variant_ref_sink(args);
+	for (guint i = 0; i < c->clients->len; i++)
+		g_dbus_connection_emit_signal(conn_of(c, i), NULL, LODGE_OBJECT, LODGE_IFACE_VM,
+					      signal, args, NULL);
+	g_variant_unref(args);
+}
+
 void control_state_changed(struct control *c)
 {
-	for (guint i = 0; i < c->clients->len; i++)
-		g_dbus_connection_emit_signal(
-			conn_of(c, i), NULL, LODGE_OBJECT, LODGE_IFACE_VM, "StateChanged",
-			g_variant_new("(ss)", vm_state_name(c->vm->state), c->vm->reason), NULL);
+	const struct vm *vm = c->vm;
+
+	if (vm->quitting)
+		emit(c, "Ended", g_variant_new("(is)", vm->exit_status, vm->exit_text));
+	emit(c, "StateChanged", g_variant_new("(ss)", vm_state_name(vm->state), vm->reason));
 }
 
 /* ---- lights ---- */

@@ -145,7 +145,9 @@ _x11 = _library("libX11.so.6", [
     ("XDefaultRootWindow", c_ulong, c_void_p), ("XSync", c_int, c_void_p, c_int),
     ("XFree", c_int, c_void_p), ("XKeysymToKeycode", ctypes.c_ubyte, c_void_p, c_ulong),
     ("XStringToKeysym", c_ulong, c_char_p),
-    ("XFetchName", c_int, c_void_p, c_ulong, POINTER(c_void_p)),
+    ("XInternAtom", c_ulong, c_void_p, c_char_p, c_int),
+    ("XGetWindowProperty", c_int, c_void_p, c_ulong, c_ulong, c_long, c_long, c_int, c_ulong,
+     POINTER(c_ulong), POINTER(c_int), POINTER(c_ulong), POINTER(c_ulong), POINTER(c_void_p)),
     ("XQueryTree", c_int, c_void_p, c_ulong, POINTER(c_ulong), POINTER(c_ulong),
      POINTER(c_void_p), POINTER(c_uint)),
     ("XGetGeometry", c_int, c_void_p, c_ulong, POINTER(c_ulong), POINTER(c_int), POINTER(c_int),
@@ -214,12 +216,18 @@ class Screen:
         return found
 
     def _title(self, w):
-        name = c_void_p()
-        if not _x11.XFetchName(self.d, w, byref(name)) or not name:
-            return ""
-        title = ctypes.string_at(name).decode("utf-8", "replace")
-        _x11.XFree(name)
-        return title
+        return self._property(w, "_NET_WM_NAME").decode("utf-8", "replace")
+
+    def _property(self, w, name):
+        """Its bytes; numbers of 32 bits are 8 bytes each, as Xlib has them. None is empty."""
+        kind, bits, n, rest, data = c_ulong(), c_int(), c_ulong(), c_ulong(), c_void_p()
+        _x11.XGetWindowProperty(self.d, w, _x11.XInternAtom(self.d, name.encode(), 0), 0, 1024, 0, 0,
+                                byref(kind), byref(bits), byref(n), byref(rest), byref(data))
+        if not data:
+            return b""
+        got = ctypes.string_at(data, n.value * {8: 1, 16: 2, 32: 8}.get(bits.value, 0))
+        _x11.XFree(data)
+        return got
 
     def windows(self):
         """(window, title) of all that have one."""

@@ -20,6 +20,7 @@ enum cli_set {
 	CLI_STATS = 1 << 6,
 	CLI_SERIAL = 1 << 7,
 	CLI_SCREENSHOT = 1 << 8,
+	CLI_CONSOLE = 1 << 9,
 };
 
 struct cli_option {
@@ -36,7 +37,7 @@ struct cli {
 	GPtrArray *screenshots; /* of char *, borrowed: what --screenshot was given, each time */
 	GPtrArray *settings;	/* of "KEY=VALUE", owned: from --set and from options with a key */
 	GHashTable *given;	/* option name to its last value, "" without one; all borrowed */
-	unsigned n_disks, n_isos, n_floppies; /* --disk, --iso, --floppy so far */
+	unsigned n_disks, n_isos; /* --disk, --iso so far */
 	bool json, quiet, verbose;
 	uint64_t timeout_ms; /* 0: none given */
 };
@@ -79,6 +80,7 @@ int cmd_call(struct cli *c, GError **error); /* pause resume reset kill */
 int cmd_stop(struct cli *c, GError **error);
 int cmd_wait(struct cli *c, GError **error);
 int cmd_serial(struct cli *c, GError **error);
+int cmd_console(struct cli *c, GError **error);
 int cmd_keys(struct cli *c, GError **error);
 int cmd_type(struct cli *c, GError **error);
 int cmd_screenshot(struct cli *c, GError **error);

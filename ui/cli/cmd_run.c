@@ -15,6 +15,7 @@
 #include "cli/cli.h"
 #include "cli/screen.h"
 #include "cli/term.h"
+#include "cli/window.h"
 #include "client/client.h"
 #include "protocol/protocol.h"
 
@@ -29,6 +30,7 @@ struct run {
 	char *name;	/* of the VM; NULL until it runs */
 	struct term *term;
 	struct shots *shots;
+	struct window *window;
 	GPtrArray *made, *temp; /* files to remove if the start fails, and at the end */
 	bool exited, timed_out, quit;
 	int status; /* as of waitpid */
@@ -153,6 +155,7 @@ static void started(struct run *r, const char *name)
 	r->name = g_strdup(name);
 	tell_gdb(r);
 	shots_start(r->shots, name);
+	window_open(r->window, name);
 	if (term_is_raw(r->term) && !r->cli->quiet) {
 		g_autofree char *line = g_strdup_printf(
 			"VM \"%s\" runs; Ctrl-] q ends it, Ctrl-] ? shows more keys", name);
@@ -203,6 +206,14 @@ static gboolean on_ready(gint fd, GIOCondition cond, gpointer data)
 	return read_ready(data) ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
+static void on_plug(void *ctx)
+{
+	struct run *r = ctx;
+
+	r->quit = true;
+	end_vm(r);
+}
+
 static gboolean on_timeout(gpointer data)
 {
 	struct run *r = data;
@@ -236,15 +247,11 @@ static GPtrArray *vm_argv(struct cli *c, const char *program)
 	if (c->quiet)
 		g_ptr_array_add(argv, g_strdup("log.level=error"));
 	if (file)
-		g_ptr_array_add(argv, g_strdup_printf("boot.file=%s", file));
+		g_ptr_array_add(argv, g_strdup_printf("boot.kernel=%s", file));
 	for (guint i = 0; i < c->settings->len; i++)
 		g_ptr_array_add(argv, g_strdup(c->settings->pdata[i]));
-	if (cli_has(c, "--write"))
-		g_ptr_array_add(argv, g_strdup("boot.keep=yes"));
 	for (guint i = 0; cli_has(c, "--write") && i < c->n_disks; i++)
 		g_ptr_array_add(argv, g_strdup_printf("disk.%u.keep=yes", i));
-	for (guint i = 0; cli_has(c, "--write") && i < c->n_floppies; i++)
-		g_ptr_array_add(argv, g_strdup_printf("floppy.%u.keep=yes", i));
 	g_ptr_array_add(argv, NULL);
 	return argv;
 }
@@ -326,10 +333,12 @@ int cmd_run(struct cli *c, GError **error)
 	};
 	int stream;
 
+	if (cli_arg(c, 0) && cli_has(c, "--kernel"))
+		return cli_bad(error, "a kernel is given twice: as FILE and by --kernel");
 	r.shots = shots_parse(c, error);
-	if (!r.shots)
-		return cli_code(error);
-	if (!spawn(&r, &stream, error)) {
+	r.window = r.shots ? window_parse(c, on_plug, &r, error) : NULL;
+	if (!r.window || !spawn(&r, &stream, error)) {
+		window_finish(r.window, true);
 		shots_finish(r.shots);
 		return cli_code(error);
 	}
@@ -347,6 +356,7 @@ int cmd_run(struct cli *c, GError **error)
 		remove_all(r.made);
 	remove_all(r.temp);
 	shots_finish(r.shots);
+	window_finish(r.window, r.quit);
 	g_ptr_array_unref(r.made);
 	g_ptr_array_unref(r.temp);
 	g_string_free(r.ready, TRUE);

@@ -32,6 +32,9 @@ enum lodge_error {
 #define LODGE_EXIT_FAILED 125
 #define LODGE_EXIT_CRASHED 126
 
+/* lodge-console's status when the user pulled the plug of a VM that `lodge run` owns. */
+#define LODGE_CONSOLE_PLUG 64
+
 #define LODGE_ERROR (lodge_error_quark())
 GQuark lodge_error_quark(void); /* its codes travel over D-Bus as org.lodge.Error.* */
 /* "BadArgument" and so on. */

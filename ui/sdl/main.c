@@ -1,0 +1,75 @@
+/* lodge-console: a window on a running VM; `lodge console` and `lodge run` start it. */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include "client/client.h"
+#include "client/display.h"
+#include "protocol/protocol.h"
+#include "sdl/console.h"
+
+static gboolean fullscreen, keep_open, owned, if_any;
+static char **names;
+
+static const GOptionEntry entries[] = {
+	{ "fullscreen", 0, 0, G_OPTION_ARG_NONE, &fullscreen, "begin in full screen", NULL },
+	{ "keep-open", 0, 0, G_OPTION_ARG_NONE, &keep_open, "stay when the VM has ended", NULL },
+	{ "owned", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &owned, NULL, NULL },
+	{ "if-any", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &if_any, NULL, NULL },
+	{ G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &names, NULL, "VM" },
+	{ NULL, 0, 0, 0, NULL, NULL, NULL },
+};
+
+static bool parse(int argc, char **argv, GError **error)
+{
+	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+	g_autoptr(GError) why = NULL;
+
+	g_option_context_set_summary(context, "A window on a running VM.");
+	g_option_context_add_main_entries(context, entries, NULL);
+	if (!g_option_context_parse(context, &argc, &argv, &why))
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT, "%s", why->message);
+	else if (!names || names[1])
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT,
+			    "one VM is wanted (lodge-console --help)");
+	else
+		return true;
+	return false;
+}
+
+static int run(GError **error)
+{
+	const struct console_options o = { .fullscreen = fullscreen,
+					   .keep_open = keep_open,
+					   .owned = owned };
+	auto_vm struct ui_vm *vm = ui_vm_connect(names[0], error);
+	struct ui_display *display;
+	int status;
+
+	if (!vm)
+		return (*error)->code;
+	display = ui_display_open(vm, 0, error);
+	if (!display && if_any && g_error_matches(*error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE)) {
+		g_clear_error(error); /* it has no screen, and nobody has asked for one */
+		return LODGE_ERROR_WRONG_STATE;
+	}
+	if (!display)
+		return (*error)->code;
+	status = console_run(vm, display, &o, error);
+	ui_display_close(display);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	g_autoptr(GError) error = NULL;
+	int status = LODGE_ERROR_BAD_ARGUMENT;
+
+	setlocale(LC_ALL, "");
+	signal(SIGPIPE, SIG_IGN);
+	if (parse(argc, argv, &error))
+		status = run(&error);
+	if (error)
+		fprintf(stderr, "lodge: %s\n", error->message);
+	g_strfreev(names);
+	return status;
+}
