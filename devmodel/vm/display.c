@@ -17,9 +17,16 @@
 #include "base/util.h"
 #include "protocol/frame.h"
 
-/* After so many draws without a change the picture is looked at less often. */
-#define IDLE_DRAWS 4u
+/*
+ * How often it is drawn while little happens: IDLE_RATE, and after a change once as fast as viewers
+ * want; for HOT_NS, if the change before was less than FILM_NS ago. So a film is fast from its
+ * second picture on, and a cursor that blinks, nine changes a second, costs few draws.
+ */
 #define IDLE_RATE 20u
+#define FILM_NS 80000000u
+#define HOT_NS 100000000u /* also after input */
+/* However long a draw takes: then it is the others' turn in the loop. */
+#define REST_NS 1000000u
 
 /* Of the build host's headers, which may be older than the kernel. */
 #ifndef F_SEAL_FUTURE_WRITE
@@ -47,9 +54,9 @@ struct display {
 	struct frame_header *header; /* owned: our mapping of it */
 	struct disp_picture pic;     /* what is in the frame */
 	bool running;
-	unsigned idle; /* draws without a change, in a row */
+	bool idle; /* the last draw found no change, and nothing has happened since */
 	struct loop_timer timer;
-	uint64_t last_draw_ns;
+	uint64_t last_draw_ns, last_change_ns, hot_until_ns;
 	struct display_stats stats;
 };
 
@@ -169,6 +176,14 @@ static void wake_viewers(struct display *d)
 			send(d->viewer[i].wake_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+static void note_change(struct display *d)
+{
+	if (d->last_draw_ns - d->last_change_ns < FILM_NS)
+		d->hot_until_ns = d->last_draw_ns + HOT_NS;
+	d->last_change_ns = d->last_draw_ns;
+	d->stats.frames++;
+}
+
 /* One draw as frame.h has it. Pairs with the acquire loads and the fences of viewers. */
 static bool draw_frame(struct display *d, bool all)
 {
@@ -179,8 +194,8 @@ static bool draw_frame(struct display *d, bool all)
 
 	atomic_store_explicit(&h->sequence, before + 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
-	there = draw_picture(d, all);
 	d->last_draw_ns = loop_now_ns();
+	there = draw_picture(d, all);
 	if (there && d->pic.n_rects > 0) {
 		assert(d->pic.width > 0 && d->pic.width <= DISP_MAX_WIDTH && d->pic.height > 0 &&
 		       d->pic.height <= DISP_MAX_HEIGHT && d->pic.n_rects <= DISP_MAX_RECTS);
@@ -189,12 +204,10 @@ static bool draw_frame(struct display *d, bool all)
 		list_damage(h, after, &d->pic);
 	}
 	atomic_store_explicit(&h->sequence, after, memory_order_release);
-	if (after == before) {
-		d->idle += d->idle < IDLE_DRAWS;
+	d->idle = after == before;
+	if (d->idle)
 		return there;
-	}
-	d->idle = 0;
-	d->stats.frames++;
+	note_change(d);
 	wake_viewers(d);
 	return true;
 }
@@ -216,12 +229,14 @@ static void plan(struct display *d)
 {
 	uint32_t rate = fastest(d);
 
-	if (d->idle >= IDLE_DRAWS && rate > IDLE_RATE)
+	if (d->idle && d->last_draw_ns >= d->hot_until_ns && rate > IDLE_RATE)
 		rate = IDLE_RATE;
-	if (rate == 0 || (d->idle > 0 && !d->running))
+	if (rate == 0 || (d->idle && !d->running))
 		loop_timer_arm(d->loop, &d->timer, LOOP_TIMER_OFF);
 	else
-		loop_timer_arm(d->loop, &d->timer, d->last_draw_ns + HV_NS_PER_SEC / rate);
+		loop_timer_arm(d->loop, &d->timer,
+			       hv_max_u64(d->last_draw_ns + HV_NS_PER_SEC / rate,
+					  loop_now_ns() + REST_NS));
 }
 
 static void on_timer(void *ctx)
@@ -236,7 +251,8 @@ void display_stir(struct display *d)
 {
 	if (d->n_viewers == 0)
 		return;
-	d->idle = 0;
+	d->idle = false;
+	d->hot_until_ns = loop_now_ns() + HOT_NS;
 	plan(d);
 }
 

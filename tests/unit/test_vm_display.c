@@ -407,6 +407,43 @@ static void test_idle(void **state)
 	close(v.wake_fd);
 }
 
+/* How long n draws take. */
+static uint64_t time_draws(unsigned n, bool with_changes)
+{
+	const uint64_t start = loop_now_ns();
+
+	for (unsigned i = 0; i < n; i++) {
+		if (with_changes)
+			change(i, (struct disp_rect){ 0, 0, 1, 1 });
+		wait_draws(1);
+	}
+	return loop_now_ns() - start;
+}
+
+/* Timers may be late, but are never early: a screen at rest is not looked at more often. What
+ * moves, or was typed for, is looked at sooner than that, some time or other. */
+static void test_rates(void **state)
+{
+	struct err e;
+	uint32_t id;
+	struct ui_display *d = view(me, &id);
+	bool film = false, typed = false;
+
+	(void)state;
+	assert_ok(display_set_rate(screen, me, id, DISPLAY_MAX_RATE, &e), &e);
+	for (unsigned i = 0; i < 100 && !(film && typed); i++) {
+		wait_draws(30); /* to rest */
+		assert_in_range(time_draws(4, false), 3 * 50000000, UINT64_MAX);
+		display_stir(screen);
+		typed |= time_draws(4, false) < 100000000;
+		film |= time_draws(20, true) < 20 * 40000000ull;
+	}
+	assert_true(film && typed);
+	assert_ok(display_set_rate(screen, me, id, 10, &e), &e);
+	assert_in_range(time_draws(4, true), 3 * 100000000, UINT64_MAX);
+	ui_display_close(d);
+}
+
 /* The last picture is there at once, and a later viewer sees it, too; there is no timer. */
 static void test_paused(void **state)
 {
@@ -484,6 +521,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nobody_looks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidden_among_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_screen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_screens, setup, teardown),
