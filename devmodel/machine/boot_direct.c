@@ -138,7 +138,11 @@ static int init_video(struct machine *m, const struct boot_files *f, bool keep,
 
 static int put_acpi(struct machine *m, const struct boot_target *t, struct err *e)
 {
-	const struct acpi_config c = { .n_cpus = m->vm.n_vcpus, .pm_port = MACHINE_PM_PORT };
+	const struct acpi_config c = {
+		.n_cpus = m->vm.n_vcpus,
+		.pm_port = MACHINE_PM_PORT,
+		.floppy = { floppy_find(m, 0) >= 0, floppy_find(m, 1) >= 0 },
+	};
 	auto_free struct acpi_image *a = malloc(sizeof(*a));
 
 	if (a == NULL)

@@ -11,10 +11,10 @@
 #include "cpu/x86_state.h"
 #include "devmodel/display/display.h"
 #include "devmodel/machine/boot.h"
+#include "devmodel/storage/kind.h"
 
-#define MB_MAGIC 0x1badb002u
 #define MB_LOADED 0x2badb002u
-enum { MB_SEARCH = 8192, MB_HEADER_BYTES = 12, MB_ADDR_HEADER_BYTES = 32, MB_VIDEO_BYTES = 48 };
+enum { MB_ADDR_HEADER_BYTES = 32, MB_VIDEO_BYTES = 48 };
 enum {
 	MB_PAGE_ALIGN = 1,
 	MB_MEMORY_INFO = 2,
@@ -59,13 +59,7 @@ static uint32_t get32(const struct boot_bytes *k, uint64_t off)
 /* Offset of the header, or -1. */
 static int64_t find_header(const struct boot_bytes *k)
 {
-	const uint64_t end = hv_min_u64(k->n, MB_SEARCH);
-
-	for (uint64_t off = 0; off + MB_HEADER_BYTES <= end; off += 4)
-		if (get32(k, off) == MB_MAGIC &&
-		    get32(k, off) + get32(k, off + 4) + get32(k, off + 8) == 0)
-			return (int64_t)off;
-	return -1;
+	return image_multiboot_header(k->p, k->n);
 }
 
 bool boot_is_multiboot(const struct boot_bytes *k)

@@ -23,11 +23,7 @@ enum floppy_drive floppy_type(const struct machine *m, unsigned unit)
 {
 	const int i = floppy_find(m, unit);
 
-	if (i < 0)
-		return FLOPPY_DRIVE_NONE;
-	if (m->back.disk[i].floppy != FLOPPY_DRIVE_NONE)
-		return m->back.disk[i].floppy;
-	return floppy_drive_for(m->drive[i].format);
+	return i < 0 ? FLOPPY_DRIVE_NONE : m->back.disk[i].floppy;
 }
 
 int floppy_check(enum floppy_drive type, const struct blk *b, struct err *e)
@@ -35,8 +31,11 @@ int floppy_check(enum floppy_drive type, const struct blk *b, struct err *e)
 	const struct floppy_format *f = floppy_format_of(b->bytes);
 
 	if (f == NULL)
-		return err_set(e, -EINVAL, "no floppy disk has %llu bytes",
-			       (unsigned long long)b->bytes);
+		return err_set(
+			e, -EINVAL,
+			"no floppy disk has %llu bytes; images of up to 2880K, or of a usual "
+			"size, go into a drive",
+			(unsigned long long)b->bytes);
 	if (type != FLOPPY_DRIVE_NONE && !floppy_fits(type, f))
 		return err_set(e, -EINVAL, "a disk of %uK does not fit into a drive for %s disks",
 			       f->kib, floppy_drive_name(type));
@@ -53,12 +52,12 @@ static int check_drives(struct machine *m, struct err *e)
 		if (m->back.disk[i].unit >= FDC_N_DRIVES ||
 		    floppy_find(m, m->back.disk[i].unit) != (int)i)
 			return err_set(e, -EINVAL, "there are two floppy drives, 0 and 1");
-		if (b == NULL)
-			continue;
-		const int r = floppy_check(m->back.disk[i].floppy, b, e);
+		const int r = b != NULL ? floppy_check(m->back.disk[i].floppy, b, e) : 0;
 		if (r < 0)
 			return err_prefix(e, "%s", m->back.disk[i].name);
-		m->drive[i].format = floppy_format_of(b->bytes);
+		if (m->back.disk[i].floppy == FLOPPY_DRIVE_NONE)
+			m->back.disk[i].floppy =
+				floppy_drive_for(b != NULL ? floppy_format_of(b->bytes) : NULL);
 	}
 	return 0;
 }

@@ -13,6 +13,7 @@ enum {
 	FWCFG_SIGNATURE = 0,
 	FWCFG_ID = 1,
 	FWCFG_N_CPUS = 5,
+	FWCFG_BOOT_MENU = 0xe,
 	FWCFG_MAX_CPUS = 0xf,
 	FWCFG_DIR = 0x19,
 	FWCFG_FIRST_FILE = 0x20
@@ -44,9 +45,10 @@ void fwcfg_free(struct fwcfg_items *t);
 
 struct acpi_config;
 struct e820_map;
+struct machine_config;
 /* Everything that firmware asks for of a machine. boot_order: paths of what to boot, by lines. */
 int fwcfg_fill(struct fwcfg_items *t, const struct acpi_config *c, const struct e820_map *ram,
-	       uint64_t ram_bytes, const char *boot_order, struct err *e) HV_MUST_CHECK;
+	       const struct machine_config *m, const char *boot_order, struct err *e) HV_MUST_CHECK;
 
 extern const struct dev_class dm_fwcfg;
 #endif

@@ -6,6 +6,7 @@
 #include "devmodel/machine/acpi/acpi.h"
 #include "devmodel/machine/e820.h"
 #include "devmodel/machine/fwcfg.h"
+#include "devmodel/machine/machine.h"
 #include "devmodel/machine/memmap.h"
 #include "devmodel/machine/smbios.h"
 
@@ -152,8 +153,7 @@ static int add_acpi(struct fwcfg_items *t, const struct acpi_config *c, struct e
 }
 
 static int add_platform(struct fwcfg_items *t, const struct acpi_config *c,
-			const struct e820_map *ram, uint64_t ram_bytes, const char *boot_order,
-			struct err *e)
+			const struct e820_map *ram, uint64_t ram_bytes, struct err *e)
 {
 	const uint64_t reserved_end = MEMMAP_PCI64 + MEMMAP_PCI64_BYTES;
 	uint8_t e820[E820_MAX * E820_ENTRY_BYTES];
@@ -170,13 +170,27 @@ static int add_platform(struct fwcfg_items *t, const struct acpi_config *c,
 		r = fwcfg_add_file(t, "etc/smbios/smbios-tables", s.bytes, s.len, e);
 	if (r == 0)
 		r = fwcfg_add_file(t, "etc/reserved-memory-end", &reserved_end, 8, e);
-	if (r == 0)
-		r = fwcfg_add_file(t, "bootorder", boot_order, strlen(boot_order) + 1, e);
 	return r;
 }
 
+/* SeaBIOS' names. Without the first it shows no menu. */
+static int add_boot(struct fwcfg_items *t, const struct machine_config *m, const char *order,
+		    struct err *e)
+{
+	const uint16_t menu = m->boot_menu_ms > 0;
+	int r = fwcfg_add(t, FWCFG_BOOT_MENU, &menu, sizeof(menu), e);
+
+	if (r == 0 && menu)
+		r = fwcfg_add_file(t, "etc/boot-menu-wait", &m->boot_menu_ms,
+				   sizeof(m->boot_menu_ms), e);
+	if (r == 0)
+		r = fwcfg_add_file(t, "etc/boot-fail-wait", &m->boot_fail_ms,
+				   sizeof(m->boot_fail_ms), e);
+	return r == 0 ? fwcfg_add_file(t, "bootorder", order, strlen(order) + 1, e) : r;
+}
+
 int fwcfg_fill(struct fwcfg_items *t, const struct acpi_config *c, const struct e820_map *ram,
-	       uint64_t ram_bytes, const char *boot_order, struct err *e)
+	       const struct machine_config *m, const char *boot_order, struct err *e)
 {
 	const uint16_t cpus = (uint16_t)c->n_cpus;
 	int r = fwcfg_add(t, FWCFG_N_CPUS, &cpus, sizeof(cpus), e);
@@ -184,7 +198,9 @@ int fwcfg_fill(struct fwcfg_items *t, const struct acpi_config *c, const struct 
 	if (r == 0)
 		r = fwcfg_add(t, FWCFG_MAX_CPUS, &cpus, sizeof(cpus), e);
 	if (r == 0)
-		r = add_platform(t, c, ram, ram_bytes, boot_order, e);
+		r = add_platform(t, c, ram, m->ram_bytes, e);
+	if (r == 0)
+		r = add_boot(t, m, boot_order, e);
 	if (r == 0)
 		r = add_acpi(t, c, e);
 	return r == 0 ? fwcfg_add_directory(t, e) : r;

@@ -61,6 +61,10 @@ struct machine_config {
 	enum machine_display display; /* a saved state knows itself */
 	const char *vga_bios;	      /* of the display; NULL: none, for direct boot */
 	int vga_bios_fd;	      /* open file, with vga_bios; borrowed for the call */
+	/* The BIOS shows its boot menu for that long; 0: not at all. How long it waits when nothing
+	 * boots until it tries again; UINT32_MAX: for ever. */
+	uint16_t boot_menu_ms;
+	uint32_t boot_fail_ms;
 	/* direct boot; kernel NULL: none */
 	const char *kernel, *initrd, *append;
 	int kernel_fd, initrd_fd; /* open files; -1: none; borrowed for the call */
@@ -73,7 +77,7 @@ struct machine_backends {
 	struct loop *loop;
 	struct chr *serial[MACHINE_MAX_SERIAL];
 	struct chr *debugcon; /* ports 0x402 and 0xe9 */
-	/* Drives in the order in which firmware tries them. machine_create() starts the blks. A
+	/* Drives in the order of their numbers on their bus. machine_create() starts the blks. A
 	 * drive with a removable medium is there without one, too; see machine_has_drive(). */
 	struct {
 		struct blk *blk; /* NULL: no medium */
@@ -84,6 +88,10 @@ struct machine_backends {
 		uint8_t unit;
 		enum floppy_drive floppy;
 	} disk[MACHINE_MAX_DISKS];
+	/* Places in disk, in the order in which firmware tries to boot from them; n_boot 0: as they
+	 * are. Drives that are not in it come last. */
+	uint8_t boot[MACHINE_MAX_DISKS];
+	unsigned n_boot;
 };
 
 /* Its medium may be missing, and be changed while the machine runs. */

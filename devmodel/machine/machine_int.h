@@ -64,7 +64,6 @@ struct machine {
 		struct env_dev *ed;
 		unsigned unit;
 		const struct media_ops *ops;
-		const struct floppy_format *format; /* floppy: of the disk that it began with */
 	} drive[MACHINE_MAX_DISKS];
 	struct env_dev *display; /* NULL: none */
 	const struct disp_adapter_ops *display_ops;

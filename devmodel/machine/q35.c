@@ -502,6 +502,9 @@ static int boot_path(const struct machine *m, unsigned i, char *line, size_t roo
 	case MACHINE_BUS_IDE:
 		return snprintf(line, room, "/pci@i0cf8/ide@1f,1/drive@%x/disk@%x\n",
 				unit_of(m, i) / 2, unit_of(m, i) % 2);
+	case MACHINE_BUS_FLOPPY:
+		return snprintf(line, room, "/pci@i0cf8/isa@1f/fdc@03f0/floppy@%x\n",
+				m->back.disk[i].unit);
 	default:
 		return 0;
 	}
@@ -510,12 +513,15 @@ static int boot_path(const struct machine *m, unsigned i, char *line, size_t roo
 /* The drives in their order, a line each, as OpenFirmware paths (SeaBIOS, "bootorder"). */
 static void boot_order(const struct machine *m, char *order, size_t room)
 {
+	const struct machine_backends *b = &m->back;
 	size_t n = 0;
 
 	order[0] = '\0';
-	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++)
-		if (machine_has_drive(&m->back, i))
+	for (unsigned k = 0; k < (b->n_boot > 0 ? b->n_boot : MACHINE_MAX_DISKS); k++) {
+		const unsigned i = b->n_boot > 0 ? b->boot[k] : k;
+		if (machine_has_drive(b, i))
 			n += (size_t)boot_path(m, i, order + n, room - n);
+	}
 	if (n > 0)
 		order[n - 1] = '\0'; /* the last line's end */
 }
@@ -523,12 +529,16 @@ static void boot_order(const struct machine *m, char *order, size_t room)
 static int fill_fwcfg(struct machine *m, struct err *e)
 {
 	char order[MACHINE_MAX_DISKS * BOOT_PATH_MAX];
-	const struct acpi_config c = { .n_cpus = m->vm.n_vcpus, .pm_port = MACHINE_PM_PORT };
+	const struct acpi_config c = {
+		.n_cpus = m->vm.n_vcpus,
+		.pm_port = MACHINE_PM_PORT,
+		.floppy = { floppy_find(m, 0) >= 0, floppy_find(m, 1) >= 0 },
+	};
 	struct e820_map ram;
 
 	e820_make_ram(&ram, m->map.low_bytes, m->map.high_bytes);
 	boot_order(m, order, sizeof(order));
-	return fwcfg_fill(&m->fwcfg, &c, &ram, m->config.ram_bytes, order, e);
+	return fwcfg_fill(&m->fwcfg, &c, &ram, &m->config, order, e);
 }
 
 int q35_build(struct machine *m, struct err *e)

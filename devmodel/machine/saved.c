@@ -29,6 +29,8 @@ struct saved_machine {
 STATE_LAYOUT_END
 
 #define SAVED_CDROM 0x80u
+#define SAVED_UNIT 8u	   /* floppy drive 1 */
+#define SAVED_KIND_SHIFT 4 /* a floppy drive's, three bits */
 
 static int check_saved(void *obj, struct err *e)
 {
@@ -76,7 +78,19 @@ static uint8_t saved_bus(const struct machine_backends *b, unsigned i)
 {
 	if (!machine_has_drive(b, i))
 		return 0;
-	return (uint8_t)(b->disk[i].bus | (b->disk[i].cdrom ? SAVED_CDROM : 0));
+	return (uint8_t)(b->disk[i].bus | (b->disk[i].cdrom ? SAVED_CDROM : 0) |
+			 (b->disk[i].unit != 0 ? SAVED_UNIT : 0) |
+			 (unsigned)b->disk[i].floppy << SAVED_KIND_SHIFT);
+}
+
+/* A floppy drive whose kind the user has not said is of the saved kind, whatever is in it now. */
+static void take_kind(struct machine_backends *b, unsigned i, uint8_t saved)
+{
+	const unsigned kind = saved >> SAVED_KIND_SHIFT & 7;
+
+	if (b->disk[i].bus == MACHINE_BUS_FLOPPY && b->disk[i].floppy == FLOPPY_DRIVE_NONE &&
+	    kind < FLOPPY_N_DRIVES)
+		b->disk[i].floppy = (enum floppy_drive)kind;
 }
 
 /* ---- saving ---- */
@@ -257,6 +271,7 @@ int saved_config(const struct state_file *f, struct machine *m, struct err *e)
 		return r;
 	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++) {
 		const struct blk *b = m->back.disk[i].blk;
+		take_kind(&m->back, i, s.disk_bus[i]);
 		if (s.disk_bus[i] != saved_bus(&m->back, i))
 			return err_set(e, -EINVAL,
 				       "disk %u is attached otherwise than the saved one", i);

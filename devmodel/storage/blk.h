@@ -72,6 +72,9 @@ int blk_raw_open(const char *path, bool read_only, bool overlay, struct blk **re
 /* As blk_raw_open() with a file that is open already (taken over on success). */
 int blk_raw_open_fd(int fd, const char *name, bool read_only, bool overlay, struct blk **ret_blk,
 		    struct err *e) HV_MUST_CHECK;
+/* Whose disk has at least that many bytes; those that the file lacks are zeroes. */
+int blk_raw_open_padded(int fd, const char *name, bool read_only, bool overlay, uint64_t bytes,
+			struct blk **ret_blk, struct err *e) HV_MUST_CHECK;
 int blk_null_open(uint64_t bytes, struct blk **ret_blk, struct err *e) HV_MUST_CHECK;
 /* What was opened takes requests from here on. */
 static inline HV_MUST_CHECK int blk_start(struct blk *b, struct err *e)

@@ -30,6 +30,18 @@ const struct floppy_format *floppy_format_of(uint64_t bytes)
 	return NULL;
 }
 
+uint64_t floppy_disk_bytes(uint64_t bytes)
+{
+	static const uint16_t usual_kib[] = { 720, 1440, 2880 };
+
+	if (floppy_format_of(bytes) != NULL)
+		return bytes;
+	for (size_t i = 0; i < HV_ARRAY_LEN(usual_kib); i++)
+		if (bytes <= usual_kib[i] * HV_KIB(1))
+			return usual_kib[i] * HV_KIB(1);
+	return 0;
+}
+
 bool floppy_fits(enum floppy_drive d, const struct floppy_format *f)
 {
 	switch (d) {

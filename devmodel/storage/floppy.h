@@ -32,9 +32,12 @@ struct floppy_format {
 
 /* The format of an image of that size; NULL: no floppy disk has it. Constant. */
 const struct floppy_format *floppy_format_of(uint64_t bytes);
+/* The size of the disk that an image of that length goes on: its own, else that of the smallest
+ * usual 3.5 inch disk that holds it; 0: none does. */
+uint64_t floppy_disk_bytes(uint64_t bytes);
 /* Can the drive read the disk? */
 bool floppy_fits(enum floppy_drive d, const struct floppy_format *f);
-/* The usual drive for a disk; NULL: for no disk. */
+/* The usual drive for a disk; NULL: for an empty drive. */
 enum floppy_drive floppy_drive_for(const struct floppy_format *f);
 /* The rate at which a drive meets a disk's bits: one that turns faster meets them faster. */
 enum floppy_rate floppy_rate_in(enum floppy_drive d, const struct floppy_format *f);

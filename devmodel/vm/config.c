@@ -32,6 +32,15 @@ const struct setting vm_settings[] = {
 	  "what the guest's clock chip is set to" },
 	{ "vm.firmware", SETTING_CHOICE, OFF(firmware), 0, 0, firmwares, "auto",
 	  "what starts the guest: auto is bios for disks without a kernel or saved state" },
+	{ "vm.boot", SETTING_TEXT, OFF(boot_order), 1, TEXT_MAX, NULL, NULL,
+	  "drives in the order in which the BIOS tries them: cdrom.0,disk.root; else boot.file's, "
+	  "then floppies, CDs, disks" },
+	{ "boot.menu", SETTING_BOOL, OFF(boot_menu), 0, 0, NULL, "no",
+	  "the BIOS offers its boot menu (Esc)" },
+	{ "boot.menu-wait", SETTING_NUMBER, OFF(boot_menu_ms), 1, 65535, NULL, "2500",
+	  "milliseconds for which it does" },
+	{ "boot.fail-wait", SETTING_NUMBER, OFF(boot_fail_ms), 0, UINT32_MAX, NULL, "60000",
+	  "milliseconds until the BIOS starts again when nothing boots; 4294967295: never" },
 	{ "firmware.bios", SETTING_FILE_IN, OFF(bios), 1, TEXT_MAX, NULL,
 	  "/usr/share/seabios/bios-256k.bin", "image of the BIOS" },
 	{ "firmware.vga-bios", SETTING_FILE_IN, OFF(vga_bios), 1, TEXT_MAX, NULL, VM_VGA_BIOS,
@@ -43,6 +52,10 @@ const struct setting vm_settings[] = {
 	  "CPU model: x86-64-v2, x86-64-v3, host" },
 	{ "memory.size", SETTING_SIZE, OFF(memory_bytes), 1 << 20, 1ull << 40, NULL, "1G",
 	  "guest memory, a multiple of 1M" },
+	{ "boot.file", SETTING_FILE_IN, OFF(boot_file), 1, TEXT_MAX, NULL, NULL,
+	  "what to run: CD, floppy or disk image, kernel, saved state; its contents tell" },
+	{ "boot.keep", SETTING_BOOL, OFF(boot_keep), 0, 0, NULL, "no",
+	  "write changes to the image that is boot.file; else they are forgotten" },
 	{ "boot.kernel", SETTING_FILE_IN, OFF(kernel), 1, TEXT_MAX, NULL, NULL,
 	  "Linux kernel (bzImage) or multiboot program to start directly" },
 	{ "boot.initrd", SETTING_FILE_IN, OFF(initrd), 1, TEXT_MAX, NULL, NULL,
@@ -378,10 +391,9 @@ static int check_start(const struct vm_config *c, struct err *e)
 		return err_set(e, -EINVAL, "%s starts without the BIOS: leave vm.firmware=bios out",
 			       c->kernel ? "boot.kernel" : "boot.state");
 	if (!c->kernel && !c->state && !vm_config_wants_bios(c) && strcmp(c->engine, "null") != 0)
-		return err_set(
-			e, -EINVAL,
-			"nothing to run: give a disk (disk.NAME.file, floppy.0.file), a kernel "
-			"(boot.kernel) or a saved state (boot.state)");
+		return err_set(e, -EINVAL,
+			       "nothing to run: give a file (boot.file), a drive (disk.NAME.file), "
+			       "a kernel (boot.kernel) or a saved state (boot.state)");
 	return 0;
 }
 
@@ -434,4 +446,5 @@ void vm_config_finish(struct vm_config *c)
 		free_text(&c->floppy[i].drive);
 	}
 	c->n_disks = 0;
+	free_text(&c->boot_first);
 }

@@ -40,6 +40,12 @@ struct vm_config {
 	uint32_t n_cpus;
 	char *cpu_model;
 	uint64_t memory_bytes;
+	char *boot_file; /* what it is is recognised: vm_recognise() */
+	bool boot_keep;
+	char *boot_order;
+	bool boot_menu;
+	uint32_t boot_menu_ms, boot_fail_ms;
+	char *boot_first; /* "floppy.0": the drive that boot.file is in */
 	char *kernel, *initrd, *append;
 	char *state;
 	uint32_t n_disks;

@@ -13,13 +13,11 @@ static GVariant *get_disks(struct vm *vm)
 {
 	GVariantBuilder b;
 
-	g_variant_builder_init(&b, G_VARIANT_TYPE("a(sss)"));
-	for (unsigned i = 0; i < vm->cfg.n_disks; i++) {
-		const struct vm_disk_config *d = &vm->cfg.disk[i];
-		g_variant_builder_add(&b, "(sss)", d->name, d->file ? d->file : "",
-				      d->read_only ? "read-only"
-				      : d->keep	   ? "keep"
-						   : "discard");
+	g_variant_builder_init(&b, G_VARIANT_TYPE("a(ssss)"));
+	for (unsigned i = 0; i < vm->drives.n; i++) {
+		const struct vm_drive *d = &vm->drives.drive[i];
+		g_variant_builder_add(&b, "(ssss)", d->name, d->file ? d->file : "", d->changes,
+				      d->bus);
 	}
 	return g_variant_builder_end(&b);
 }

@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/util.h"
+#include "devmodel/storage/floppy.h"
+#include "vm/recognise.h"
 
 /* An ordinary file that is not empty, or a block device where allowed. */
 static int open_in(const char *key, const char *path, int *ret_fd, struct err *e)
@@ -27,67 +29,66 @@ static int open_in(const char *key, const char *path, int *ret_fd, struct err *e
 	return 0;
 }
 
-/* What is often given in a kernel's place, by its first bytes. */
-#define RAW_ONLY "and this version knows raw images only (qemu-img convert -O raw makes one)"
-static const struct magic {
-	off_t off;
-	const char *bytes, *what, *hint;
-} magics[] = {
-	{ 0, "LodgeVM", "a saved state", "not a kernel: use --state" },
-	{ 0x8001, "CD001", "a CD or DVD image", "which this version cannot boot from yet" },
-	{ 0, "QFI\xfb", "a qcow2 disk image", RAW_ONLY },
-	{ 0, "KDMV", "a VMDK disk image", RAW_ONLY },
-	{ 0x40, "\x7f\x10\xda\xbe", "a VDI disk image", RAW_ONLY },
-	{ 0, "vhdxfile", "a VHDX disk image", RAW_ONLY },
-	{ 0, "conectix", "a VHD disk image", RAW_ONLY },
-	{ 510, "\x55\xaa", "a disk or floppy image", "not a kernel: use --disk" },
-};
-
-/* Refuses what has another kind's mark and not a kernel's; the loader judges the rest. */
-static int check_kernel(int fd, const char *path, struct err *e)
+int vm_files_open_image(const char *key, const char *path, int fd, enum image_kind kind,
+			bool read_only, bool keep, struct blk **ret_blk, struct err *e)
 {
-	char mark[8];
+	const bool overlay = !keep && !read_only;
+	const off_t end = kind == IMAGE_FLOPPY ? lseek(fd, 0, SEEK_END) : 0;
+	struct blk *b;
+	int r = blk_raw_open_padded(fd, path, read_only, overlay,
+				    end > 0 ? floppy_disk_bytes((uint64_t)end) : 0, &b, e);
 
-	if (pread(fd, mark, 4, 0x202) == 4 && memcmp(mark, "HdrS", 4) == 0)
-		return 0;
-	for (size_t i = 0; i < HV_ARRAY_LEN(magics); i++) {
-		const size_t n = strlen(magics[i].bytes);
-		if (pread(fd, mark, n, magics[i].off) == (ssize_t)n &&
-		    memcmp(mark, magics[i].bytes, n) == 0)
-			return err_set(e, -EINVAL, "'%.100s' is %s, %s", path, magics[i].what,
-				       magics[i].hint);
+	if (r < 0) {
+		close(fd);
+		return err_prefix(e, "%s", key);
 	}
-	return 0;
+	r = vm_image_expect(fd, key, path, kind, e);
+	if (r < 0)
+		blk_close(b);
+	else
+		*ret_blk = b;
+	return r;
+}
+
+static int open_image(const char *key, const char *path, enum image_kind kind, bool read_only,
+		      bool keep, struct blk **ret_blk, struct err *e)
+{
+	/* Not blocking, so that a FIFO is refused and not waited for. */
+	const int fd = open(path, (keep && !read_only ? O_RDWR : O_RDONLY) | O_CLOEXEC |
+					  O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return err_set(e, -errno, "%s: cannot open '%s': %s", key, path, strerror(errno));
+	return vm_files_open_image(key, path, fd, kind, read_only, keep, ret_blk, e);
 }
 
 static int open_disks(const struct vm_config *c, struct vm_files *f, struct err *e)
 {
-	for (unsigned i = 0; i < c->n_disks; i++) {
+	int r = 0;
+
+	for (unsigned i = 0; i < c->n_disks && r == 0; i++) {
 		const struct vm_disk_config *d = &c->disk[i];
-		struct err why;
-		if (!vm_disk_has_file(d))
-			continue;
-		int r = blk_raw_open(d->file, d->read_only, !d->keep && !d->read_only, &f->disk[i],
-				     &why);
-		if (r < 0)
-			return err_set(e, r, "%s%s.file: %s", d->cdrom ? "" : "disk.", d->name,
-				       why.msg);
+		g_autofree char *key = g_strdup_printf("%s%s.file", d->cdrom ? "" : "disk.",
+						       d->name);
+		if (vm_disk_has_file(d))
+			r = open_image(key, d->file, d->cdrom ? IMAGE_CD : IMAGE_DISK, d->read_only,
+				       d->keep, &f->disk[i], e);
 	}
-	return 0;
+	return r;
 }
 
 static int open_floppies(const struct vm_config *c, struct vm_files *f, struct err *e)
 {
-	for (unsigned i = 0; i < VM_MAX_FLOPPIES; i++) {
+	int r = 0;
+
+	for (unsigned i = 0; i < VM_MAX_FLOPPIES && r == 0; i++) {
 		const struct vm_floppy_config *d = &c->floppy[i];
-		struct err why;
-		int r = d->file ? blk_raw_open(d->file, d->read_only, !d->keep && !d->read_only,
-					       &f->floppy[i], &why)
-				: 0;
-		if (r < 0)
-			return err_set(e, r, "floppy.%u.file: %s", i, why.msg);
+		g_autofree char *key = g_strdup_printf("floppy.%u.file", i);
+		if (d->file)
+			r = open_image(key, d->file, IMAGE_FLOPPY, d->read_only, d->keep,
+				       &f->floppy[i], e);
 	}
-	return 0;
+	return r;
 }
 
 /* Where perf looks for the names of a process' generated code. */
@@ -170,12 +171,12 @@ static int open_all(const struct vm_config *c, struct vm_files *f, struct err *e
 		r = open_vga_bios(c, &f->vga_bios_fd, e);
 	if (r == 0 && c->kernel)
 		r = open_in("boot.kernel", c->kernel, &f->kernel_fd, e);
-	if (r == 0 && c->kernel)
-		r = check_kernel(f->kernel_fd, c->kernel, e);
 	if (r == 0 && c->initrd)
 		r = open_in("boot.initrd", c->initrd, &f->initrd_fd, e);
 	if (r == 0 && c->state)
 		r = open_in("boot.state", c->state, &f->state_fd, e);
+	if (r == 0 && c->kernel)
+		r = vm_image_expect(f->kernel_fd, "boot.kernel", c->kernel, IMAGE_LINUX, e);
 	if (r == 0)
 		r = open_disks(c, f, e);
 	if (r == 0)

@@ -26,6 +26,7 @@
 #include "protocol/protocol.h"
 #include "vm/control_int.h"
 #include "vm/probe.h"
+#include "vm/recognise.h"
 #include "vm/vm.h"
 
 static bool as_json;
@@ -140,6 +141,8 @@ static int parse_args(int argc, char **argv, struct vm *vm, int *ret_ready_fd, s
 			r = vm_config_set(&vm->cfg, argv[i], e);
 		}
 	}
+	if (r == 0)
+		r = vm_recognise(&vm->cfg, e);
 	return r < 0 ? r : vm_config_check(&vm->cfg, e);
 }
 

@@ -264,30 +264,6 @@ static int start_serial(struct vm *vm, struct err *e)
 	return r;
 }
 
-/* After the disks: these keep their places on the PCI bus. */
-static int add_floppies(struct vm *vm, struct machine_backends *b, struct err *e)
-{
-	static const char *const names[VM_MAX_FLOPPIES] = { "floppy.0", "floppy.1" };
-	unsigned n = vm->cfg.n_disks;
-
-	for (unsigned i = 0; i < VM_MAX_FLOPPIES; i++) {
-		const struct vm_floppy_config *f = &vm->cfg.floppy[i];
-		if (!f->there)
-			continue;
-		if (n == MACHINE_MAX_DISKS)
-			return err_set(e, -EINVAL, "a VM has at most %d drives", MACHINE_MAX_DISKS);
-		b->disk[n].blk = vm->files.floppy[i];
-		b->disk[n].name = names[i];
-		b->disk[n].bus = MACHINE_BUS_FLOPPY;
-		b->disk[n].unit = (uint8_t)i;
-		for (enum floppy_drive d = 0; f->drive && d < FLOPPY_N_DRIVES; d++)
-			if (strcmp(f->drive, floppy_drive_name(d)) == 0)
-				b->disk[n].floppy = d;
-		n++;
-	}
-	return 0;
-}
-
 static int start_machine(struct vm *vm, struct err *e)
 {
 	const struct vm_config *c = &vm->cfg;
@@ -318,6 +294,8 @@ static int start_machine(struct vm *vm, struct err *e)
 							   : MACHINE_DISPLAY_NONE,
 		.vga_bios = vm->files.vga_bios_fd >= 0 ? c->vga_bios : NULL,
 		.vga_bios_fd = vm->files.vga_bios_fd,
+		.boot_menu_ms = (uint16_t)(c->boot_menu ? c->boot_menu_ms : 0),
+		.boot_fail_ms = c->boot_fail_ms,
 		.kernel = c->kernel,
 		.initrd = c->initrd,
 		.append = c->append,
@@ -331,13 +309,7 @@ static int start_machine(struct vm *vm, struct err *e)
 
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		b.serial[i] = serial_chr(vm->serial[i]);
-	for (unsigned i = 0; i < c->n_disks; i++) {
-		b.disk[i].blk = vm->files.disk[i];
-		b.disk[i].name = c->disk[i].name;
-		b.disk[i].bus = vm_disk_bus(&c->disk[i]);
-		b.disk[i].cdrom = c->disk[i].cdrom;
-	}
-	r = add_floppies(vm, &b, e);
+	r = vm_drives_fill(&vm->drives, c, &vm->files, &b, e);
 	if (r < 0)
 		return r;
 	return machine_create(&mc, &b, on_machine_event, vm, &vm->machine, e);
@@ -449,6 +421,7 @@ void vm_finish(struct vm *vm)
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		serial_destroy(vm->serial[i]);
 	serial_destroy(vm->debugcon);
+	vm_drives_finish(&vm->drives);
 	vm_files_close(&vm->files);
 	if (vm->loop_source) {
 		g_source_destroy(vm->loop_source);

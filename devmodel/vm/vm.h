@@ -8,6 +8,7 @@
 #include "vm/claim.h"
 #include "vm/config.h"
 #include "vm/display.h"
+#include "vm/drives.h"
 #include "vm/files.h"
 #include "vm/input.h"
 #include "vm/serial.h"
@@ -27,6 +28,7 @@ enum vm_state {
 struct vm {
 	struct vm_config cfg;
 	struct vm_files files;
+	struct vm_drives drives;
 	struct vm_claim claim;
 	GMainLoop *main;
 	struct loop *loop;

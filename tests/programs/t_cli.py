@@ -44,7 +44,7 @@ def test_cli_usage(env):
     for args in [["show"], ["save", "x"], ["list", "x"], ["wait", "x"], ["kill"],
                  ["run", "a", "b"], ["list", "--timeout"], ["list", "--timeout", "x"],
                  ["list", "--timeout", "0"], ["list", "--json=1"], ["completion", "fish"],
-                 ["run", "--set"], ["run", "x", "--kernel", "y"], ["wait", "x", "y"],
+                 ["run", "--set"], ["wait", "x", "y"],
                  ["wait", "x", "serial="], ["list", "--state", "runing"],
                  ["serial", "x", "9"], ["list", b"\xff\xfe"]]:
         r = env.lodge(*args, rc=2)
@@ -120,7 +120,7 @@ def test_cli_json_keys(env):
     check(sorted(s) == ["activity", "cpu-count", "cpu-model", "devices", "disks", "engine",
                         "engine-reason", "exit-info", "machine", "memory-bytes", "name", "pid",
                         "reason", "serial-ports", "state", "uptime-ns"], sorted(s))
-    check(sorted(s["disks"][0]) == ["changes", "file", "name"], s["disks"])
+    check(sorted(s["disks"][0]) == ["bus", "changes", "file", "name"], s["disks"])
     check(sorted(s["serial-ports"][0]) == ["output", "port"], s["serial-ports"])
     check(sorted(s["devices"][0]) == ["class", "id", "summary"], s["devices"])
     check(sorted(s["exit-info"]) == ["status", "text"], s["exit-info"])
@@ -129,7 +129,8 @@ def test_cli_json_keys(env):
                 "halted-ns", "hlt", "instructions", "interpreted", "interrupts", "kicks", "lapic",
                 "mmio", "msr", "pio", "slow-accesses", "stepped", "tlb-flushes", "tlb-misses",
                 "translate-ns", "translated", "untranslatable", "yields"}
-    want = counters | {"elapsed-ns", "engine", "fallbacks-by-instruction", "process-resident-bytes",
+    want = counters | {"display-draws", "display-frames", "elapsed-ns", "engine",
+                       "fallbacks-by-instruction", "process-resident-bytes",
                        "process-resident-max-bytes", "process-system-ns", "process-user-ns",
                        "uptime-ns", "vcpus"}
     stats = env.lodge_json("stats", "test")

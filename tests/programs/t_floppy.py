@@ -48,7 +48,7 @@ def test_floppy_writes(env):
 
 
 def test_bad_input_floppy(env):
-    env.write("odd", bytes(1000 * 1024))
+    env.write("odd", bytes(3000 * 1024))
     env.write("dd", bytes(720 * 1024))
     run_args = ("run", "--engine", "soft", "--headless")
     for args, rc, words in ((("floppy.0.file=odd",), 2, "no floppy disk has"),

@@ -152,7 +152,7 @@ def test_life_settings(env):
     s = vm.show()
     check(s["cpu-count"] == 3 and s["memory-bytes"] == 64 << 20 and s["cpu-model"] == "x86-64-v2", s)
     check([(d["name"], d["changes"]) for d in s["disks"]] ==
-          [("0", "discard"), ("1", "discard"), ("extra", "read-only")], s)
+          [("disk.0", "discard"), ("disk.1", "discard"), ("disk.extra", "read-only")], s)
     check(s["serial-ports"][0]["output"] == "out", s)
 
 

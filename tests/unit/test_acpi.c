@@ -35,19 +35,24 @@ static uint8_t *at(uint64_t gpa)
 	return image.bytes + (gpa - PLACE);
 }
 
+static bool floppies[2];
+
 static void build(unsigned n_cpus)
 {
-	const struct acpi_config c = { .n_cpus = n_cpus, .pm_port = 0x600 };
+	const struct acpi_config c = { .n_cpus = n_cpus,
+				       .pm_port = 0x600,
+				       .floppy = { floppies[0], floppies[1] } };
 
 	acpi_build(&image, &c);
 	acpi_place(&image, PLACE);
 }
 
-/* Calls fn for each table but FACS. */
+/* Calls fn for each table but FACS; the second SSDT is "SSDX". */
 static void each_table(void (*fn)(const char *name, const uint8_t *p, size_t len))
 {
 	const uint8_t *xsdt = at(get(image.rsdp + 24, 8)), *rsdt = at(get(image.rsdp + 16, 4));
 	const unsigned n = (unsigned)(get(xsdt + 4, 4) - 36) / 8;
+	unsigned ssdts = 0;
 
 	fn("XSDT", xsdt, get(xsdt + 4, 4));
 	fn("RSDT", rsdt, get(rsdt + 4, 4));
@@ -57,6 +62,8 @@ static void each_table(void (*fn)(const char *name, const uint8_t *p, size_t len
 		const uint8_t *t = at(get(xsdt + 36 + 8 * i, 8));
 		assert_int_equal(get(rsdt + 36 + 4 * i, 4), get(xsdt + 36 + 8 * i, 8));
 		memcpy(name, t, 4);
+		if (strcmp(name, "SSDT") == 0 && ssdts++ > 0)
+			name[3] = 'X';
 		fn(name, t, get(t + 4, 4));
 		if (strcmp(name, "FACP") == 0) {
 			const uint8_t *dsdt = at(get(t + 40, 4));
@@ -70,7 +77,7 @@ static void each_table(void (*fn)(const char *name, const uint8_t *p, size_t len
 
 static void check_sum(const char *name, const uint8_t *p, size_t len)
 {
-	assert_memory_equal(p, name, 4);
+	assert_memory_equal(p, name, 3);
 	assert_true(len >= 36 && p + len <= image.bytes + image.len);
 	assert_int_equal(sum(p, len), 0);
 }
@@ -79,6 +86,8 @@ static void test_sums(void **state)
 {
 	(void)state;
 	for (unsigned cpus = 1; cpus <= 64; cpus++) {
+		floppies[0] = cpus & 1;
+		floppies[1] = cpus & 2;
 		build(cpus);
 		assert_memory_equal(image.rsdp, "RSD PTR ", 8);
 		assert_int_equal(sum(image.rsdp, 20), 0);
@@ -133,6 +142,7 @@ static void test_round_trip(void **state)
 {
 	(void)state;
 	assert_non_null(mkdtemp(folder));
+	floppies[0] = true;
 	build(2);
 	each_table(round_trip);
 	remove_folder();
@@ -146,7 +156,7 @@ static unsigned evaluate_all(void)
 	unsigned n = 0;
 
 	snprintf(command, sizeof(command),
-		 "cd %s && timeout 30 acpiexec -b 'execute predefined,quit' DSDT.dat SSDT.dat "
+		 "cd %s && timeout 30 acpiexec -b 'execute predefined,quit' DSDT.dat SS*.dat "
 		 "</dev/null 2>&1",
 		 folder);
 	FILE *f = popen(command, "r");
@@ -169,11 +179,41 @@ static void test_methods(void **state)
 	(void)state;
 	memcpy(strrchr(folder, '-'), "-XXXXXX", 7);
 	assert_non_null(mkdtemp(folder));
+	floppies[0] = floppies[1] = true;
 	build(2);
 	each_table(put_table);
 	/* _OSC, _PRT, _PIC and four of each of the eight links are methods. */
 	assert_true(evaluate_all() >= 3 + 4 * 8);
 	remove_folder();
+}
+
+static const uint8_t *fde; /* of the table last looked at, NULL: it has none */
+
+static void find_fde(const char *name, const uint8_t *p, size_t len)
+{
+	const uint8_t *q = memmem(p, len, "_FDE", 4);
+
+	(void)name;
+	fde = q != NULL ? q + 8 : fde;
+}
+
+/* The floppy controller's table is there only with a drive. */
+static void test_floppies(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		fde = NULL;
+		floppies[0] = i & 1;
+		floppies[1] = i & 2;
+		build(1);
+		each_table(find_fde);
+		assert_int_equal(fde != NULL, i != 0);
+		if (fde == NULL)
+			continue;
+		assert_int_equal(get(fde, 4), i & 1);
+		assert_int_equal(get(fde + 4, 4), i >> 1);
+		assert_int_equal(get(fde + 16, 4), 2);
+	}
 }
 
 static void test_smbios(void **state)
@@ -206,9 +246,8 @@ static void test_smbios(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sums),
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_methods),
+		cmocka_unit_test(test_sums),	cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_methods), cmocka_unit_test(test_floppies),
 		cmocka_unit_test(test_smbios),
 	};
 

@@ -37,7 +37,7 @@ struct cli {
 	GPtrArray *screenshots; /* of char *, borrowed: what --screenshot was given, each time */
 	GPtrArray *settings;	/* of "KEY=VALUE", owned: from --set and from options with a key */
 	GHashTable *given;	/* option name to its last value, "" without one; all borrowed */
-	unsigned n_disks, n_isos; /* --disk, --iso so far */
+	unsigned n_disks, n_isos, n_floppies; /* --disk, --iso, --floppy so far */
 	bool json, quiet, verbose;
 	uint64_t timeout_ms; /* 0: none given */
 };

@@ -45,7 +45,7 @@ static void json_records(GString *out, GVariant *rows, const char *const *keys)
 
 static void json_properties(GString *out, GVariant *props)
 {
-	static const char *const disk_keys[] = { "name", "file", "changes", NULL };
+	static const char *const disk_keys[] = { "name", "file", "changes", "bus", NULL };
 	static const char *const port_keys[] = { "port", "output", NULL };
 	static const char *const exit_keys[] = { "status", "text", NULL };
 	GVariantIter it;
@@ -215,7 +215,7 @@ static void print_properties(GVariant *p)
 {
 	g_autofree char *memory = lodge_format_size(lookup_t(p, "MemoryBytes"));
 	g_autofree char *uptime = format_uptime(lookup_t(p, "UptimeNs"));
-	g_autoptr(GVariant) disks = g_variant_lookup_value(p, "Disks", G_VARIANT_TYPE("a(sss)"));
+	g_autoptr(GVariant) disks = g_variant_lookup_value(p, "Disks", G_VARIANT_TYPE("a(ssss)"));
 	g_autoptr(GVariant)
 		ports = g_variant_lookup_value(p, "SerialPorts", G_VARIANT_TYPE("a(us)"));
 	const char *reason = lookup_s(p, "Reason"), *activity = lookup_s(p, "Activity");
@@ -230,9 +230,9 @@ static void print_properties(GVariant *p)
 	g_print("uptime    %s\n", uptime);
 	g_print("process   %u\n", lookup_u(p, "Pid"));
 	for (gsize i = 0; disks && i < g_variant_n_children(disks); i++) {
-		const char *name, *file, *changes;
-		g_variant_get_child(disks, i, "(&s&s&s)", &name, &file, &changes);
-		g_print("disk.%s    %s (%s)\n", name, file, changes);
+		const char *name, *file, *changes, *bus;
+		g_variant_get_child(disks, i, "(&s&s&s&s)", &name, &file, &changes, &bus);
+		g_print("%-9s %s (%s, %s)\n", name, file[0] ? file : "empty", bus, changes);
 	}
 	for (gsize i = 0; ports && i < g_variant_n_children(ports); i++) {
 		const char *output;

@@ -247,11 +247,15 @@ static GPtrArray *vm_argv(struct cli *c, const char *program)
 	if (c->quiet)
 		g_ptr_array_add(argv, g_strdup("log.level=error"));
 	if (file)
-		g_ptr_array_add(argv, g_strdup_printf("boot.kernel=%s", file));
+		g_ptr_array_add(argv, g_strdup_printf("boot.file=%s", file));
 	for (guint i = 0; i < c->settings->len; i++)
 		g_ptr_array_add(argv, g_strdup(c->settings->pdata[i]));
+	if (cli_has(c, "--write"))
+		g_ptr_array_add(argv, g_strdup("boot.keep=yes"));
 	for (guint i = 0; cli_has(c, "--write") && i < c->n_disks; i++)
 		g_ptr_array_add(argv, g_strdup_printf("disk.%u.keep=yes", i));
+	for (guint i = 0; cli_has(c, "--write") && i < c->n_floppies; i++)
+		g_ptr_array_add(argv, g_strdup_printf("floppy.%u.keep=yes", i));
 	g_ptr_array_add(argv, NULL);
 	return argv;
 }
@@ -333,8 +337,6 @@ int cmd_run(struct cli *c, GError **error)
 	};
 	int stream;
 
-	if (cli_arg(c, 0) && cli_has(c, "--kernel"))
-		return cli_bad(error, "a kernel is given twice: as FILE and by --kernel");
 	r.shots = shots_parse(c, error);
 	r.window = r.shots ? window_parse(c, on_plug, &r, error) : NULL;
 	if (!r.window || !spawn(&r, &stream, error)) {

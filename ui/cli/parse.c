@@ -106,6 +106,8 @@ static bool store(struct cli *c, const struct cli_option *o, const char *value, 
 		key = g_strdup_printf("disk.%u.file=%s", c->n_disks++, value);
 	else if (strcmp(o->name, "--iso") == 0)
 		key = g_strdup_printf("cdrom.%u.file=%s", c->n_isos++, value);
+	else if (strcmp(o->name, "--floppy") == 0)
+		key = g_strdup_printf("floppy.%u.file=%s", c->n_floppies++, value);
 	else
 		key = g_strdup_printf("%s=%s", o->key, value);
 	g_ptr_array_add(c->settings, g_steal_pointer(&key));

@@ -3,7 +3,7 @@
 
 const struct cli_command cli_commands[] = {
 	{ "run", "[FILE]", 0, 1, CLI_RUN,
-	  "run a kernel, multiboot program or saved state in the foreground", cmd_run },
+	  "run a CD, disk or floppy image, kernel or saved state in the foreground", cmd_run },
 	{ "save", "VM FILE", 2, 2, CLI_SAVE, "write a running VM's state for run --state",
 	  cmd_save },
 	{ "list", "", 0, 0, CLI_LIST, "running VMs", cmd_list },
@@ -41,8 +41,10 @@ const struct cli_option cli_options[] = {
 	  "a raw image as a virtio disk; may be repeated" },
 	{ "--iso", "FILE", "cdrom.%u.file", CLI_RUN,
 	  "a CD or DVD image in a drive of its own; may be repeated" },
+	{ "--floppy", "FILE", "floppy.%u.file", CLI_RUN,
+	  "a floppy disk image in drive 0; again for drive 1" },
 	{ "--write", NULL, NULL, CLI_RUN, "keep changes to the disks; else they are forgotten" },
-	{ "--kernel", "FILE", "boot.kernel", CLI_RUN, "kernel to start directly; same as FILE" },
+	{ "--kernel", "FILE", "boot.kernel", CLI_RUN, "kernel to start directly" },
 	{ "--initrd", "FILE", "boot.initrd", CLI_RUN, "its initial RAM disk" },
 	{ "--append", "TEXT", "boot.append", CLI_RUN, "its command line" },
 	{ "--firmware", "NAME", "vm.firmware", CLI_RUN, "what starts the guest: auto, bios, none" },

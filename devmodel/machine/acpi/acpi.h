@@ -4,6 +4,7 @@
  */
 #ifndef DEVMODEL_MACHINE_ACPI_ACPI_H
 #define DEVMODEL_MACHINE_ACPI_ACPI_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,9 @@
 /* dsdt.asl, compiled at build time. */
 extern const uint8_t acpi_dsdt[];
 extern const size_t acpi_dsdt_bytes;
+/* The same of fdc.asl. */
+extern const uint8_t acpi_fdc[];
+extern const size_t acpi_fdc_bytes;
 
 struct acpi_image {
 	uint8_t bytes[ACPI_IMAGE_MAX];
@@ -36,6 +40,7 @@ struct acpi_image {
 struct acpi_config {
 	unsigned n_cpus;
 	uint16_t pm_port;
+	bool floppy[2]; /* drives that are there */
 };
 
 void acpi_build(struct acpi_image *a, const struct acpi_config *c);

@@ -256,6 +256,25 @@ static size_t make_dsdt(struct acpi_image *a)
 	return t;
 }
 
+/* Which drives there are is in _FDE: a name, a buffer's head, four bytes each. */
+static size_t make_fdc(struct acpi_image *a, const struct acpi_config *c)
+{
+	static const uint8_t fde[] = { '_', 'F', 'D', 'E', 0x11, 0x17, 0x0a, 0x14 };
+	size_t t, at = 0;
+
+	a->len = hv_align_up(a->len, 16);
+	t = a->len;
+	put_bytes(a, acpi_fdc, acpi_fdc_bytes);
+	while (memcmp(a->bytes + t + at, fde, sizeof(fde)) != 0)
+		at++;
+	assert(at + sizeof(fde) + 20 <= acpi_fdc_bytes); /* our own table */
+	for (unsigned i = 0; i < HV_ARRAY_LEN(c->floppy); i++)
+		a->bytes[t + at + sizeof(fde) + 4 * i] = c->floppy[i];
+	a->bytes[t + 9] = 0;
+	sum_later(a, t);
+	return t;
+}
+
 static void make_facs(struct acpi_image *a)
 {
 	memcpy(a->bytes, "FACS", 4);
@@ -278,19 +297,22 @@ static size_t make_root(struct acpi_image *a, const char *sig, unsigned width, c
 
 void acpi_build(struct acpi_image *a, const struct acpi_config *c)
 {
-	size_t t[6], rsdt, xsdt;
+	size_t t[7], rsdt, xsdt;
+	unsigned n = 0;
 
 	memset(a, 0, sizeof(*a));
 	make_facs(a);
 	const size_t dsdt = make_dsdt(a);
-	t[0] = make_fadt(a, c, 0, dsdt);
-	t[1] = make_madt(a, c);
-	t[2] = make_hpet(a);
-	t[3] = make_mcfg(a);
-	t[4] = make_waet(a);
-	t[5] = make_ssdt(a, c);
-	rsdt = make_root(a, "RSDT", 4, t, HV_ARRAY_LEN(t));
-	xsdt = make_root(a, "XSDT", 8, t, HV_ARRAY_LEN(t));
+	t[n++] = make_fadt(a, c, 0, dsdt);
+	t[n++] = make_madt(a, c);
+	t[n++] = make_hpet(a);
+	t[n++] = make_mcfg(a);
+	t[n++] = make_waet(a);
+	t[n++] = make_ssdt(a, c);
+	if (c->floppy[0] || c->floppy[1])
+		t[n++] = make_fdc(a, c);
+	rsdt = make_root(a, "RSDT", 4, t, n);
+	xsdt = make_root(a, "XSDT", 8, t, n);
 	memcpy(a->rsdp, "RSD PTR \0LODGE \2", 16);
 	memcpy(a->rsdp + 16, &(uint32_t){ (uint32_t)rsdt }, 4);
 	memcpy(a->rsdp + 20, &(uint32_t){ ACPI_RSDP_BYTES }, 4);

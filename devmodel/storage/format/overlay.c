@@ -12,6 +12,7 @@
 #include "devmodel/storage/io/file.h"
 
 #define CLUSTER 65536u
+#define SMALL_BYTES (4u << 20)
 
 struct overlay {
 	int base_fd; /* borrowed */
@@ -166,11 +167,16 @@ void overlay_destroy(struct overlay *o)
 	free(o);
 }
 
-static int open_unlinked(struct err *e)
+/* A floppy's is in memory: it may be made when no file can be opened any more. */
+static int open_unlinked(uint64_t bytes, struct err *e)
 {
 	const char *dir = getenv("TMPDIR");
 	int fd;
 
+	if (bytes <= SMALL_BYTES) {
+		fd = memfd_create("overlay", MFD_CLOEXEC);
+		return fd >= 0 ? fd : err_set(e, -errno, "out of memory");
+	}
 	if (dir == NULL || dir[0] == '\0')
 		dir = "/var/tmp"; /* on disk, unlike /tmp on many hosts */
 	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
@@ -196,7 +202,7 @@ int overlay_create(int base_fd, uint64_t bytes, struct overlay **ret_overlay, st
 	pthread_mutex_init(&o->lock, NULL);
 	o->base_fd = base_fd;
 	o->bytes = bytes;
-	o->fd = open_unlinked(e);
+	o->fd = open_unlinked(bytes, e);
 	if (o->fd < 0)
 		return o->fd;
 	o->map = calloc(1, map_bytes(bytes));

@@ -114,6 +114,12 @@ static void raw_closep(struct raw **w)
 int blk_raw_open_fd(int fd, const char *name, bool read_only, bool overlay, struct blk **ret_blk,
 		    struct err *e)
 {
+	return blk_raw_open_padded(fd, name, read_only, overlay, 0, ret_blk, e);
+}
+
+int blk_raw_open_padded(int fd, const char *name, bool read_only, bool overlay, uint64_t bytes,
+			struct blk **ret_blk, struct err *e)
+{
 	struct raw *w __attribute__((cleanup(raw_closep))) = calloc(1, sizeof(*w));
 	int r;
 
@@ -125,6 +131,7 @@ int blk_raw_open_fd(int fd, const char *name, bool read_only, bool overlay, stru
 			       .read_only = read_only };
 	snprintf(w->blk.serial, sizeof(w->blk.serial), "lodge-disk");
 	r = io_file_size(fd, name, &w->blk.bytes, e);
+	w->blk.bytes = hv_max_u64(w->blk.bytes, bytes);
 	if (r == 0)
 		r = io_file_lock(fd, !read_only && !overlay, name, e);
 	if (r == 0 && overlay)
