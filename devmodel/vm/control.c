@@ -40,6 +40,7 @@ static const struct {
 	{ &org_lodge_input1_interface, control_input_call },
 	{ &org_lodge_display1_interface, control_display_call },
 	{ &org_lodge_serial1_interface, control_serial_call },
+	{ &org_lodge_media1_interface, control_media_call },
 };
 
 void control_fail(GDBusMethodInvocation *inv, const struct err *e)

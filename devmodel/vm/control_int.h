@@ -18,6 +18,11 @@ void control_display_call(struct vm *vm, const char *method, GVariant *args,
 			  GDBusMethodInvocation *inv);
 void control_serial_call(struct vm *vm, const char *method, GVariant *args,
 			 GDBusMethodInvocation *inv);
+void control_media_call(struct vm *vm, const char *method, GVariant *args,
+			GDBusMethodInvocation *inv);
+/* The descriptor of a call's argument of type h, which the caller owns. */
+int control_take_handle(GDBusMethodInvocation *inv, gint32 handle, int *ret_fd,
+			struct err *e) HV_MUST_CHECK;
 /* The statistics as a{sv}; floating. */
 GVariant *control_stats(struct vm *vm);
 /* Returns e as the matching org.lodge.Error. */

@@ -188,7 +188,7 @@ static int call_nmi(struct vm *vm, struct err *e)
 }
 
 /* The descriptor that handle names in inv's message; owned by the caller. */
-static int take_handle(GDBusMethodInvocation *inv, gint32 handle, int *ret_fd, struct err *e)
+int control_take_handle(GDBusMethodInvocation *inv, gint32 handle, int *ret_fd, struct err *e)
 {
 	GUnixFDList *list =
 		g_dbus_message_get_unix_fd_list(g_dbus_method_invocation_get_message(inv));
@@ -214,7 +214,7 @@ static void call_save(struct vm *vm, GVariant *args, GDBusMethodInvocation *inv)
 
 	g_variant_get(args, "(h@a{sv})", &handle, &options);
 	g_variant_lookup(options, "pause", "b", &stay);
-	r = take_handle(inv, handle, &fd, &e);
+	r = control_take_handle(inv, handle, &fd, &e);
 	if (r == 0)
 		r = vm_save(vm, fd, stay, &bytes, &e);
 	if (r < 0)

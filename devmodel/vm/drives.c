@@ -11,7 +11,7 @@ static const char *const bus_names[] = {
 	[MACHINE_BUS_FLOPPY] = "floppy",
 };
 
-static const char *changes_of(bool read_only, bool keep)
+const char *vm_drive_changes(bool read_only, bool keep)
 {
 	return read_only ? "read-only" : keep ? "keep" : "discard";
 }
@@ -26,7 +26,7 @@ static void add_disk(struct vm_drives *d, const struct vm_disk_config *c, struct
 	g_snprintf(v->name, sizeof(v->name), "%s%s", c->cdrom ? "" : "disk.", c->name);
 	v->file = vm_disk_has_file(c) ? g_strdup(c->file) : NULL;
 	v->bus = bus_names[vm_disk_bus(c)];
-	v->changes = changes_of(c->read_only, c->keep);
+	v->changes = vm_drive_changes(c->read_only, c->keep);
 	v->removable = v->cdrom = c->cdrom;
 	v->slot = slot;
 	b->disk[d->n].blk = *slot;
@@ -46,7 +46,7 @@ static int add_floppy(struct vm_drives *d, const struct vm_floppy_config *c, uns
 	g_snprintf(v->name, sizeof(v->name), "floppy.%u", unit);
 	v->file = g_strdup(c->file);
 	v->bus = bus_names[MACHINE_BUS_FLOPPY];
-	v->changes = changes_of(c->read_only, c->keep);
+	v->changes = vm_drive_changes(c->read_only, c->keep);
 	v->removable = true;
 	v->slot = slot;
 	b->disk[d->n].blk = *slot;
@@ -131,22 +131,30 @@ void vm_drives_finish(struct vm_drives *d)
 
 /* ---- changing ---- */
 
-int vm_drives_find(const struct vm_drives *d, const char *name, unsigned *ret_drive, struct err *e)
+static bool takes(const struct vm_drive *v, enum image_kind kind)
+{
+	if (!v->removable)
+		return false;
+	return kind == IMAGE_CD ? v->cdrom : kind == IMAGE_FLOPPY ? !v->cdrom : true;
+}
+
+int vm_drives_find(const struct vm_drives *d, const char *name, enum image_kind kind,
+		   unsigned *ret_drive, struct err *e)
 {
 	unsigned found = d->n, n = 0;
 
 	for (unsigned i = 0; i < d->n; i++) {
 		const struct vm_drive *v = &d->drive[i];
-		if (name[0] != '\0' ? strcmp(v->name, name) != 0 : !v->removable)
+		if (name[0] != '\0' ? strcmp(v->name, name) != 0 : !takes(v, kind))
 			continue;
 		found = n++ == 0 ? i : found;
 	}
 	if (n == 0 && name[0] != '\0')
 		return err_set(e, -ENOENT, "there is no drive '%.40s'", name);
 	if (n == 0)
-		return err_set(e, -ENOENT, "this VM has no drive whose medium can be changed");
+		return err_set(e, -ENOENT, "this VM has no drive that takes such a medium");
 	if (!d->drive[found].removable)
-		return err_set(e, -EINVAL, "the medium of '%s' cannot be changed", name);
+		return err_set(e, -EINVAL, "the medium of '%.40s' cannot be changed", name);
 	if (n > 1)
 		return err_set(e, -EINVAL, "there are several drives: say which, such as %s",
 			       d->drive[found].name);

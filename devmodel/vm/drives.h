@@ -26,9 +26,10 @@ struct vm_drives {
 int vm_drives_fill(struct vm_drives *d, const struct vm_config *c, struct vm_files *f,
 		   struct machine_backends *b, struct err *e) HV_MUST_CHECK;
 void vm_drives_finish(struct vm_drives *d);
-/* By name; "" is the only removable one. -ENOENT, -EINVAL with e set. */
-int vm_drives_find(const struct vm_drives *d, const char *name, unsigned *ret_drive,
-		   struct err *e) HV_MUST_CHECK;
+/* By name; "" is the only one that takes a medium of that kind. -ENOENT, -EINVAL with e set. */
+int vm_drives_find(const struct vm_drives *d, const char *name, enum image_kind kind,
+		   unsigned *ret_drive, struct err *e) HV_MUST_CHECK;
+const char *vm_drive_changes(bool read_only, bool keep); /* for struct vm_drive */
 /* Another medium, which is taken over in any case; NULL: none. */
 int vm_drives_change(struct vm_drives *d, struct machine *m, unsigned drive, struct blk *medium,
 		     const char *file, const char *changes, bool force,

@@ -31,15 +31,17 @@ static const char *const ifaces[] = {
 	LODGE_IFACE_SERIAL,
 	LODGE_IFACE_DISPLAY,
 	LODGE_IFACE_INPUT,
+	LODGE_IFACE_MEDIA,
 	"org.freedesktop.DBus.Properties",
 	"org.freedesktop.DBus.Introspectable",
 	"org.freedesktop.DBus.Peer",
 	"org.lodge.None1",
 };
 static const char *const methods[] = {
-	"Pause",  "Resume", "Reset", "Save",	    "List",	     "State",	   "Get",
-	"GetAll", "Set",    "Open",  "Introspect",  "Ping",	     "None",	   "SetRate",
-	"Close",  "Text",   "Key",   "PointerMove", "PointerButton", "ReleaseAll", "Nmi",
+	"Pause",	 "Resume",     "Reset",	 "Save",  "List",	"State",
+	"Get",		 "GetAll",     "Set",	 "Open",  "Introspect", "Ping",
+	"None",		 "SetRate",    "Close",	 "Text",  "Key",	"PointerMove",
+	"PointerButton", "ReleaseAll", "Insert", "Eject", "Nmi", /* the last */
 };
 static const char *const args[] = {
 	"()",
@@ -57,6 +59,8 @@ static const char *const args[] = {
 	"(handle 1, @a{sv} {})",
 	"(handle 2147483647, @a{sv} {})",
 	"(handle 0, {'pause': <true>})",
+	"('floppy.0', @a{sv} {})",
+	"('', handle 0, 'x', {'force': <true>, 'keep': <'x'>})",
 	"(handle 0, {'pause': <'yes'>, 'x': <[1,2,3]>})",
 	"('org.lodge.VM1',)",
 	"('org.lodge.VM1', 'State')",

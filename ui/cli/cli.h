@@ -21,6 +21,7 @@ enum cli_set {
 	CLI_SERIAL = 1 << 7,
 	CLI_SCREENSHOT = 1 << 8,
 	CLI_CONSOLE = 1 << 9,
+	CLI_MEDIA = 1 << 10,
 };
 
 struct cli_option {
@@ -81,6 +82,7 @@ int cmd_stop(struct cli *c, GError **error);
 int cmd_wait(struct cli *c, GError **error);
 int cmd_serial(struct cli *c, GError **error);
 int cmd_console(struct cli *c, GError **error);
+int cmd_media(struct cli *c, GError **error);
 int cmd_keys(struct cli *c, GError **error);
 int cmd_type(struct cli *c, GError **error);
 int cmd_screenshot(struct cli *c, GError **error);

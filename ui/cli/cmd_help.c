@@ -109,7 +109,10 @@ int cmd_completion(struct cli *c, GError **error)
 			g_print("%s%s", first ? "|" : "", cmd->name);
 			first = cmd;
 		}
-	g_print(") words=$(lodge list 2>/dev/null | awk 'NR > 1 { print $1 }');;\n\t\tesac\n\tfi\n"
+	g_print(") words=$(lodge list 2>/dev/null | awk 'NR > 1 { print $1 }');;\n"
+		"\t\tmedia) case $COMP_CWORD in 2) words='insert eject list';;\n"
+		"\t\t\t3) words=$(lodge list 2>/dev/null | awk 'NR > 1 { print $1 }');; esac;;\n"
+		"\t\tesac\n\tfi\n"
 		"\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 		"\t[ -n \"$words\" ] || COMPREPLY=($(compgen -f -- \"$cur\"))\n}\n"
 		"complete -o filenames -F _lodge lodge\n");
