@@ -202,29 +202,36 @@ static bool may_differ(struct job *j, uint32_t y)
 
 /* ---- lines into the picture ---- */
 
-static void draw_line(struct job *j, uint32_t y)
+static const uint32_t *draw_line(struct job *j, uint32_t y)
 {
+	const uint32_t *as_is = vga_line_as_is(&j->view, &j->mem, y);
+
+	if (as_is != NULL)
+		return as_is;
 	if (j->view.kind == VGA_TEXT)
 		j->blinks |= vga_text_line(&j->view, &j->mem, y, j->cursor_on, j->blink_on,
 					   j->line);
 	else
 		vga_graphics_line(&j->view, &j->mem, y, j->line);
+	return j->line;
 }
 
 /* The line into the picture; false: it was so. *ret_x to *ret_end: what was not. */
-static bool put_line(struct job *j, uint32_t y, uint32_t *ret_x, uint32_t *ret_end)
+static bool put_line(struct job *j, uint32_t y, const uint32_t *line, uint32_t *ret_x,
+		     uint32_t *ret_end)
 {
 	const uint32_t n = j->view.width;
 	uint32_t *old = j->p->pixels + (size_t)y * n;
 	uint32_t x = 0, end = n;
 
-	if (memcmp(old, j->line, n * sizeof(*old)) == 0)
+	if (memcmp(old, line, n * sizeof(*old)) == 0)
 		return false;
-	while (old[x] == j->line[x])
+	/* It may be as it was by now, if it is the guest's. */
+	while (x < n - 1 && old[x] == line[x])
 		x++;
-	while (old[end - 1] == j->line[end - 1])
+	while (end > x + 1 && old[end - 1] == line[end - 1])
 		end--;
-	memcpy(old + x, j->line + x, (end - x) * sizeof(*old));
+	memcpy(old + x, line + x, (end - x) * sizeof(*old));
 	*ret_x = x;
 	*ret_end = end;
 	return true;
@@ -262,11 +269,11 @@ static void draw_lines(struct job *j, bool fresh)
 		uint32_t x, end;
 		if (!may_differ(j, y))
 			continue;
-		draw_line(j, y);
+		const uint32_t *line = draw_line(j, y);
 		if (fresh)
-			memcpy(p->pixels + (size_t)y * p->width, j->line,
+			memcpy(p->pixels + (size_t)y * p->width, line,
 			       p->width * sizeof(*p->pixels));
-		else if (put_line(j, y, &x, &end))
+		else if (put_line(j, y, line, &x, &end))
 			add_rect(j, y, x, end);
 	}
 	if (fresh)

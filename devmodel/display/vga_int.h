@@ -250,10 +250,12 @@ static inline uint32_t vga_planes(const struct vga_memory *m, uint32_t addr)
 }
 /* vga_text.c. Returns whether something in the line blinks. */
 bool vga_text_line(const struct vga_view *v, const struct vga_memory *m, uint32_t y, bool cursor_on,
-		   bool blink_on, uint32_t *to);
+		   bool blink_on, uint32_t *restrict to);
 /* vga_graphics.c: all other kinds. */
 void vga_graphics_line(const struct vga_view *v, const struct vga_memory *m, uint32_t y,
-		       uint32_t *to);
+		       uint32_t *restrict to);
+/* The line where it lies, if there is nothing to do to it; else NULL. It may change at any time. */
+const uint32_t *vga_line_as_is(const struct vga_view *v, const struct vga_memory *m, uint32_t y);
 /* Bytes of a line of a linear kind. */
 uint32_t vga_linear_bytes(const struct vga_view *v);
 /* Room for a line: they are drawn wider, to be shifted. */

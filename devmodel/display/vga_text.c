@@ -22,6 +22,14 @@ static unsigned glyph(const struct vga_view *v, const struct vga_memory *m, uint
 	       (scan == v->underline && (attr & UNDERLINE_BITS) == UNDERLINED ? 1 : 0);
 }
 
+static void put_dots(uint32_t dots, uint32_t ink, uint32_t back, uint32_t *restrict to)
+{
+	static const uint32_t bit[8] = { 0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1 };
+
+	for (unsigned i = 0; i < 8; i++) /* in vector instructions */
+		to[i] = (dots & bit[i]) != 0 ? ink : back;
+}
+
 static bool has_cursor(const struct vga_view *v, const struct vga_row *row, uint32_t i)
 {
 	return row->scan >= v->cursor_first && row->scan <= v->cursor_last &&
@@ -29,11 +37,11 @@ static bool has_cursor(const struct vga_view *v, const struct vga_row *row, uint
 }
 
 bool vga_text_line(const struct vga_view *v, const struct vga_memory *m, uint32_t y, bool cursor_on,
-		   bool blink_on, uint32_t *to)
+		   bool blink_on, uint32_t *restrict to)
 {
 	struct vga_row row;
 	bool blinks = false;
-	uint32_t *p = to;
+	uint32_t *restrict p = to;
 
 	vga_view_row(v, y, &row);
 	for (uint32_t i = 0; i < v->chars + (row.pan > 0); i++) {
@@ -49,9 +57,11 @@ bool vga_text_line(const struct vga_view *v, const struct vga_memory *m, uint32_
 		}
 		if (cursor_on && has_cursor(v, &row, i))
 			dots = 0x1ff;
-		const uint32_t colour[2] = { v->palette[paper], v->palette[attr & 15] };
-		for (unsigned k = v->dots; k-- > 0;)
-			*p++ = colour[dots >> k & 1];
+		const uint32_t ink = v->palette[attr & 15], back = v->palette[paper];
+		put_dots(v->dots == 9 ? dots >> 1 : dots, ink, back, p);
+		if (v->dots == 9)
+			p[8] = dots & 1 ? ink : back;
+		p += v->dots;
 	}
 	if (row.pan > 0)
 		memmove(to, to + row.pan, v->width * sizeof(*to));
