@@ -112,11 +112,21 @@ static void test_linux64(void **state)
 
 	make_bzimage(w);
 	w->files.initrd = (struct boot_bytes){ (const uint8_t *)initrd, sizeof(initrd) };
+	assert_int_equal(boot_mode_of(&w->files.kernel).width, 1024);
+	w->target.screen = (struct boot_screen){ 0xc0000000, 1024, 768, 32, 4096, HV_MIB(64) };
 	assert_ok(boot_load(&w->files, &w->target, &w->cpu, &w->e), &w->e);
 	assert_int_equal(w->cpu.rip, LOAD_AT + 0x200);
 	assert_int_equal(w->cpu.seg[X86_CS].attr, 0xa09b);
 	assert_int_equal(w->cpu.efer & X86_EFER_LMA, X86_EFER_LMA);
 	const uint64_t zp = w->cpu.gpr[X86_RSI];
+	assert_int_equal(get_guest(w, zp + 0x0f, 1), 0x23); /* screen_info: VESA, linear */
+	assert_int_equal(get_guest(w, zp + 0x12, 2), 1024);
+	assert_int_equal(get_guest(w, zp + 0x14, 2), 768);
+	assert_int_equal(get_guest(w, zp + 0x16, 2), 32);
+	assert_int_equal(get_guest(w, zp + 0x18, 4), 0xc0000000);
+	assert_int_equal(get_guest(w, zp + 0x1c, 4), HV_MIB(64) >> 16);
+	assert_int_equal(get_guest(w, zp + 0x24, 2), 4096);
+	assert_int_equal(get_guest(w, zp + 0x26, 8), 0x1808000808081008);
 	assert_int_equal(hv_mem_read(w->mem, LOAD_AT, loaded, sizeof(loaded)), 0);
 	assert_memory_equal(loaded, w->kernel + PM_OFF, PM_BYTES);
 	assert_int_equal(get_guest(w, zp + 0x202, 4), 0x53726448);
