@@ -9,6 +9,7 @@
  *   state STATE REASON             StateChanged
  *   end STATE REASON STATUS TEXT   Ended, StateChanged, and then it hangs up
  *   leds BITS                      lights of the keyboard
+ *   refuse TEXT                    calls of VM1 fail with that
  *   bad                            a frame that makes no sense
  *
  * The pattern's pixel at x, y is (x * 7 + SEED * 50) << 16 | (y * 5) << 8 | (x ^ y) * 3, each byte
@@ -39,6 +40,7 @@ static struct {
 	unsigned seed;
 	char state[32], reason[32];
 	guint32 leds;
+	char *refuse; /* why no call of VM1 is possible; NULL: they are */
 	GPtrArray *connections;
 	struct {
 		GDBusConnection *conn;
@@ -247,6 +249,11 @@ static void on_call(GDBusConnection *conn, const char *sender, const char *path,
 	(void)sender;
 	(void)path;
 	(void)data;
+	if (vm.refuse && strcmp(iface, LODGE_IFACE_VM) == 0) {
+		g_dbus_method_invocation_return_error(inv, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
+						      "%s", vm.refuse);
+		return;
+	}
 	if (strcmp(iface, LODGE_IFACE_INPUT) == 0) {
 		answer = input(method, args);
 	} else if (strcmp(method, "Open") == 0) {
@@ -328,6 +335,8 @@ static void command(const char *line)
 		set_state(w1, w2);
 	else if (sscanf(line, "end %31s %31s %u %255[^\n]", w1, w2, &a, text) >= 3)
 		end(w1, w2, (int)a, text);
+	else if (sscanf(line, "refuse %255[^\n]", text) == 1)
+		vm.refuse = g_strdup(text);
 	else if (g_str_has_prefix(line, "bad"))
 		set_bad();
 	else if (sscanf(line, "leds %u", &a) == 1)
@@ -356,7 +365,8 @@ static gboolean on_input(GIOChannel *ch, GIOCondition cond, gpointer data)
 static GDBusServer *serve(const char *dir)
 {
 	g_autofree char *path = g_build_filename(dir, LODGE_RUN_CONTROL, NULL);
-	g_autofree char *address = g_strdup_printf("unix:path=%s", path);
+	g_autofree char *escaped = g_dbus_address_escape_value(path);
+	g_autofree char *address = g_strdup_printf("unix:path=%s", escaped);
 	g_autofree char *guid = g_dbus_generate_guid();
 	g_autoptr(GError) error = NULL;
 	GDBusServer *server;

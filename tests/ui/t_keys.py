@@ -9,7 +9,7 @@ A, LEFT_CTRL, ALT, DELETE = 30, 29, 56, 111
 # elsewhere in X's own Japanese layout.
 TWINS = {84: 100, 85: 100}
 # Keys that SDL 2.26 does not know under X11.
-UNKNOWN = {95, 101, 112, 120, 126, 128}
+UNKNOWN = {95, 101, 112, 120, 126}
 
 
 def press(env, keycode):
@@ -173,26 +173,33 @@ def test_keys_released_while_paused(env):
     vm.expect("key 30 0")
 
 
+def alt_tab(env):
+    """No faster than a person: window managers look for the keys that are still down."""
+    for key, down in ((LEFT_ALT, True), (TAB, True), (TAB, False), (LEFT_ALT, False)):
+        env.desktop.key(key, down)
+        time.sleep(0.1)
+
+
 def test_keys_desktop_shortcuts(env):
     """Alt-Tab is the window manager's, but the guest's while that has the pointer, and in full screen."""
     vm, c = env.both()
     other = env.console(env.vm("other"))
     c.focus()
     c.grab()
-    env.desktop.chord(LEFT_ALT, TAB)
+    alt_tab(env)
     vm.expect("key 56 1", "key 15 1", "key 15 0", "key 56 0")
     press(env, HOST)
     c.title("help")
     check(env.desktop.active() == c.window.w, "the window has the focus")
-    env.desktop.chord(LEFT_ALT, TAB)
+    alt_tab(env)
     until(lambda: env.desktop.active() == other.window.w, "Alt-Tab goes to the other window")
     env.desktop.host(41)
     other.size(1700, 1300)
-    env.desktop.chord(LEFT_ALT, TAB)
+    alt_tab(env)
     other.vm.expect("key 56 1", "key 15 1", "key 15 0", "key 56 0")
     press(env, HOST)
     time.sleep(0.2)
-    env.desktop.chord(LEFT_ALT, TAB)
+    alt_tab(env)
     until(lambda: env.desktop.active() == c.window.w, "Alt-Tab goes to the first window again")
 
 

@@ -12,6 +12,7 @@
 #include "sdl/link.h"
 #include "sdl/settings.h"
 #include "sdl/view.h"
+#include "sdl/xkeys.h"
 
 #define FOLLOW_MS 400	/* a mode that has lasted so long gives the window its size */
 #define AGAIN_MS 4	/* a draw was under way */
@@ -360,7 +361,7 @@ static void link_event(struct console *c, const SDL_UserEvent *e)
 		take_state(c, e->data1);
 		break;
 	case LINK_FAILED:
-		say(c, e->data1, NULL, NOTE_MS);
+		say(c, "That was not possible", e->data1, NOTE_MS);
 		g_free(e->data1);
 		break;
 	case LINK_LEDS:
@@ -495,6 +496,10 @@ static void set_hints(void)
 	SDL_SetHint(SDL_HINT_RENDER_BATCHING, "1");
 	/* Where we draw by the CPU, SDL must not start a GPU's driver to show that. */
 	SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
+	/* Dead keys, and input methods, are for the guest to make something of; X would keep them.
+	 */
+	g_setenv("XMODIFIERS", "@im=none", TRUE);
+	g_setenv("XCOMPOSEFILE", "/dev/null", TRUE);
 	g_setenv("SDL_VIDEO_X11_WMCLASS", "lodge-console", FALSE);
 	g_setenv("SDL_VIDEO_WAYLAND_WMCLASS", "lodge-console", FALSE);
 }
@@ -586,6 +591,7 @@ int console_run(struct ui_vm *vm, struct ui_display *display, const struct conso
 		g_free(c.name);
 		return LODGE_ERROR_HOST_LIMIT;
 	}
+	xkeys_start();
 	if (!open_window(&c, error)) {
 		finish(&c);
 		return (*error)->code;

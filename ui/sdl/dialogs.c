@@ -3,6 +3,8 @@
 #include <glib.h>
 #include <string.h>
 
+#define LINE_CHARS 56
+
 static void add_item(struct panel_content *c, const char *label, const char *hint, int action)
 {
 	c->item[c->n_items++] = (struct panel_item){ label, hint, action };
@@ -57,13 +59,32 @@ void dialog_help(struct panel *p, const char *host_key)
 	panel_open(p, &c);
 }
 
+/* The text in lines of some LINE_CHARS, at blanks. */
+static GPtrArray *wrap(const char *text)
+{
+	g_auto(GStrv) words = g_strsplit_set(text, " \n", -1);
+	GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GString) line = g_string_new(NULL);
+
+	for (unsigned i = 0; words[i]; i++) {
+		if (line->len > 0 &&
+		    g_utf8_strlen(line->str, -1) + g_utf8_strlen(words[i], -1) >= LINE_CHARS) {
+			g_ptr_array_add(lines, g_strdup(line->str));
+			g_string_truncate(line, 0);
+		}
+		g_string_append_printf(line, "%s%s", line->len > 0 ? " " : "", words[i]);
+	}
+	if (line->len > 0)
+		g_ptr_array_add(lines, g_strdup(line->str));
+	return lines;
+}
+
 void dialog_note(struct panel *p, const char *title, const char *text)
 {
-	g_auto(GStrv) lines = g_strsplit(text ? text : "", "\n", PANEL_MAX_LINES);
+	g_autoptr(GPtrArray) lines = wrap(text ? text : "");
 	struct panel_content c = { .title = title };
 
-	for (unsigned i = 0; lines[i] && i < PANEL_MAX_LINES; i++)
-		if (lines[i][0] != '\0')
-			c.line[c.n_lines++] = (struct panel_line){ lines[i], NULL };
+	for (unsigned i = 0; i < lines->len && i < PANEL_MAX_LINES; i++)
+		c.line[c.n_lines++] = (struct panel_line){ lines->pdata[i], NULL };
 	panel_open(p, &c);
 }

@@ -17,6 +17,6 @@ enum action {
 void dialog_close(struct panel *p, const char *vm, bool owned, bool running);
 void dialog_reset(struct panel *p, const char *vm);
 void dialog_help(struct panel *p, const char *host_key);
-/* A message of one title and a few lines (text may be NULL, has \n). */
+/* A message: a short title, and a text, which may be long, or NULL. */
 void dialog_note(struct panel *p, const char *title, const char *text);
 #endif

@@ -2,7 +2,9 @@
 #include "sdl/input.h"
 #include <linux/input-event-codes.h>
 #include <math.h>
+#include <string.h>
 #include "sdl/keymap.h"
+#include "sdl/xkeys.h"
 
 /* As in Input1.Leds. */
 enum { LED_NUM = 2, LED_CAPS = 4 };
@@ -11,7 +13,8 @@ struct input {
 	struct link *link;  /* borrowed */
 	SDL_Window *window; /* borrowed */
 	SDL_Scancode host_key;
-	bool host_down, chord; /* the host key is held; and was used */
+	uint16_t down[SDL_NUM_SCANCODES]; /* the code that was pressed for it; 0: up */
+	bool host_down, chord;		  /* the host key is held; and was used */
 	bool live, blocked, focused, fullscreen;
 	bool grabbed;  /* the guest has the pointer */
 	bool freed;    /* the host key was pressed in full screen */
@@ -65,6 +68,7 @@ static void flush_motion(struct input *in)
 
 static void release_all(struct input *in)
 {
+	memset(in->down, 0, sizeof(in->down));
 	flush_motion(in);
 	link_release_all(in->link);
 }
@@ -208,8 +212,9 @@ static enum command host_key(struct input *in, bool down)
 
 static enum command key_event(struct input *in, const SDL_KeyboardEvent *e)
 {
-	const unsigned code = keymap_evdev(e->keysym.scancode);
+	uint16_t *pressed = &in->down[e->keysym.scancode % SDL_NUM_SCANCODES];
 	const bool down = e->state == SDL_PRESSED;
+	unsigned code;
 
 	if (e->repeat) /* the guest's keyboard repeats by itself */
 		return COMMAND_NONE;
@@ -219,8 +224,11 @@ static enum command key_event(struct input *in, const SDL_KeyboardEvent *e)
 		in->chord = true;
 		return chord(&e->keysym);
 	}
+	/* What went down comes up, though SDL makes up the release and X is not asked. */
+	code = down ? xkeys_evdev(e, keymap_evdev(e->keysym.scancode)) : *pressed;
 	if (code == 0 || (down && !in->live))
 		return COMMAND_NONE;
+	*pressed = down ? (uint16_t)code : 0;
 	flush_motion(in);
 	link_key(in->link, code, down);
 	return COMMAND_NONE;

@@ -187,6 +187,14 @@ SDL_Surface *panel_surface(struct panel *p, int max_width, bool *ret_changed)
 	return p->open ? p->surface : NULL;
 }
 
+void panel_selected(const struct panel *p, int *ret_begin, int *ret_end)
+{
+	const SDL_Rect *r = &p->item_rect[p->c.selected];
+
+	*ret_begin = p->c.n_items > 0 ? r->y : 0;
+	*ret_end = *ret_begin + (p->c.n_items > 0 ? r->h : 0);
+}
+
 /* ---- choosing ---- */
 
 static void select_item(struct panel *p, unsigned i)

@@ -43,6 +43,10 @@ bool panel_is_open(const struct panel *p);
  * not open. *ret_changed: not as it was at the last call. */
 SDL_Surface *panel_surface(struct panel *p, int max_width, bool *ret_changed);
 
+/* How far down its selected answer begins and ends: where not all of it can be seen, that should.
+ */
+void panel_selected(const struct panel *p, int *ret_begin, int *ret_end);
+
 /* Each returns the action that was chosen, or PANEL_NOTHING. x, y: within the surface. */
 int panel_key(struct panel *p, SDL_Scancode code);
 int panel_click(struct panel *p, int x, int y);

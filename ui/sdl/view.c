@@ -261,6 +261,15 @@ void view_take(struct view *v, const struct ui_picture *pic)
 	}
 }
 
+/* Where a panel that is higher than the window begins. */
+static int scrolled(const struct panel *p, int height)
+{
+	int begin, end;
+
+	panel_selected(p, &begin, &end);
+	return end > height ? MAX(height - end, -begin) : 0;
+}
+
 static struct present_overlay overlay(struct panel *p, int width, int height, bool in_middle)
 {
 	struct present_overlay o = { .dims = in_middle };
@@ -273,6 +282,8 @@ static struct present_overlay overlay(struct panel *p, int width, int height, bo
 		return o;
 	o.x = (width - o.surface->w) / 2;
 	o.y = in_middle ? (height - o.surface->h) / 2 : height - o.surface->h - margin;
+	if (o.y < 0)
+		o.y = scrolled(p, height);
 	return o;
 }
 
