@@ -674,6 +674,47 @@ static void test_double_step(void **state)
 	assert_int_equal(m->f.ram[0], tag_of(10, 1, 9));
 }
 
+/* Commands that might be right, in any order, with a disk that comes and goes and states in
+ * between: the fake disk and the device's own asserts judge. */
+static void test_random(void **state)
+{
+	static const uint8_t codes[] = { 0x46, 0xc6, 0x45, 0xc5, 0x66, 0x4c, 0x6c, 0x49, 0x42,
+					 0x56, 0xd6, 0x51, 0x59, 0xdd, 0x4d, 0x4a, 0x07, 0x0f,
+					 0x8f, 0xcf, 0x08, 0x03, 0x13, 0x12, 0x04, 0x0e, 0x94 };
+	struct fake_machine *m = *state;
+	auto_dev struct dev *d = start(m);
+	uint64_t x = 88172645463325252u;
+
+	for (unsigned i = 0; i < 300000; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		const uint8_t v = (uint8_t)(x >> 32);
+		if ((x & 0xfff) == 0)
+			dm_fdc_media.change(d, 0, v & 1 ? &m->f.floppy.blk : NULL);
+		else if ((x & 0xfff) == 1)
+			wr(d, 0, DOR, 1, v & 1 ? RUN_A : v);
+		else if ((x & 0xfff) == 2)
+			wr(d, 1, 0, 1, v & 1 ? FLOPPY_250K : v);
+		else if ((x & 0xfff) == 3)
+			dma(m, v * 64u);
+		else if ((x & 0xfff) == 4)
+			m->f.floppy.fail = v & 3 ? 0 : -EIO;
+		else if ((x & 0xfff) == 5)
+			m->f.floppy.blk.read_only = !(v & 3);
+		else if ((x & 0x1ff) == 6 && d->cls->quiesce(d, NULL) == 0)
+			save_and_load(d);
+		else if (msr(d) == (RQM | DIO | BUSY) || (msr(d) & (NDM | DIO)) == (NDM | DIO))
+			(void)rd(d, 0, FIFO, 1);
+		else if (msr(d) & RQM && (msr(d) & (BUSY | NDM)) == 0)
+			wr(d, 0, FIFO, 1, codes[v % sizeof(codes)]);
+		else if (msr(d) & RQM)
+			wr(d, 0, FIFO, 1, v & 3 ? v >> 2 & 15 : v >> 2 == 1 ? 2 : v);
+		fake_env_advance(&m->f, d, v & 1 ? 50000 : 100);
+		assert_true(m->f.n_posts < FAKE_MAX_POSTS);
+	}
+}
+
 static void test_formats(void **state)
 {
 	(void)state;
@@ -710,6 +751,7 @@ int main(void)
 		DEVICE_TEST(test_verify),	DEVICE_TEST(test_scan),
 		DEVICE_TEST(test_change),	DEVICE_TEST(test_given_up),
 		DEVICE_TEST(test_double_step),	DEVICE_TEST(test_formats),
+		DEVICE_TEST(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

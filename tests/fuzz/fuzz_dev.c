@@ -15,6 +15,7 @@
 #include "devmodel/chipset/ioapic.h"
 #include "devmodel/chipset/lapic.h"
 #include "devmodel/chipset/pm.h"
+#include "devmodel/storage/ctrl/fdc/fdc.h"
 #include "fake_machine.h"
 #include "fuzz.h"
 
@@ -156,6 +157,12 @@ static void special(struct run *r)
 		(void)dm_dma_read(r->d, v & 7, buf, v & 63, &tc);
 		(void)dm_dma_write(r->d, v & 7, buf, v & 63, &tc);
 		dm_dma_set_request(r->d, v & 7, v & 8);
+	} else if (c == &dm_fdc) {
+		if (v & 1)
+			dm_fdc_media.change(r->d, 0, v & 2 ? &r->m->f.floppy.blk : NULL);
+		r->m->f.floppy.fail = v & 4 ? -EIO : 0;
+		r->m->f.floppy.blk.read_only = v & 8;
+		r->m->dma.limit = r->m->dma.left = (uint32_t)(v >> 4) * 300;
 	} else if (c == &dm_pm) {
 		dm_pm_gpe(r->d, v & 63);
 		dm_pm_power_button(r->d);
