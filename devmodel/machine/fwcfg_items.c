@@ -1,6 +1,7 @@
 /* What the firmware configuration device has to say about a machine; fwcfg.h. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "devmodel/machine/acpi/acpi.h"
@@ -10,6 +11,7 @@
 #include "devmodel/machine/memmap.h"
 #include "devmodel/machine/smbios.h"
 
+#define OPTION_ROM_MAX (128 << 10)
 #define FILE_TABLES "etc/acpi/tables"
 #define FILE_RSDP "etc/acpi/rsdp"
 
@@ -173,6 +175,24 @@ static int add_platform(struct fwcfg_items *t, const struct acpi_config *c,
 	return r;
 }
 
+static int add_option_rom(struct fwcfg_items *t, const struct machine_config *m, struct err *e)
+{
+	auto_free uint8_t *rom = malloc(OPTION_ROM_MAX + 1);
+	ssize_t n;
+
+	if (rom == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	n = pread(m->option_rom_fd, rom, OPTION_ROM_MAX + 1, 0);
+	if (n < 0)
+		return err_set(e, -errno, "cannot read '%s': %s", m->option_rom, strerror(errno));
+	if (n < 3 || n > OPTION_ROM_MAX || rom[0] != 0x55 || rom[1] != 0xaa)
+		return err_set(e, -EINVAL,
+			       "'%.100s' is no option ROM: one begins with 55 AA and has at most "
+			       "128K",
+			       m->option_rom);
+	return fwcfg_add_file(t, "genroms/option.rom", rom, (size_t)n, e);
+}
+
 /* SeaBIOS' names. Without the first it shows no menu. */
 static int add_boot(struct fwcfg_items *t, const struct machine_config *m, const char *order,
 		    struct err *e)
@@ -186,6 +206,8 @@ static int add_boot(struct fwcfg_items *t, const struct machine_config *m, const
 	if (r == 0)
 		r = fwcfg_add_file(t, "etc/boot-fail-wait", &m->boot_fail_ms,
 				   sizeof(m->boot_fail_ms), e);
+	if (r == 0 && m->option_rom != NULL)
+		r = add_option_rom(t, m, e);
 	return r == 0 ? fwcfg_add_file(t, "bootorder", order, strlen(order) + 1, e) : r;
 }
 

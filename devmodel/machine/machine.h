@@ -65,6 +65,8 @@ struct machine_config {
 	 * boots until it tries again; UINT32_MAX: for ever. */
 	uint16_t boot_menu_ms;
 	uint32_t boot_fail_ms;
+	const char *option_rom; /* more code for the BIOS to run; NULL: none */
+	int option_rom_fd;	/* open file, with option_rom; borrowed for the call */
 	/* direct boot; kernel NULL: none */
 	const char *kernel, *initrd, *append;
 	int kernel_fd, initrd_fd; /* open files; -1: none; borrowed for the call */

@@ -47,6 +47,8 @@ const struct setting vm_settings[] = {
 	  "image of the display adapter's BIOS" },
 	{ "display.adapter", SETTING_CHOICE, OFF(display), 0, 0, adapters, "vga",
 	  "display adapter: vga (with VBE, as bochs-drm drives it) or none" },
+	{ "firmware.option-rom", SETTING_FILE_IN, OFF(option_rom), 1, TEXT_MAX, NULL, NULL,
+	  "ROM image that the BIOS runs before it boots, up to 128K" },
 	{ "cpu.count", SETTING_NUMBER, OFF(n_cpus), 1, HV_MAX_VCPUS, NULL, "1", "number of CPUs" },
 	{ "cpu.model", SETTING_TEXT, OFF(cpu_model), 1, 31, NULL, "x86-64-v3",
 	  "CPU model: x86-64-v2, x86-64-v3, host" },

@@ -36,6 +36,7 @@ struct vm_serial_config {
 struct vm_config {
 	char *name, *machine, *engine, *clock, *firmware;
 	char *bios; /* the file of firmware "bios" */
+	char *option_rom;
 	char *vga_bios, *display;
 	uint32_t n_cpus;
 	char *cpu_model;

@@ -169,6 +169,8 @@ static int open_all(const struct vm_config *c, struct vm_files *f, struct err *e
 		r = open_bios(c->bios, &f->firmware_fd, e);
 	if (r == 0)
 		r = open_vga_bios(c, &f->vga_bios_fd, e);
+	if (r == 0 && c->option_rom)
+		r = open_in("firmware.option-rom", c->option_rom, &f->option_rom_fd, e);
 	if (r == 0 && c->kernel)
 		r = open_in("boot.kernel", c->kernel, &f->kernel_fd, e);
 	if (r == 0 && c->initrd)
@@ -222,7 +224,8 @@ void vm_files_announce(const struct vm_config *c, int fd)
 
 int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct err *e)
 {
-	struct vm_files f = { .firmware_fd = -1,
+	struct vm_files f = { .option_rom_fd = -1,
+			      .firmware_fd = -1,
 			      .vga_bios_fd = -1,
 			      .kernel_fd = -1,
 			      .initrd_fd = -1,
@@ -244,9 +247,9 @@ int vm_files_open(const struct vm_config *c, struct vm_files *ret_files, struct 
 
 void vm_files_close(struct vm_files *f)
 {
-	int *const fds[] = { &f->firmware_fd, &f->vga_bios_fd, &f->kernel_fd,
-			     &f->initrd_fd,   &f->state_fd,    &f->trace_fd,
-			     &f->perf_map_fd, &f->digest_fd,   &f->statm_fd };
+	int *const fds[] = { &f->option_rom_fd, &f->firmware_fd, &f->vga_bios_fd, &f->kernel_fd,
+			     &f->initrd_fd,	&f->state_fd,	 &f->trace_fd,	  &f->perf_map_fd,
+			     &f->digest_fd,	&f->statm_fd };
 
 	for (size_t i = 0; i < HV_ARRAY_LEN(fds); i++) {
 		if (*fds[i] >= 0)

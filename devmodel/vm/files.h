@@ -7,6 +7,7 @@
 #include "vm/config.h"
 
 struct vm_files {
+	int option_rom_fd;							/* -1: none */
 	int firmware_fd, vga_bios_fd, kernel_fd, initrd_fd, state_fd, trace_fd; /* -1: none */
 	int perf_map_fd, digest_fd;						/* -1: none */
 	int statm_fd; /* /proc/self/statm, for the statistics */

@@ -296,6 +296,8 @@ static int start_machine(struct vm *vm, struct err *e)
 		.vga_bios_fd = vm->files.vga_bios_fd,
 		.boot_menu_ms = (uint16_t)(c->boot_menu ? c->boot_menu_ms : 0),
 		.boot_fail_ms = c->boot_fail_ms,
+		.option_rom = c->option_rom,
+		.option_rom_fd = vm->files.option_rom_fd,
 		.kernel = c->kernel,
 		.initrd = c->initrd,
 		.append = c->append,

@@ -132,6 +132,23 @@ def test_recognise_menu(env):
     check(vm.line().startswith("80 disk"), "the disk")
 
 
+def test_recognise_option_rom(env):
+    """The BIOS runs it before it boots."""
+    floppy(env, "a", 1440)
+    boot_sector(env, "rom", "optionrom")
+    with open(env.path("rom"), "r+b") as f:
+        rom = f.read()
+        f.seek(511)
+        f.write(bytes([-sum(rom) & 255]))
+    r = env.lodge(*RUN, "a", "--set", "firmware.option-rom=rom", rc=7)
+    check(r.out == "option ROM\n00 00 end of 1440\n", r)
+    for name, data in (("short", b"\x55\xaa"), ("other", bytes(512)),
+                       ("long", b"\x55\xaa" + bytes(131072))):
+        env.write(name, data)
+        r = env.lodge(*RUN, "a", "--set", f"firmware.option-rom={name}", rc=2)
+        check("no option ROM" in r.err and r.err.count("\n") == 1, r)
+
+
 def test_bad_input_recognise(env):
     env.write("text", b"hello\n" * 512)
     env.write("qcow2", b"QFI\xfb" + bytes(1 << 20))

@@ -36,9 +36,9 @@ static int bare(void)
 			"lodge stop VM      press its power button\n"
 			"lodge help         all commands\n");
 	} else {
-		g_print("lodge run KERNEL --initrd FILE --append TEXT    run a Linux kernel\n"
-			"lodge doctor                                    what this host can run\n"
-			"lodge help                                      all commands\n");
+		g_print("lodge run FILE          a CD, disk or floppy image, or a kernel\n"
+			"lodge doctor            what this host can run\n"
+			"lodge help              all commands\n");
 	}
 	return 0;
 }
