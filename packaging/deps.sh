@@ -28,6 +28,10 @@ test       nasm               assembles the bare-metal CPU programs
 test       python3            drives guests, lint
 test       cpio               packs the initramfs of guest tests
 test       xorriso            makes the discs of drive tests
+test       isolinux           boots such discs
+test       syslinux-common    its modules
+test       grub-common        grub-mkimage
+test       grub-pc-bin        GRUB for a BIOS
 test       xz-utils           unpacks packages of guest tests
 test       kmod               orders the kernel modules of guest tests
 test       gdb                attaches to the debug stub
