@@ -59,6 +59,14 @@ static void init_chipset(struct machine *m)
 	}
 }
 
+/* As a BIOS leaves it: scan codes of set 1, an interrupt for each, the mouse off. Programs that poll
+ * the keyboard do not set it up again. */
+static void init_keyboard(struct machine *m)
+{
+	hv_pio_write(m->pio, 0x64, 1, 0x60);
+	hv_pio_write(m->pio, 0x60, 1, 0x61);
+}
+
 /* ---- PCI functions: BARs one after the other, interrupt lines ---- */
 
 struct windows {
@@ -209,6 +217,7 @@ int boot_direct(struct machine *m, struct err *e)
 		return err_set(e, -EINVAL, "a kernel needs more memory (memory.size)");
 	init_chipset(m);
 	init_functions(m);
+	init_keyboard(m);
 	t.ram_end = m->map.low_bytes - TABLES_BYTES;
 	e820_make(&e820, m->map.low_bytes, m->map.high_bytes, TABLES_BYTES);
 	t.rsdp = RSDP_GPA;
