@@ -283,6 +283,39 @@ bool block_invalidate(struct soft_vcpu *v, struct code_page *p, uint64_t mask)
 	return any;
 }
 
+/* The block's bytes in its page k. A trace has none of its own: the blocks that it is made of do,
+ * and go with it. */
+static void block_bytes(const struct block *b, unsigned k, unsigned *ret_first, unsigned *ret_end)
+{
+	const unsigned first = b->lin & 4095;
+	unsigned end = first;
+
+	for (unsigned i = 0; i < b->n && b->head == NULL; i++)
+		end += b->insns[i].len;
+	*ret_first = k == 0 ? first : 0;
+	*ret_end = k == 0 ? end : end - HV_PAGE_SIZE;
+}
+
+bool block_has_code(struct soft_vcpu *v, const struct code_page *p, unsigned off, unsigned size)
+{
+	const uint64_t mask = soft_code_mask(off, size);
+	uintptr_t link = *page_slot(v->blocks, p);
+
+	while (link != 0) {
+		const struct block *b = (const struct block *)(link & ~(uintptr_t)1);
+		const unsigned k = link & 1;
+		unsigned first, end;
+
+		link = b->page_next[k];
+		if (b->ip == BLOCK_DEAD || b->page[k] != p || !((k == 0 ? b->mask : 1) & mask))
+			continue;
+		block_bytes(b, k, &first, &end);
+		if (off < end && off + size > first)
+			return true;
+	}
+	return false;
+}
+
 void block_post_invalidate(struct soft_vcpu *v, struct code_page *p, uint64_t mask)
 {
 	struct block_cache *c = v->blocks;

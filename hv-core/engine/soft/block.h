@@ -49,6 +49,8 @@ struct block *block_find(struct soft_vcpu *v);
 struct block *block_trace(struct soft_vcpu *v, struct block *b, unsigned n, uint64_t mask);
 /* Drops v's blocks with bytes in mask of p. Own thread. True if there were any. */
 bool block_invalidate(struct soft_vcpu *v, struct code_page *p, uint64_t mask);
+/* Whether one of these bytes of p, up to its end, is an instruction's of v's blocks. Own thread. */
+bool block_has_code(struct soft_vcpu *v, const struct code_page *p, unsigned off, unsigned size);
 /* Leaves word that v must do so. Any thread. */
 void block_post_invalidate(struct soft_vcpu *v, struct code_page *p, uint64_t mask);
 /* Does what was posted. Own thread, between instructions. */

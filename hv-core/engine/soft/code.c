@@ -92,6 +92,9 @@ void soft_code_mark(struct soft_vcpu *v, struct code_page *p, const uint8_t *hos
 	struct soft_code *c = v->vm->code;
 	uint64_t me = 1ull << v->hv->index;
 
+	/* Before the bytes are read: who does not see it has stored them. */
+	if (!atomic_load_explicit(&v->decodes, memory_order_relaxed))
+		atomic_store(&v->decodes, true);
 	if ((atomic_load(&p->map) & mask) == mask && atomic_load(&c->marking) == 0)
 		return;
 	atomic_fetch_add(&c->marking, 1);
@@ -148,6 +151,31 @@ void soft_code_written(struct soft_vcpu *v, struct code_page *p, uint64_t mask)
 	for (unsigned i = 0; i < HV_MAX_VCPUS; i++)
 		if (v->vm->vcpu[i] != NULL && v->vm->vcpu[i] != v)
 			block_post_invalidate(v->vm->vcpu[i], p, hit);
+}
+
+static bool alone_has_code(const struct soft_vcpu *v)
+{
+	for (unsigned i = 0; i < HV_MAX_VCPUS; i++) {
+		const struct soft_vcpu *o = v->vm->vcpu[i];
+		if (o != NULL && o != v && atomic_load(&o->decodes))
+			return false;
+	}
+	return true;
+}
+
+void soft_code_stored(struct soft_vcpu *v, struct code_page *p, uint64_t off, unsigned size)
+{
+	const uint64_t mask = soft_code_mask(off, size);
+
+	/* After the store to memory, as in take(). */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (HV_LIKELY(!(atomic_load_explicit(&p->map, memory_order_relaxed) & mask)))
+		return;
+	/* Variables between the routines of a small program: without this each store to one would
+	 * have what is around it decoded again. */
+	if (alone_has_code(v) && !block_has_code(v, p, off & 4095, size))
+		return;
+	soft_code_written(v, p, mask);
 }
 
 void soft_code_written_outside(struct soft_vm *vm, struct hv_ram *ram, uint64_t off, uint64_t len)

@@ -141,7 +141,7 @@ static void target_write(struct soft_vcpu *v, const struct target *t, const uint
 {
 	if (HV_LIKELY(t->host != NULL && t->may_write)) {
 		copy(t->host, buf, size);
-		soft_code_written(v, t->code, soft_code_mask(t->gpa, size));
+		soft_code_stored(v, t->code, t->gpa, size);
 		return;
 	}
 	for (unsigned done = 0; done < size;) {
@@ -276,7 +276,8 @@ void *soft_atomic_slow(struct soft_vcpu *v, uint64_t linear, unsigned size)
 	if (atomic_load_explicit(&t.code->map, memory_order_relaxed) != 0) {
 		/* The caller is going to write: looked at again when it has. */
 		v->written_page = t.code;
-		v->written_mask = soft_code_mask(t.gpa, size);
+		v->written_off = t.gpa & 4095;
+		v->written_size = (uint16_t)size;
 		soft_stop_block(v);
 	}
 	note_watch(v, &t, linear, size, true);

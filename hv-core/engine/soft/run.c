@@ -96,7 +96,7 @@ static bool service(struct soft_vcpu *v)
 		struct code_page *p = v->written_page;
 
 		v->written_page = NULL;
-		soft_code_written(v, p, v->written_mask);
+		soft_code_stored(v, p, v->written_off, v->written_size);
 	}
 	if (v->want_exit)
 		return false;

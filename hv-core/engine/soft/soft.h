@@ -224,8 +224,9 @@ struct soft_vcpu {
 	bool want_exit; /* leave run loop with exit */
 	struct code_page
 		*written_page; /* by soft_atomic(): stored to when the instruction is done */
-	uint64_t written_mask;
-	bool bus_locked; /* between soft_lock_begin and _end */
+	uint16_t written_off, written_size; /* its bytes */
+	_Atomic bool decodes; /* it may have blocks of RAM; others read it */
+	bool bus_locked;      /* between soft_lock_begin and _end */
 	struct hv_exit exit;
 	struct hv_debug debug; /* the debugger's */
 	struct soft_sys sys;
