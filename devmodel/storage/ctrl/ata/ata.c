@@ -112,11 +112,12 @@ static void wait_host(struct ata_cmd *c, enum ata_phase phase)
 
 	s->phase = (uint8_t)phase;
 	s->stop = (uint32_t)hv_min_u64(s->len, (uint64_t)s->at + s->unit);
-	if (s->command == ATA_CMD_PACKET) { /* the byte count, and what the bytes are */
-		s->lba = (s->lba & ~0xffff00ull) | (s->stop - s->at) << 8;
+	if (s->command == ATA_CMD_PACKET) { /* what the bytes are, and how many */
 		s->count = s->packet		  ? ATA_REASON_CDB
 			   : phase == ATA_DATA_IN ? ATA_REASON_TO_HOST
 						  : 0;
+		if (!s->packet) /* the host's limit is still wanted before that */
+			s->lba = (s->lba & ~0xffff00ull) | (s->stop - s->at) << 8;
 	}
 	c->drive->host->ops->data(c);
 	s->began = 1;
