@@ -15,7 +15,9 @@
 #include "devmodel/chipset/ioapic.h"
 #include "devmodel/chipset/lapic.h"
 #include "devmodel/chipset/pm.h"
+#include "devmodel/storage/ctrl/ahci.h"
 #include "devmodel/storage/ctrl/fdc/fdc.h"
+#include "devmodel/storage/ctrl/ide.h"
 #include "fake_machine.h"
 #include "fuzz.h"
 
@@ -140,6 +142,15 @@ static void poke_ram(struct run *r)
 	memcpy(r->m->f.ram + gpa, &v, n < 8 ? n : 8);
 }
 
+/* The CD drive that fake_machine.c attaches. */
+static void change_medium(struct run *r, const struct media_ops *ops, unsigned unit, unsigned how)
+{
+	if (ops->locked(r->d, unit) && (how & 1))
+		ops->asked(r->d, unit);
+	else
+		ops->change(r->d, unit, how & 2 ? &r->m->f.blk.blk : NULL);
+}
+
 /* What reaches the interrupt and DMA controllers by other ways than registers. */
 static void special(struct run *r)
 {
@@ -166,6 +177,9 @@ static void special(struct run *r)
 	} else if (c == &dm_pm) {
 		dm_pm_gpe(r->d, v & 63);
 		dm_pm_power_button(r->d);
+	} else if (c == &dm_ahci.base || c == &dm_ide.base) {
+		const bool ahci = c == &dm_ahci.base;
+		change_medium(r, ahci ? &dm_ahci_media : &dm_ide_media, ahci ? 2 : 3, v);
 	} else if (c == &dm_lapic) {
 		switch (v & 7) {
 		case 0:
