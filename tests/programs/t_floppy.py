@@ -47,6 +47,16 @@ def test_floppy_writes(env):
             check(f.read(3) == (b"END" if kept else b"end"), f"{setting}: the image")
 
 
+def test_floppy_controller(env):
+    """It is there only with a drive; one without a disk is enough."""
+    for name, args, there in (("no", (), False), ("yes", ("--set", "floppy.1.drive=2.88M"), True)):
+        vm = env.vm(*args, name=name)
+        devices = [d["class"] for d in env.lodge_json("show", name, "--devices")["devices"]]
+        check(("fdc" in devices) == there, devices)
+        check([(d["name"], d["file"], d["bus"]) for d in vm.show()["disks"]] ==
+              ([("floppy.1", "", "floppy")] if there else []), vm.show())
+
+
 def test_bad_input_floppy(env):
     env.write("odd", bytes(3000 * 1024))
     env.write("dd", bytes(720 * 1024))
