@@ -1,7 +1,8 @@
 ; A boot sector for the tests of media. For each byte from the first serial port: 'r' resets the floppy
 ; drive and says the status of reading its first sector, and the text at 0x100 of it up to a zero;
 ; 'w' writes the sector back with a star as first character of the text and says the status; 'd' says the
-; disk change line; 'l' and 'u' lock and unlock the CD drive that is the first IDE drive; 'q' ends with status 7 by the debug-exit port.
+; disk change line; 'e' what the CMOS says of floppy drives (bytes 10 and 14); 'l' and 'u' lock and unlock
+; the CD drive that is the first IDE drive; 'q' ends with status 7 by the debug-exit port.
 bits 16
 org 0x7c00
 	cli
@@ -26,6 +27,8 @@ org 0x7c00
 	mov	byte [0x8100], 0
 	cmp	al, 'd'
 	je	.line
+	cmp	al, 'e'
+	je	.cmos
 	cmp	al, 'w'
 	je	.write
 	cmp	al, 'l'
@@ -36,6 +39,16 @@ org 0x7c00
 	jne	.read
 	mov	al, 7
 	out	0xf4, al
+.cmos:
+	mov	al, 0x10
+	out	0x70, al
+	in	al, 0x71
+	call	put_hex
+	mov	al, 0x14
+	out	0x70, al
+	in	al, 0x71
+	call	put_hex
+	jmp	.wait
 .line:
 	mov	dx, 0x3f2
 	mov	al, 0x1c

@@ -19,10 +19,10 @@ def iso(env, name, size=1 << 20):
     return name
 
 
-def start(env, *args):
+def start(env, *args, name="test"):
     boot_disk(env, "boot", "mediaguest")
     vm = env.vm("--engine", "soft", "--memory", "32M", "--debug-exit", "0xf4", "--disk", "boot", *args,
-                "--set", "vm.boot=disk.0", stdin=subprocess.PIPE)
+                "--set", "vm.boot=disk.0", stdin=subprocess.PIPE, name=name)
     check(vm.line() == ">", "the guest starts")
     return vm
 
@@ -82,6 +82,16 @@ def test_media_writes(env):
             f.seek(0x100)
             check(f.read(1) == kept, args)
     ask_end(vm)
+
+
+def test_media_cmos(env):
+    """Firmware and old systems learn of the drives from the CMOS: kinds, equipment."""
+    for n, (args, want) in enumerate((((), "0000"), (("floppy.0.drive=1.2M",), "2001"),
+                                      (("floppy.1.drive=2.88M",), "0501"),
+                                      (("floppy.0.drive=auto", "floppy.1.drive=360K"), "4141"))):
+        vm = start(env, *(x for a in args for x in ("--set", a)), name=f"vm-{n}")
+        check(ask(vm, b"e") == want, args)
+        ask_end(vm)
 
 
 def test_media_cd(env):
@@ -144,7 +154,7 @@ def test_media_paused_and_saved(env):
 def test_bad_input_media(env):
     image(env, "a", 1440, "disk a")
     env.write("text", b"hello\n" * 512)
-    env.write("qcow2", b"QFI\xfb" + bytes(1 << 20))
+    env.write("image", b"QFI\xfb" + bytes(1048572))
     env.write("large", bytes(3 << 20))
     env.write("empty", b"")
     env.write("dd", bytes(360 * 1024))
@@ -158,8 +168,8 @@ def test_bad_input_media(env):
                             (("insert", "test", "fifo", "floppy.0"), 2, "fifo"),
                             (("insert", "test", "empty", "floppy.0"), 2, "empty"),
                             (("insert", "test", "text", "cdrom.0"), 2, "not a CD"),
-                            (("insert", "test", "qcow2", "floppy.0"), 2, "qcow2"),
-                            (("insert", "test", "qcow2", "cdrom.0"), 2, "qcow2"),
+                            (("insert", "test", "image", "floppy.0"), 2, "qcow2"),
+                            (("insert", "test", "image", "cdrom.0"), 2, "qcow2"),
                             (("insert", "test", "large", "floppy.0"), 2, "no floppy disk has"),
                             (("insert", "test", "dd", "floppy.0"), 2, "does not fit"),
                             (("insert", "test", "text"), 2, "several"),

@@ -105,6 +105,9 @@ def test_recognise_order(env):
                 stdin=subprocess.PIPE, name="two")
     check(vm.line().startswith("80 disk"), "the disk")
     vm.end()
+    vm = env.vm(*RUN[1:], "disk", "--floppy", "a", stdin=subprocess.PIPE, name="three")
+    check(vm.line().startswith("80 disk"), "what is run comes first")
+    vm.end()
     r = env.lodge(*RUN, "--floppy", "a", "--set", "vm.boot=cdrom.0", rc=2)
     check("cdrom.0" in r.err and "floppy.0" in r.err, r)
 
@@ -151,20 +154,20 @@ def test_recognise_option_rom(env):
 
 def test_bad_input_recognise(env):
     env.write("text", b"hello\n" * 512)
-    env.write("qcow2", b"QFI\xfb" + bytes(1 << 20))
+    env.write("image", b"QFI\xfb" + bytes(1048572))
     env.write("gz", b"\x1f\x8b\x08" + bytes(9999))
     env.write("what", bytes(5 << 20))
     env.write("elf", b"\x7fELF" + bytes(9999))
     env.write("empty", b"")
     os.mkdir(env.path("folder"))
-    for name, rc, words in (("text", 2, "a text"), ("qcow2", 2, "qemu-img convert"),
+    for name, rc, words in (("text", 2, "a text"), ("image", 2, "qemu-img convert"),
                             ("gz", 2, "unpack it first"), ("what", 2, "--floppy"),
                             ("elf", 2, "multiboot"), ("empty", 2, "empty"),
                             ("none", 3, "none"), ("folder", 2, "not a file")):
         r = env.lodge(*RUN, name, rc=rc)
         check(words in r.err and r.err.count("\n") == 1, r)
     for option in ("--disk", "--iso", "--floppy"):
-        r = env.lodge(*RUN, option, "qcow2", rc=2)
+        r = env.lodge(*RUN, option, "image", rc=2)
         check("qcow2" in r.err and r.err.count("\n") == 1, r)
     r = env.lodge(*RUN, "--iso", "text", rc=2)
     check("not a CD" in r.err, r)
