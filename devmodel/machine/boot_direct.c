@@ -59,8 +59,8 @@ static void init_chipset(struct machine *m)
 	}
 }
 
-/* As a BIOS leaves it: scan codes of set 1, an interrupt for each, the mouse off. Programs that poll
- * the keyboard do not set it up again. */
+/* As a BIOS leaves it: scan codes of set 1, an interrupt for each, the mouse off. Programs that
+ * poll the keyboard do not set it up again. */
 static void init_keyboard(struct machine *m)
 {
 	hv_pio_write(m->pio, 0x64, 1, 0x60);
