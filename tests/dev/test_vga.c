@@ -131,7 +131,7 @@ static void test_status(void **state)
 	assert_true(first_sync >= 411 && first_sync <= 413);
 	assert_int_equal(edges, 2);
 	assert_in_range(off, 2 * 48, 2 * 50);
-	assert_in_range(sync, 4, 2 * 37);
+	assert_in_range(sync, 4, 2 * 30);
 	/* In the middle of a line that is seen, then at its end. */
 	m->f.now_ns = line_ns * 10 + line_ns / 4;
 	assert_int_equal(inb(d, 0x3da) & 1, 0);

@@ -245,6 +245,14 @@ static uint32_t cga2(const struct world *w, uint32_t x, uint32_t y)
 	return colour16(w, w->cpu[(y & 1) * 0x2000 + y / 2 * 80 + x / 8] >> (7 - (x & 7)) & 1);
 }
 
+/* All planes open: the upper two bits of a pixel come from planes 2 and 3. */
+static uint32_t cga16(const struct world *w, uint32_t x, uint32_t y)
+{
+	const unsigned v = w->cpu[(y & 1) * 0x2000 + y / 2 * 80 + x / 4] >> (6 - 2 * (x & 3)) & 3;
+
+	return w->dac[w->mode->attr[v | v << 2]];
+}
+
 static void test_cga(void **state)
 {
 	struct world *w = *state;
@@ -253,6 +261,10 @@ static void test_cga(void **state)
 	fill_cpu(w, WINDOW_B8000, 0x4000);
 	check(w, 320, 200, cga4);
 	assert_int_equal(w->p.aspect_x * 6, w->p.aspect_y * 5);
+	set_reg(w->d, 0x3c4, 2, 15);
+	set_reg(w->d, 0x3c0, 0x12, 15);
+	fill_cpu(w, WINDOW_B8000, 0x4000);
+	check(w, 320, 200, cga16);
 	load_mode(w, &mode_06);
 	fill_cpu(w, WINDOW_B8000, 0x4000);
 	check(w, 640, 200, cga2);
@@ -320,6 +332,30 @@ static void test_planar(void **state)
 	check(w, 640, 480, planar_split_panned);
 	set_reg(w->d, 0x3c0, 0x10, 0x21);
 	check(w, 640, 480, planar_split);
+}
+
+static uint32_t planar_split_twice(const struct world *w, uint32_t x, uint32_t y)
+{
+	return planar(w, x, y < 2 * 201 ? y * 80 : (y - 2 * 201) * 80);
+}
+
+/* More lines than any BIOS sets: by the tenth bit, and by counting every second one. */
+static void test_tall(void **state)
+{
+	struct world *w = *state;
+
+	load_mode(w, &mode_12);
+	fill_planes(w, 0x10000);
+	set_reg(w->d, 0x3d4, 0x11, 0);
+	set_reg(w->d, 0x3d4, 0x12, 600 - 1 - 512);
+	set_reg(w->d, 0x3d4, 7, 0x7c);
+	check(w, 640, 600, planar640);
+	set_reg(w->d, 0x3d4, 0x12, 400 - 1 - 256);
+	set_reg(w->d, 0x3d4, 7, 0x1e & ~0x10);
+	set_reg(w->d, 0x3d4, 9, 0);
+	set_reg(w->d, 0x3d4, 0x18, 200);
+	set_reg(w->d, 0x3d4, 0x17, 0xe7);
+	check(w, 640, 800, planar_split_twice);
 }
 
 static uint32_t linear13(const struct world *w, uint32_t x, uint32_t y)
@@ -587,6 +623,22 @@ static void test_damage_adds_up(void **state)
 	free(copy);
 }
 
+/* A line of 800 bytes that begins in one page and ends in the next. */
+static void test_damage_vbe(void **state)
+{
+	struct world *w = *state;
+
+	vbe_mode(w, 200, 150, 32);
+	draw(w, true);
+	no_change(w);
+	w->m.vga.vram[4100] ^= 0xff;
+	fake_vga_wrote(&w->m, 4100, 1);
+	one_rect(w, 25, 5, 1, 1);
+	w->m.vga.vram[150 * 800] ^= 0xff; /* below the last line */
+	fake_vga_wrote(&w->m, 150 * 800, 1);
+	no_change(w);
+}
+
 static void test_damage_registers(void **state)
 {
 	struct world *w = *state;
@@ -696,8 +748,15 @@ static void test_cursor(void **state)
 	one_rect(w, 90, 5 * 16 + 13, 9, 2);
 	set_reg(w->d, 0x3d4, 0x0f, (5 * 80 + 12) & 255);
 	one_rect(w, 90, 5 * 16 + 13, 27, 2);
+	set_reg(w->d, 0x3d4, 0x0e, 0);
+	set_reg(w->d, 0x3d4, 0x0f, 3);
+	draw(w, false);
+	assert_int_equal(w->p.n_rects, 2);
+	assert_int_equal(w->p.rect[0].x, 27);
+	assert_int_equal(w->p.rect[0].y, 13);
+	assert_int_equal(w->p.rect[1].y, 5 * 16 + 13);
 	set_reg(w->d, 0x3d4, 0x0a, 15); /* behind its end: none */
-	one_rect(w, 108, 5 * 16 + 13, 9, 2);
+	one_rect(w, 27, 13, 9, 2);
 }
 
 static void test_blink(void **state)
@@ -844,6 +903,7 @@ int main(void)
 		DEVICE_TEST(test_text_43),
 		DEVICE_TEST(test_cga),
 		DEVICE_TEST(test_planar),
+		DEVICE_TEST(test_tall),
 		DEVICE_TEST(test_256),
 		DEVICE_TEST(test_unchain),
 		DEVICE_TEST(test_vbe),
@@ -851,6 +911,7 @@ int main(void)
 		DEVICE_TEST(test_vbe_beyond),
 		DEVICE_TEST(test_damage),
 		DEVICE_TEST(test_damage_adds_up),
+		DEVICE_TEST(test_damage_vbe),
 		DEVICE_TEST(test_damage_registers),
 		DEVICE_TEST(test_text_damage),
 		DEVICE_TEST(test_cursor),
