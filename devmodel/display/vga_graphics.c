@@ -141,7 +141,7 @@ const uint32_t *vga_line_as_is(const struct vga_view *v, const struct vga_memory
 {
 	const uint64_t off = v->start + (uint64_t)y * v->stride;
 
-	if (v->kind != VGA_LINEAR32 || v->swap || off % sizeof(uint32_t) != 0 ||
+	if (v->kind != VGA_LINEAR32 || v->swap || (uintptr_t)(m->p + off) % sizeof(uint32_t) != 0 ||
 	    off + vga_linear_bytes(v) > m->bytes)
 		return NULL;
 	return (const uint32_t *)(const void *)(m->p + off);
