@@ -110,6 +110,28 @@ def check_tray(vm, want):
     check_disc(vm, want)
 
 
+def check_change(vm, tmp, want):
+    """The user changes the disc: not while it is mounted, unless by force."""
+    other = make_disc(f"{tmp}/two.iso", "TWO", 2)
+    vm.ask("mount -t iso9660 -o ro /dev/sr0 /mnt", 60)
+    r = lodge("media", "insert", vm.name(), f"{tmp}/two.iso", check=False)
+    if r.returncode == 0 or "lock" not in r.stderr:
+        raise Failed(f"not refused: {r.stderr}")
+    same(vm, "/mnt/big", want)
+    vm.ask("umount /mnt")
+    lodge("media", "insert", vm.name(), f"{tmp}/two.iso")
+    vm.ask("sleep 1")
+    check_disc(vm, other)
+    lodge("media", "eject", vm.name())
+    if vm.ask("drivetool /dev/sr0 status") == "disc":
+        raise Failed("there is still a disc")
+    if vm.command("mount -t iso9660 -o ro /dev/sr0 /mnt", 60)[0] == 0:
+        raise Failed("nothing was mounted")
+    lodge("media", "insert", vm.name(), f"{tmp}/one.iso")
+    vm.ask("sleep 1")
+    check_disc(vm, want)
+
+
 def check_tools(vm):
     """What hdparm and smartctl ask for."""
     if not vm.ask("drivetool /dev/sda identify").startswith("Lodge Hard Disk"):
@@ -165,6 +187,7 @@ def case(report, name):
             report.step(f"{name}-tools", check_tools, vm)
             report.step(f"{name}-log", check_log, vm)
             report.step(f"{name}-tray", check_tray, vm, want)
+            report.step(f"{name}-change", check_change, vm, tmp, want)
             if not report.step(f"{name}-save", save_busy, vm, tmp):
                 return
         with start(bus, tmp, cpus, f"{tmp}/state") as vm:

@@ -126,7 +126,8 @@ static void put_feature(struct features *f, unsigned code, uint8_t flags, const 
 	put_be16(f->end, code);
 	f->end[2] = flags;
 	f->end[3] = n;
-	memcpy(f->end + 4, own, n);
+	if (n > 0)
+		memcpy(f->end + 4, own, n);
 	f->end += 4 + n;
 }
 
