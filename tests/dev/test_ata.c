@@ -466,12 +466,11 @@ static void test_media_busy(void **state)
 
 	prepare(m, 0, &c);
 	pset(d, CD_PORT, PX_CI, 1);
-	dm_ahci_media.change(d, CD_PORT, NULL);
+	dm_ahci_media.change(d, CD_PORT, &m->f.blk.blk);
 	settle(m, d);
 	assert_true(preg(d, CD_PORT, PX_TFD) & 1);
 	assert_int_equal(preg(d, CD_PORT, PX_TFD) >> 12, 2);
 	recover(d, CD_PORT);
-	dm_ahci_media.change(d, CD_PORT, &m->f.blk.blk);
 	assert_int_equal(READY, UA_CHANGED);
 	prepare(m, 0, &c);
 	pset(d, CD_PORT, PX_CI, 1);
