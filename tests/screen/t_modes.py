@@ -179,7 +179,8 @@ def start(env):
 def mode(env, s, number, enlarge, picture):
     """Sets the mode, waits for the pattern, compares the window with it."""
     say(s, number)
-    s.resize(picture.width * enlarge, picture.height * enlarge)
+    # At least as high as a monitor makes it, or it would be scaled down.
+    s.resize(picture.width * enlarge, max(picture.height, picture.width * 3 // 4) * enlarge)
     s.wait(lambda p: shows(p, picture), "the mode's picture", timeout=10)
 
 

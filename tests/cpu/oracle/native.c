@@ -91,11 +91,27 @@ static void begin(ucontext_t *uc)
 	load_fpu(fp, &now->in.fpu);
 }
 
+/* The C library's, without which nothing here works: code that overwrites itself may have loaded
+ * FS. A signal's return does not bring it back. */
+static unsigned long fs_base;
+
+static void restore_fs(void)
+{
+	long r;
+
+	__asm__ volatile("syscall"
+			 : "=a"(r)
+			 : "a"(SYS_arch_prctl), "D"(ARCH_SET_FS), "S"(fs_base)
+			 : "rcx", "r11", "memory");
+}
+
 static void end(ucontext_t *uc)
 {
 	greg_t *r = uc->uc_mcontext.gregs;
 	uint8_t *fp = (uint8_t *)uc->uc_mcontext.fpregs;
 
+	if (now->block != NULL)
+		restore_fs();
 	for (unsigned k = 0; k < 16; k++)
 		result->cpu.gpr[k] = (uint64_t)r[greg_of[k]];
 	result->cpu.rip = (uint64_t)r[REG_RIP];
@@ -287,6 +303,7 @@ static void learn_int1(void)
 int native_start(void)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
+	syscall(SYS_arch_prctl, ARCH_GET_FS, &fs_base);
 	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	static uint8_t stack[256 << 10];
 	stack_t ss = { .ss_sp = stack, .ss_size = sizeof(stack) };
