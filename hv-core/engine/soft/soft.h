@@ -225,8 +225,8 @@ struct soft_vcpu {
 	struct code_page
 		*written_page; /* by soft_atomic(): stored to when the instruction is done */
 	uint16_t written_off, written_size; /* its bytes */
-	_Atomic bool decodes; /* it may have blocks of RAM; others read it */
-	bool bus_locked;      /* between soft_lock_begin and _end */
+	_Atomic bool decodes;		    /* it may have blocks of RAM; others read it */
+	bool bus_locked;		    /* between soft_lock_begin and _end */
 	struct hv_exit exit;
 	struct hv_debug debug; /* the debugger's */
 	struct soft_sys sys;
