@@ -122,9 +122,10 @@ int boot_place_initrd(const struct boot_files *f, const struct boot_target *t, u
 }
 
 /* Linux: what every monitor can show, until a driver of the system's chooses. */
-struct boot_mode boot_mode_of(const struct boot_bytes *k)
+struct boot_mode boot_mode_of(const struct boot_files *f)
 {
-	return boot_is_linux(k) ? (struct boot_mode){ 1024, 768, 32 } : boot_multiboot_mode(k);
+	return boot_is_linux(&f->kernel) ? boot_linux_mode(f->cmdline)
+					 : boot_multiboot_mode(&f->kernel);
 }
 
 int boot_load(const struct boot_files *f, const struct boot_target *t, struct x86_state *ret_cpu,

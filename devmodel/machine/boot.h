@@ -45,10 +45,11 @@ struct boot_target {
 /* Tells the kind of kernel by its contents, loads it, and fills *ret_cpu (reset state at first). */
 int boot_load(const struct boot_files *f, const struct boot_target *t, struct x86_state *ret_cpu,
 	      struct err *e) HV_MUST_CHECK;
-/* What the kernel wants. */
-struct boot_mode boot_mode_of(const struct boot_bytes *k);
+/* What the kernel wants, or, by "vga=" on the command line, the user for Linux. */
+struct boot_mode boot_mode_of(const struct boot_files *f);
 /* bzImage, by the 64-bit protocol if the kernel has that entry, else by the 32-bit one. */
 bool boot_is_linux(const struct boot_bytes *k);
+struct boot_mode boot_linux_mode(const char *cmdline);
 int boot_linux(const struct boot_files *f, const struct boot_target *t, struct x86_state *ret_cpu,
 	       struct err *e) HV_MUST_CHECK;
 /* Multiboot 1; the initrd becomes its module. */

@@ -135,7 +135,7 @@ static void init_functions(struct machine *m)
 static int init_video(struct machine *m, const struct boot_files *f, bool keep,
 		      struct boot_screen *ret_screen, struct err *e)
 {
-	const struct boot_mode mode = boot_mode_of(&f->kernel);
+	const struct boot_mode mode = boot_mode_of(f);
 	const uint64_t lfb = m->display != NULL ? cfg_read(m, MACHINE_VGA_DEVFN, PCI_BAR0, 4) & ~15u
 						: 0;
 

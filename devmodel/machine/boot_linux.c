@@ -33,6 +33,7 @@ enum {
 };
 /* struct screen_info, at the start of the zero page. */
 enum {
+	S_MODE = 0x06,
 	S_COLUMNS = 0x07,
 	S_LINES = 0x0e,
 	S_TYPE = 0x0f,
@@ -47,7 +48,7 @@ enum {
 	S_PAGES = 0x32,
 	S_ATTRIBUTES = 0x34,
 };
-enum { TYPE_VESA_LFB = 0x23, VESA_COLOUR_GRAPHICS_LINEAR = 0x9b };
+enum { TYPE_VGA_TEXT = 1, TYPE_VESA_LFB = 0x23, VESA_COLOUR_GRAPHICS_LINEAR = 0x9b };
 /* The rest of the zero page. */
 enum { Z_RSDP = 0x70, Z_N_E820 = 0x1e8, Z_E820 = 0x2d0, Z_BYTES = 4096 };
 enum { LOADED_HIGH = 1, XLF_KERNEL_64 = 1, LOADER_UNKNOWN = 0xff };
@@ -134,14 +135,63 @@ static int choose_load(struct header *h, const struct boot_bytes *k, const struc
 		       (unsigned long long)((h->room >> 20) + 1));
 }
 
+/* The value of the command line's last "vga=", a word of its own; NULL: there is none. */
+static const char *vga_option(const char *cmdline)
+{
+	const char *found = NULL;
+
+	for (const char *p = strstr(cmdline, "vga="); p != NULL; p = strstr(p + 1, "vga="))
+		if (p == cmdline || p[-1] == ' ')
+			found = p + 4;
+	return found;
+}
+
+/* What a boot loader makes of "vga=" (Linux, Documentation/admin-guide/svga.rst): a VESA mode's
+ * number plus 0x200 is its size here, 32 bits a pixel in any case; other modes are text. */
+struct boot_mode boot_linux_mode(const char *cmdline)
+{
+	static const struct boot_mode usual = { 1024, 768, 32 };
+	static const struct {
+		uint16_t vesa[5]; /* 8, 15, 16, 24 bits, 4 bits */
+		struct boot_mode mode;
+	} sizes[] = {
+		{ { 0x301, 0x310, 0x311, 0x312, 0x300 }, { 640, 480, 32 } },
+		{ { 0x303, 0x313, 0x314, 0x315, 0x302 }, { 800, 600, 32 } },
+		{ { 0x305, 0x316, 0x317, 0x318, 0x304 }, { 1024, 768, 32 } },
+		{ { 0x307, 0x319, 0x31a, 0x31b, 0x306 }, { 1280, 1024, 32 } },
+	};
+	const char *option = vga_option(cmdline);
+
+	if (option == NULL || strncmp(option, "ask", 3) == 0)
+		return usual;
+	const unsigned long number = strtoul(option, NULL, 0);
+	for (unsigned i = 0; i < HV_ARRAY_LEN(sizes); i++)
+		for (unsigned k = 0; k < HV_ARRAY_LEN(sizes[i].vesa); k++)
+			if (number == sizes[i].vesa[k])
+				return sizes[i].mode;
+	return (struct boot_mode){ 0 };
+}
+
+static void put_text_screen(const struct boot_screen *s, uint8_t *z)
+{
+	z[S_MODE] = 3;
+	z[S_COLUMNS] = (uint8_t)s->width;
+	z[S_LINES] = (uint8_t)s->height;
+	z[S_POINTS] = 16;
+	z[S_TYPE] = TYPE_VGA_TEXT;
+}
+
 /* 32 bits a pixel, as boot_mode_of() has it. */
 static void put_screen(const struct boot_screen *s, uint8_t *z)
 {
 	/* Bits and place: red, green, blue, none. */
 	static const uint8_t colours[8] = { 8, 16, 8, 8, 8, 0, 8, 24 };
 
-	if (s->lfb == 0)
+	if (s->lfb == 0) {
+		if (s->width != 0)
+			put_text_screen(s, z);
 		return;
+	}
 	z[S_COLUMNS] = 80;
 	z[S_LINES] = 25;
 	z[S_POINTS] = 16;

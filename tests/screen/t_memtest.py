@@ -58,13 +58,14 @@ def test_memtest_disc(env):
 
 
 def test_memtest_image_32_bits(env):
-    s = start(env, media("memtest") + "/memtest86+ia32.bin")
+    s = start(env, media("memtest") + "/memtest86+ia32.bin", "--append", "vga=normal")
     choose_tests(s, 0, 4)
     first_pass(s)
 
 
 def test_memtest_two_cpus(env):
-    s = start(env, media("memtest") + "/memtest86+x64.bin", "--cpus", "2")
+    s = start(env, media("memtest") + "/memtest86+x64.bin", "--append", "vga=normal",
+              "--cpus", "2")
     choose_tests(s, 0, 4)
     text = first_pass(s)
     check("2 Cores" in text and "Disabled" not in text, f"both CPUs: {shown(text)}")
@@ -72,7 +73,7 @@ def test_memtest_two_cpus(env):
 
 def test_memtest_broken_bit(env):
     """A bit that is always one is found at its address."""
-    s = start(env, media("memtest") + "/memtest86+x64.bin", "--set",
+    s = start(env, media("memtest") + "/memtest86+x64.bin", "--append", "vga=normal", "--set",
               f"debug.stuck-address={FAULT + 2}", "--set", "debug.stuck-bits=0x10")
     choose_tests(s, 3, 5)
     lines = s.expect(f"{FAULT:012x}", 60)

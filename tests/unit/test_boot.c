@@ -112,7 +112,11 @@ static void test_linux64(void **state)
 
 	make_bzimage(w);
 	w->files.initrd = (struct boot_bytes){ (const uint8_t *)initrd, sizeof(initrd) };
-	assert_int_equal(boot_mode_of(&w->files.kernel).width, 1024);
+	assert_int_equal(boot_mode_of(&w->files).width, 1024);
+	assert_int_equal(boot_linux_mode("quiet vga=normal").width, 0);
+	assert_int_equal(boot_linux_mode("vga=0x314 quiet").width, 800);
+	assert_int_equal(boot_linux_mode("vga=normal vga=795").height, 1024);
+	assert_int_equal(boot_linux_mode("xvga=normal vga=ask").height, 768);
 	w->target.screen = (struct boot_screen){ 0xc0000000, 1024, 768, 32, 4096, HV_MIB(64) };
 	assert_ok(boot_load(&w->files, &w->target, &w->cpu, &w->e), &w->e);
 	assert_int_equal(w->cpu.rip, LOAD_AT + 0x200);
