@@ -92,11 +92,13 @@ def test_picture_changes_scaled(env):
 
 def test_picture_letterbox(env):
     """The picture in the middle of black; and none of what was there before is left."""
-    _, c = env.both()
+    vm, c = env.both()
     c.resize(1000, 480)
     c.shows(on_black(1000, 480, 180, 0, pattern(640, 480)), "black at the sides")
     c.resize(640, 700)
     c.shows(on_black(640, 700, 0, 110, pattern(640, 480)), "black above and below")
+    vm.do("mode 400 700 1 1")
+    c.shows(on_black(640, 700, 120, 0, pattern(400, 700)), "black at the sides, in the same window")
 
 
 def test_picture_follows_mode(env):
