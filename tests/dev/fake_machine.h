@@ -41,7 +41,7 @@ struct fake_vga {
 	bool logging;
 	uint64_t dirty[FAKE_VRAM_WORDS];
 	bool used; /* something was written */
-	_Alignas(64) uint8_t vram[FAKE_VRAM_BYTES];
+	_Alignas(8) uint8_t vram[FAKE_VRAM_BYTES];
 	uint8_t rom[VGA_ROM_BYTES];
 };
 
