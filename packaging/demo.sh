@@ -1,10 +1,12 @@
 #!/bin/bash
 # demo.sh [--auto] [--cold]: Lodge from nothing, shown on a fresh clone: packages, build, Debian to
 # a shell in the terminal, the engine's speed (boot, and a program against the host itself), a sum, a
-# save, something broken, and everything whole again from the saved state. One line a step with its
-# measured time; between them what the guest prints.
+# save, something broken, and everything whole again from the saved state; then two windows side by side,
+# a game and Debian, both alive. One line a step with its measured time; between them what the guest
+# prints. The windows' pictures and an index.html are in build/demo of the clone.
 #
-# On a terminal it leaves you in the guest's shell at the end (Ctrl-] leaves); --auto does not.
+# On a terminal it leaves you with the two windows (`lodge kill` ends them), or, without a screen, in the
+# guest's shell (Ctrl-] leaves); --auto does not.
 # The clone and the downloads are kept in ~/.cache and used again; --cold throws the clone away.
 # Status 0 only if every step was seen to work.
 set -euo pipefail
@@ -16,7 +18,7 @@ for arg; do
 	--auto) auto=1 ;;
 	--cold) cold=1 ;;
 	*)
-		sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+		sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
 		exit 2
 		;;
 	esac
@@ -82,9 +84,20 @@ seen "Debian's kernel $(cat "$guest/version") and a busybox initramfs ready"
 
 state=$cache/saved.state
 rm -f "$state"
-python3 packaging/demo_guest.py --first-step $((n + 1)) --started "$start" --state "$state" \
-	--native "$guest/sieve" ${auto:+--poweroff}
-if [ -z "$auto" ]; then
+# A person with a screen gets the windows, one without the guest's shell.
+display=${DISPLAY:-${WAYLAND_DISPLAY:-}}
+shell= poweroff=--poweroff
+if [ -z "$auto$display" ]; then
+	shell=1 poweroff=
+fi
+python3 packaging/demo_guest.py --first-step $((n + 1)) --next "$cache/next" --state "$state" \
+	--native "$guest/sieve" $poweroff
+own= # an X server of the demo's own
+[ -z "$auto" ] && [ -n "$display" ] || own=--auto
+python3 packaging/demo_windows.py --first-step "$(cat "$cache/next")" --folder "$clone/build/demo" $own
+awk -v a="$start" -v b="$(date +%s.%N)" \
+	'BEGIN { printf "== everything was seen to work in %.1f s\n", b - a }'
+if [ -n "$shell" ]; then
 	echo "== you are in the guest's shell now: Enter shows its prompt; Ctrl-] and q leaves"
 	exec build/ui/cli/lodge run --state "$state" --headless
 fi

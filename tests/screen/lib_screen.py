@@ -40,7 +40,9 @@ class Env(lib.Env):
         if exc[0] is not None or SCREENS:
             self.keep_picture(exc[0] is not None)
         for w in self.windows:
-            w.end()
+            if w.poll() is None:
+                w.terminate()
+            w.wait(15)
         super().__exit__(*exc)
         self.screen.__exit__()
 
@@ -54,25 +56,22 @@ class Env(lib.Env):
     def seen(self, *args, name="test", **more):
         """A VM in a window."""
         vm = self.vm("--headless", "--engine", "soft", *args, name=name, **more)
-        s = Seen(self, vm)
-        self.windows.append(s)
-        return s
+        return self.look_at(vm)
+
+    def look_at(self, vm):
+        """A console window on it."""
+        self.windows.append(subprocess.Popen([LODGE, "console", vm.name], stdin=subprocess.DEVNULL,
+                                             env=self.env, cwd=self.work))
+        return Seen(self.screen, vm)
 
 
 class Seen:
     """A console window on a VM. Its pictures are crisp: whole factors, centred on black."""
 
-    def __init__(self, env, vm):
-        self.env, self.vm = env, vm
-        self.p = subprocess.Popen([LODGE, "console", vm.name], stdin=subprocess.DEVNULL,
-                                  env=env.env, cwd=env.work)
-        self.window = env.screen.window(vm.name)
+    def __init__(self, screen, vm):
+        self.screen, self.vm = screen, vm
+        self.window = screen.window(vm.name)
         self.window.focus()
-
-    def end(self):
-        if self.p.poll() is None:
-            self.p.terminate()
-            self.p.wait(15)
 
     def resize(self, width, height):
         x, y, w, h = self.window.geometry()
@@ -111,7 +110,7 @@ class Seen:
 
     def press(self, *keys, pause=0.05):
         self.window.focus()
-        self.env.screen.keys(*keys, pause=pause)
+        self.screen.keys(*keys, pause=pause)
 
     def type(self, text):
         names = {" ": "space", "\n": "Return", "-": "minus", "=": "equal", "/": "slash",

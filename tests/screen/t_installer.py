@@ -58,12 +58,12 @@ def gtk_installer(s):
     s.resize(1280, 800)
     first = selection(s.wait(selection, "the list of languages", 240))
     s.window.focus()
-    s.env.screen.point(700, 400)
-    s.env.screen.button()                   # the console takes the pointer
+    s.screen.point(700, 400)
+    s.screen.button()                   # the console takes the pointer
     for _ in range(60):
-        s.env.screen.move(0, 2)             # from the middle, where the guest has it; slowly: it
+        s.screen.move(0, 2)             # from the middle, where the guest has it; slowly: it
         time.sleep(0.02)                    # accelerates what is fast
-    s.env.screen.button()
+    s.screen.button()
     moved = s.wait(lambda p: selection(p) not in (None, first), "another language", 30)
     check(abs(selection(moved) - 520) < 40, f"where the pointer is: {selection(moved)}")
 
