@@ -59,6 +59,9 @@ class Vm:
 
 
 def start(env):
+    for name in (GAME, DEBIAN):     # of a demo before
+        if lodge("show", name, check=False).returncode == 0:
+            raise Failed(f"a VM called '{name}' is running already (lodge kill {name})")
     guest = lodgevm.guest("amd64")
     vms = (Vm(GAME, env, media("invaders") + "/invaders.exec", "--memory", "16M"),
            Vm(DEBIAN, env, guest + "/vmlinuz", "--initrd", guest + "/initrd.cpio", "--memory",
