@@ -1,4 +1,5 @@
 """A guest that writes to device registers at random: the VM and the window that watches it bear it."""
+import json
 import os
 import signal
 import subprocess
@@ -57,7 +58,11 @@ def hostile(env, seed, *args):
     except AssertionError as e:
         check(f"ended: {GUEST_CRASHED}\n" in str(e), e)     # at once: its own DMA, its own affair
         return
-    pid = vm.show()["pid"]
+    shown = env.lodge("show", vm.name, "--json", rc=None)
+    if shown.rc != 0:
+        check(vm.wait(20) == GUEST_CRASHED, f"seed {seed}: {vm.err()[-200:]}")
+        return
+    pid = json.loads(shown.out)["pid"]
     s = window_on(env, vm)
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and vm.p.poll() is None:
