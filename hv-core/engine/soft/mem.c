@@ -175,11 +175,15 @@ static void note_watch(struct soft_vcpu *v, const struct target *t, uint64_t lin
 		soft_watch_hit(v, linear, size, write);
 }
 
-/* A flat segment's limit: instructions leave it to this place, where it costs nothing. */
+/* Of an operand that goes on in another page, before its pages are looked up: that all of it is
+ * canonical; and a flat segment's limit, which instructions leave to this place, where it costs
+ * nothing. */
 static void check_end(struct soft_vcpu *v, uint64_t linear, unsigned size)
 {
 	const struct insn *i = v->cur;
 
+	if (v->code64 && soft_canonical(linear) && !soft_canonical(linear + size - 1))
+		soft_raise_seg(v, i != NULL && (i->flags & INSN_MEM) && i->seg == X86_SS);
 	if (v->code64 || linear >> 32 != 0 || linear + size <= 1ull << 32 || i == NULL)
 		return;
 	if ((i->flags & (INSN_MEM | INSN_CHECK)) == INSN_MEM && (v->flat >> i->seg & 1))
