@@ -1,56 +1,84 @@
-"""screen_text: reads a text screen off its pixels, by the font of the VGA BIOS.
+"""screen_text: reads a text screen off its pixels, by the font of the VGA BIOS or of a Linux kernel.
 
 What the guest's memory holds does not matter here: a cell is the character whose glyph its pixels
 are, whatever the colours; a cell that is no glyph (the cursor's, for one) is read as U+FFFD.
 """
+import functools
+import lzma
+from collections import namedtuple
+
 BIOS = "/usr/share/seabios/vgabios-stdvga.bin"
 _A16 = bytes([0, 0, 0x10, 0x38, 0x6c, 0xc6, 0xc6, 0xfe, 0xc6, 0xc6, 0xc6, 0xc6, 0, 0, 0, 0])
-_fonts = {}
+
+# char: a string of one. paper: the colour behind it, ink: its own, None of a blank; both None of no glyph.
+Cell = namedtuple("Cell", "char ink paper")
 
 
-def font16():
-    """Glyphs of code page 437 by their 16 rows; of equal ones the lowest code."""
-    if 16 not in _fonts:
-        rom = open(BIOS, "rb").read()
-        base = rom.index(_A16) - ord("A") * 16
-        glyphs = {}
-        for c in range(255, -1, -1):
-            glyphs[rom[base + c * 16:base + c * 16 + 16]] = c
-        glyphs[bytes(16)] = 32
-        _fonts[16] = glyphs
-    return _fonts[16]
+class Font:
+    """Glyphs of code page 437, eight dots wide and 16 rows high."""
+
+    def __init__(self, data):
+        """data holds a table of them somewhere, known by its letter A."""
+        base = data.index(_A16) - ord("A") * 16
+        glyphs = [bytes(data[base + c * 16:base + c * 16 + 16]) for c in range(256)]
+        # Of equal ones the lowest code; what is below 32 is no text.
+        self.codes = {rows: c for c, rows in reversed(list(enumerate(glyphs)))}
+        self.codes[bytes(16)] = 32
+        self.known = {}
+
+    def cell(self, raw):
+        """raw: RGB of 16 rows, the first eight dots of each are looked at."""
+        if raw not in self.known:
+            self.known[raw] = self._find(raw)
+        return self.known[raw]
+
+    def _find(self, raw):
+        rows, colours = _bits(raw)
+        if rows is not None:
+            for paper in range(2):                  # the first dot's colour may be either
+                c = self.codes.get(bytes(b ^ (255 * paper) for b in rows))
+                if c is not None and c >= 32:
+                    both = (*colours, None)
+                    return Cell(bytes([c]).decode("cp437"), both[1 - paper], both[paper])
+        return Cell("\ufffd", None, None)
 
 
-def _cell(pixels, x, y, width):
-    """The 16 rows of eight pixels as bits, or None: more than two colours."""
-    colours, rows = [], []
-    for j in range(16):
-        at = ((y + j) * pixels.width + x) * 3
-        line = pixels.data[at:at + width * 3]
+@functools.cache
+def bios_font():
+    with open(BIOS, "rb") as f:
+        return Font(f.read())
+
+
+@functools.cache
+def kernel_font(vmlinuz):
+    """The one in a compressed kernel's data, which its console on a frame buffer uses."""
+    with open(vmlinuz, "rb") as f:
+        data = f.read()
+    return Font(lzma.LZMADecompressor().decompress(data[data.index(b"\xfd7zXZ\0"):]))
+
+
+def _bits(raw):
+    """The rows' bits, and the colours that 0 and 1 of them are; None: more than two colours."""
+    colours, rows, line = [], [], len(raw) // 16
+    for j in range(0, len(raw), line):
         bits = 0
-        for i in range(8):
-            c = line[i * 3:i * 3 + 3]
+        for i in range(j, j + 24, 3):
+            c = tuple(raw[i:i + 3])
             if c not in colours:
                 colours.append(c)
                 if len(colours) > 2:
-                    return None
+                    return None, colours
             bits = bits << 1 | colours.index(c)
         rows.append(bits)
-    return bytes(rows)
+    return rows, colours
 
 
-def _char(rows):
-    if rows is None:
-        return "\ufffd"
-    for r in (rows, bytes(b ^ 255 for b in rows)):     # the first pixel's colour may be either
-        c = font16().get(r)
-        if c is not None:
-            return bytes([c]).decode("cp437") if c >= 32 else "\ufffd"
-    return "\ufffd"
-
-
-def read(pixels, columns=80, lines=25, left=0, top=0):
-    """The lines of a picture in which a cell is as wide as the width has room for, 16 high."""
-    width = pixels.width // columns
-    return ["".join(_char(_cell(pixels, left + c * width, top + r * 16, width))
-                    for c in range(columns)).rstrip() for r in range(lines)]
+def look(pixels, columns, lines, font):
+    """The Cells, line after line; a cell is as wide as the width has room for, 16 high."""
+    width = pixels.width // columns * 3
+    found = []
+    for r in range(lines):
+        rows = [pixels.row(r * 16 + j) for j in range(16)]
+        found.append([font.cell(b"".join(row[c:c + width] for row in rows))
+                      for c in range(0, columns * width, width)])
+    return found

@@ -12,6 +12,11 @@ import screen_text
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCREENS = os.environ.get("LODGE_SCREENS", "")
+# What X calls the keys of characters, and which key's upper half a character is.
+NAMES = {" ": "space", "\n": "Return", "-": "minus", "=": "equal", "/": "slash", ".": "period",
+         ",": "comma", ";": "semicolon", "'": "apostrophe", "`": "grave", "[": "bracketleft",
+         "]": "bracketright", "\\": "backslash"}
+SHIFTED = dict(zip('~!@#$%^&*()_+{}|:"<>?', "`1234567890-=[]\\;',./"))
 
 
 def media(name):
@@ -72,6 +77,7 @@ class Seen:
         self.screen, self.vm = screen, vm
         self.window = screen.window(vm.name)
         self.window.focus()
+        self.layout()
 
     def resize(self, width, height):
         x, y, w, h = self.window.geometry()
@@ -82,26 +88,39 @@ class Seen:
     def wait(self, good, what, timeout=20):
         return self.window.wait(good, what, timeout)
 
-    # ---- text screens: 80x25 of 9x16 dots, or 8x16 of consoles on a frame buffer
+    # ---- text screens
 
-    def lines(self, width=720, height=400, columns=80):
-        """The text on the window: of a picture of that size, whatever the window's."""
-        p = self.window.pixels()
+    def layout(self, width=720, height=400, columns=80, font=None):
+        """What the guest shows from now on: a picture of that size, with lines of 16 dots."""
+        self.size, self.columns = (width, height), columns
+        self.font = font or screen_text.bios_font()
+
+    def picture(self, pixels=None):
+        """The guest's picture, a pixel each, in the window of whatever size; None: it is too small."""
+        p = pixels or self.window.pixels()
+        width, height = self.size
         fx, fy = max(p.width // width, 1), max(p.height // height, 1)
         left, top = (p.width - width * fx) // 2, (p.height - height * fy) // 2
         if left < 0 or top < 0:
-            return []
-        small = p.part(left, top, width * fx, height * fy).thinned(fx, fy)
-        return screen_text.read(small, columns, height // 16)
+            return None
+        return p.part(left, top, width * fx, height * fy).thinned(fx, fy)
 
-    def text(self, **more):
-        return "\n".join(self.lines(**more))
+    def cells(self, picture=None):
+        """Lines of screen_text.Cell."""
+        p = picture or self.picture()
+        return screen_text.look(p, self.columns, self.size[1] // 16, self.font) if p else []
 
-    def expect(self, part, timeout=60, **more):
+    def lines(self, picture=None):
+        return ["".join(c.char for c in line).rstrip() for line in self.cells(picture)]
+
+    def text(self):
+        return "\n".join(self.lines())
+
+    def expect(self, part, timeout=60):
         """Waits until that text is on the screen; the lines."""
         end = time.monotonic() + timeout * PATIENCE
         while True:
-            text = self.text(**more)
+            text = self.text()
             if part in text:
                 return text.split("\n")
             check(self.vm.p.poll() is None, f"the VM ended before '{part}': {self.vm.err()[-200:]}")
@@ -112,10 +131,14 @@ class Seen:
         self.window.focus()
         self.screen.keys(*keys, pause=pause)
 
-    def type(self, text):
-        names = {" ": "space", "\n": "Return", "-": "minus", "=": "equal", "/": "slash",
-                 ".": "period", ",": "comma", ";": "semicolon", "'": "apostrophe"}
-        self.press(*(names.get(c, c) for c in text))
+    def type(self, text, pause=0.05):
+        """As on a US keyboard."""
+        self.window.focus()
+        for c in text:
+            plain = SHIFTED.get(c, c.lower())
+            key = NAMES.get(plain, plain)
+            self.env.screen.chord(*(("Shift_L", key) if plain != c else (key,)))
+            time.sleep(pause)
 
 
 def shown(text):

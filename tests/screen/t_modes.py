@@ -1,4 +1,5 @@
 """Each VGA mode as the window shows it, against an image made here from the mode's definition."""
+import functools
 import os
 import subprocess
 
@@ -176,20 +177,25 @@ def start(env):
     return env.seen("--memory", "32M", "--disk", "disk", stdin=subprocess.PIPE)
 
 
-def mode(env, s, number, enlarge, picture):
+@functools.cache
+def picture_of(make):
+    return make()
+
+
+def mode(s, number, enlarge, make):
     """Sets the mode, waits for the pattern, compares the window with it."""
-    say(s, number)
-    # At least as high as a monitor makes it, or it would be scaled down.
-    s.resize(picture.width * enlarge, max(picture.height, picture.width * 3 // 4) * enlarge)
-    s.wait(lambda p: shows(p, picture), "the mode's picture", timeout=10)
-
-
-def say(s, number):
-    read_until(s, b">")
     s.vm.p.stdin.write(bytes([number]))
     s.vm.p.stdin.flush()
     got = read_until(s, b".!?")
     check(got.endswith(b"."), f"the VGA BIOS refuses mode {number}")
+    compare(s, enlarge, make)
+
+
+def compare(s, enlarge, make):
+    picture = picture_of(make)
+    # At least as high as a monitor makes it, or it would be scaled down.
+    s.resize(picture.width * enlarge, max(picture.height, picture.width * 3 // 4) * enlarge)
+    s.wait(lambda p: shows(p, picture), "the mode's picture", timeout=10)
 
 
 def read_until(s, ends):
@@ -201,11 +207,28 @@ def read_until(s, ends):
     return got
 
 
-def _test(name, number, enlarge, make):
+def _test(number, enlarge, make):
     def test(env):
-        mode(env, start(env), number, enlarge, make())
+        s = start(env)
+        read_until(s, b">")
+        mode(s, number, enlarge, make)
     return test
 
 
+def test_vga_mode_saved(env):
+    """Every mode is the same picture in a VM that goes on from a saved state; that sets the next one."""
+    s = start(env)
+    read_until(s, b">")
+    for name, number, enlarge, make in MODES:
+        mode(s, number, enlarge, make)
+        read_until(s, b">")
+        env.lodge("save", s.vm.name, name)
+        s.end()
+        s.vm.end()
+        s = env.seen("--state", name, "--disk", "disk", stdin=subprocess.PIPE, name=f"after-{name}")
+        os.unlink(env.path(name))
+        compare(s, enlarge, make)
+
+
 for _name, *_how in MODES:
-    globals()["test_vga_mode_" + _name.replace("-", "_")] = _test(_name, *_how)
+    globals()["test_vga_mode_" + _name.replace("-", "_")] = _test(*_how)
