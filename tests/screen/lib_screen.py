@@ -44,12 +44,16 @@ class Env(lib.Env):
     def __exit__(self, *exc):
         if exc[0] is not None or SCREENS:
             self.keep_picture(exc[0] is not None)
-        for w in self.windows:
+        self.close_windows()
+        super().__exit__(*exc)
+        self.screen.__exit__()
+
+    def close_windows(self):
+        while self.windows:
+            w = self.windows.pop()
             if w.poll() is None:
                 w.terminate()
             w.wait(15)
-        super().__exit__(*exc)
-        self.screen.__exit__()
 
     def keep_picture(self, failed):
         """The whole screen as it is at the end."""
@@ -62,6 +66,12 @@ class Env(lib.Env):
         """A VM in a window."""
         vm = self.vm("--headless", "--engine", "soft", *args, name=name, **more)
         return self.look_at(vm)
+
+    def save(self, vm, name):
+        """Saves it to that file, and ends it and all windows."""
+        self.lodge("save", vm.name, name)
+        self.close_windows()
+        vm.end()
 
     def look_at(self, vm):
         """A console window on it."""
@@ -137,7 +147,7 @@ class Seen:
         for c in text:
             plain = SHIFTED.get(c, c.lower())
             key = NAMES.get(plain, plain)
-            self.env.screen.chord(*(("Shift_L", key) if plain != c else (key,)))
+            self.screen.chord(*(("Shift_L", key) if plain != c else (key,)))
             time.sleep(pause)
 
 

@@ -157,9 +157,7 @@ def saved(env, s, cursor):
     """Saves it, ends it, goes on from the file: the same picture, all but the cursor's cell."""
     before = without(s.picture(), s, *cursor)
     check(len(set(before)) > 1, "a picture")
-    env.lodge("save", "test", "state")
-    s.end()
-    s.vm.end()
+    env.save(s.vm, "state")
     again = env.seen("--state", "state", name="again")
     again.layout(*s.size, s.columns, s.font)
     again.cursor_rows = s.cursor_rows

@@ -110,8 +110,8 @@ def points_to(s, x, y, shape):
 def grab(s):
     x, y, w, h = s.window.geometry()
     s.window.focus()
-    s.env.screen.point(x + w // 3, y + h // 3)
-    s.env.screen.button()
+    s.screen.point(x + w // 3, y + h // 3)
+    s.screen.button()
     end = time.monotonic() + 20 * PATIENCE
     while "frees the pointer" not in s.window.title():
         check(time.monotonic() < end, f"a click takes the pointer: {s.window.title()}")
@@ -123,7 +123,7 @@ def move(s, x, y, steps):
     for i in range(steps):
         dx, dy = ((to - at) * (i + 1) // steps - (to - at) * i // steps
                   for to, at in zip((x, y), s.at))
-        s.env.screen.move(dx, dy)
+        s.screen.move(dx, dy)
         time.sleep(0.02)            # SDL takes two equal ones of one millisecond for one
     s.at = (x, y)
 
@@ -150,15 +150,15 @@ def mouse(s, shape):
     p = points_to(s, x, y, shape)
     check(not pointer(p, *MIDDLE) and pointer(before, *MIDDLE), "where it was, it is no more")
     for number in (1, 2, 3, 4, 4, 5):
-        s.env.screen.button(number)
+        s.screen.button(number)
         s.serial.button("Press", number)
         s.serial.button("Release", number)
-    s.env.screen.button(1, True)
+    s.screen.button(1, True)
     s.serial.button("Press", 1)
     move(s, x + 60, y + 40, 10)
     places = s.serial.motion(x + 60, y + 40)
     check(all(state == 0x100 for _, _, state in places), f"button 1 is held: {places}")
-    s.env.screen.button(1, False)
+    s.screen.button(1, False)
     s.serial.button("Release", 1)
     points_to(s, x + 60, y + 40, shape)
 
@@ -190,13 +190,13 @@ def selecting(s, word, line):
         return [i for i in range(60) if cell(p, i, 0).at(0, 0) == WHITE]
     y = TERM[1] + 3 + 6
     move(s, TERM[0] + 3 + 1, y, 20)
-    s.env.screen.button(1, True)
+    s.screen.button(1, True)
     time.sleep(0.1)
     move(s, TERM[0] + 3 + len(word) * 6 + 1, y, 10)
-    s.env.screen.button(1, False)
+    s.screen.button(1, False)
     to_terminal(s)
     s.wait(lambda p: inverted(p) == list(range(len(word))), "the selected word")
-    s.env.screen.button(2)
+    s.screen.button(2)
     s.wait(lambda p: all(cell(p, i, line).data != cell(p, 40, line).data for i in range(len(word))),
            "the word, once more")
     s.type("\n")
@@ -231,9 +231,7 @@ def test_linux_save_x(env):
     typing(s, "before", 0)
     time.sleep(0.5)
     before = s.window.pixels()
-    env.lodge("save", "test", "state")
-    s.end()
-    s.vm.end()
+    env.save(s.vm, "state")
     again = env.seen("--state", "state", name="again")
     again.layout(1024, 768)
     again.serial, again.at = Serial(again.vm), s.at

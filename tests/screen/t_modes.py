@@ -222,9 +222,7 @@ def test_vga_mode_saved(env):
     for name, number, enlarge, make in MODES:
         mode(s, number, enlarge, make)
         read_until(s, b">")
-        env.lodge("save", s.vm.name, name)
-        s.end()
-        s.vm.end()
+        env.save(s.vm, name)
         s = env.seen("--state", name, "--disk", "disk", stdin=subprocess.PIPE, name=f"after-{name}")
         os.unlink(env.path(name))
         compare(s, enlarge, make)
