@@ -335,17 +335,22 @@ class Window:
         _x11.XSetInputFocus(self.screen.d, self.w, 1, 0)    # RevertToPointerRoot
         self.screen._sync()
 
-    def pixels(self):
-        """What the window shows now, as far as it lies on the screen and nothing covers it."""
-        _, _, w, h = self.geometry()
-        image = _x11.XGetImage(self.screen.d, self.w, 0, 0, w, h, c_ulong(-1 & 0xffffffffffffffff),
-                               2)                           # ZPixmap
+    def raw(self, x, y, width, height):
+        """A part of it as the X server has it: blue, green, red and nothing of each pixel."""
+        image = _x11.XGetImage(self.screen.d, self.w, x, y, width, height,
+                               c_ulong(-1 & 0xffffffffffffffff), 2)     # ZPixmap
         if not image:
             raise Failed("the window's pixels cannot be had (it is gone, or hidden)")
         i = image.contents
         raw = ctypes.string_at(i.data, i.bytes_per_line * i.height)
         _x11.XFree(i.data)
         _x11.XFree(image)
+        return raw
+
+    def pixels(self):
+        """What the window shows now, as far as it lies on the screen and nothing covers it."""
+        _, _, w, h = self.geometry()
+        raw = self.raw(0, 0, w, h)
         rgb = bytearray(w * h * 3)
         rgb[0::3], rgb[1::3], rgb[2::3] = raw[2::4], raw[1::4], raw[0::4]
         return Pixels(w, h, rgb)
