@@ -244,6 +244,9 @@ static int start_loop(struct vm *vm, struct err *e)
 		return r;
 	vm->loop_source = g_unix_fd_source_new(loop_fd(vm->loop), G_IO_IN);
 	g_source_set_callback(vm->loop_source, (GSourceFunc)(void *)on_loop_ready, vm->loop, NULL);
+	/* It never does; but for others GLib takes the descriptor out of its set and back around
+	 * each call, which wakes it up once more. */
+	g_source_set_can_recurse(vm->loop_source, TRUE);
 	g_source_attach(vm->loop_source, NULL);
 	return 0;
 }

@@ -391,7 +391,13 @@ struct link *link_start(struct ui_vm *vm, int wake_fd)
 	g_mutex_init(&l->lock);
 	if (l->epoll_fd >= 0) {
 		epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, wake_fd, &e);
-		l->frame_source = g_unix_fd_add(l->epoll_fd, G_IO_IN, on_frame, l);
+		GSource *s = g_unix_fd_source_new(l->epoll_fd, G_IO_IN);
+		g_source_set_callback(s, (GSourceFunc)(void *)on_frame, l, NULL);
+		/* It never does; but for others GLib takes the descriptor out of its set and back
+		 * around each call, which wakes it up once more. */
+		g_source_set_can_recurse(s, TRUE);
+		l->frame_source = g_source_attach(s, NULL);
+		g_source_unref(s);
 	}
 	connect_signals(l);
 	l->thread = g_thread_new("link", run, l);
