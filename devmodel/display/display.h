@@ -12,6 +12,7 @@
 #define DISP_MAX_WIDTH 4096u
 #define DISP_MAX_HEIGHT 2160u
 #define DISP_MAX_RECTS 16u
+#define DISP_FOR_EVER UINT64_MAX
 #define DISP_MAX_COLUMNS 256u
 #define DISP_MAX_LINES 256u
 
@@ -30,6 +31,10 @@ struct disp_picture {
 	 * 4:3, so 320x200 and 720x400 are not square. 1:1 for square ones. Set by draw. */
 	uint32_t aspect_x, aspect_y;
 	bool blank; /* the monitor gets no picture: it is black. Set by draw */
+	/* What blinks: for how long it stays as it is if the guest does nothing, in the guest's
+	 * time; DISP_FOR_EVER: it does not blink. Set by draw. */
+	uint64_t still_ns;
+	bool blinked; /* only that was what the last draw found. Set by draw */
 	/* What the last draw changed; 0: nothing. A change of size is one rect of everything. */
 	unsigned n_rects;
 	struct disp_rect rect[DISP_MAX_RECTS];

@@ -19,6 +19,7 @@ struct job {
 	struct disp_picture *p;
 	struct vga_view view;
 	struct vga_memory mem;
+	uint64_t now_ns;
 	bool cursor_on, blink_on;
 	bool all;	   /* every line */
 	bool blinks;	   /* something drawn does */
@@ -58,7 +59,8 @@ static void look(struct vga *v, struct job *j)
 
 	lock(v);
 	vga_view_make(&v->s.r, v->m->vram_bytes, &j->view);
-	frame = dev_now_ns(&v->pci.dev) / j->view.frame_ns;
+	j->now_ns = dev_now_ns(&v->pci.dev);
+	frame = j->now_ns / j->view.frame_ns;
 	v->drawn = true;
 	if (!v->logging) {
 		v->known = false;
@@ -312,6 +314,7 @@ static void draw_view(struct job *j, bool fresh)
 	const bool written = take_dirty(j);
 
 	j->all = fresh || !v->logging || !same_view(w, &v->view);
+	j->p->blinked = !j->all && !written && same_cursor(w, &v->view);
 	j->cursor_other = j->cursor_on != v->cursor_on || !same_cursor(w, &v->view);
 	if (w->kind == VGA_TEXT) {
 		j->text_written = written || j->all;
@@ -330,6 +333,23 @@ static void draw_view(struct job *j, bool fresh)
 	v->known = true;
 }
 
+/* The cursor turns with everything else that blinks, and twice as often. */
+static uint64_t still_ns(const struct job *j)
+{
+	const struct vga_view *w = &j->view;
+	uint64_t turn;
+
+	if (w->kind != VGA_TEXT)
+		return DISP_FOR_EVER;
+	if (w->cursor_first <= w->cursor_last && w->cursor_first < w->rows)
+		turn = CURSOR_FRAMES * w->frame_ns;
+	else if (j->v->text_blinks)
+		turn = BLINK_FRAMES * w->frame_ns;
+	else
+		return DISP_FOR_EVER;
+	return turn - j->now_ns % turn;
+}
+
 static void draw(struct dev *d, struct disp_picture *p, bool all)
 {
 	struct job j = { .p = p };
@@ -339,6 +359,8 @@ static void draw(struct dev *d, struct disp_picture *p, bool all)
 
 	look(v, &j);
 	p->n_rects = 0;
+	p->blinked = false;
+	p->still_ns = DISP_FOR_EVER;
 	if (w->blank) {
 		draw_blank(&j, all);
 		return;
@@ -350,6 +372,7 @@ static void draw(struct dev *d, struct disp_picture *p, bool all)
 	p->aspect_x = w->aspect_x;
 	p->aspect_y = w->aspect_y;
 	draw_view(&j, fresh);
+	p->still_ns = still_ns(&j);
 }
 
 /* ---- text, for scripts ---- */

@@ -20,9 +20,10 @@
 /*
  * How often it is drawn while little happens: IDLE_RATE, and after a change once as fast as viewers
  * want; for HOT_NS, if the change before was less than FILM_NS ago. So a film is fast from its
- * second picture on, and a cursor that blinks, nine changes a second, costs few draws.
+ * second picture on. What blinks is drawn when it does, as the adapter knows it, which is no change
+ * in that sense.
  */
-#define IDLE_RATE 20u
+#define IDLE_RATE 10u
 #define FILM_NS 80000000u
 #define HOT_NS 100000000u /* also after input */
 /* However long a draw takes: then it is the others' turn in the loop. */
@@ -54,7 +55,7 @@ struct display {
 	struct frame_header *header; /* owned: our mapping of it */
 	struct disp_picture pic;     /* what is in the frame */
 	bool running;
-	bool idle; /* the last draw found no change, and nothing has happened since */
+	bool idle; /* the last draw found nothing of the guest's doing, and no stir came since */
 	struct loop_timer timer;
 	uint64_t last_draw_ns, last_change_ns, hot_until_ns;
 	struct display_stats stats;
@@ -126,6 +127,8 @@ static bool draw_picture(struct display *d, bool all)
 
 	d->stats.draws++;
 	p->n_rects = 0;
+	p->blinked = false;
+	p->still_ns = DISP_FOR_EVER;
 	if (!d->draw(d->ctx, p, all))
 		return false;
 	if (was_blank && !p->blank && !is_everything(p))
@@ -178,10 +181,12 @@ static void wake_viewers(struct display *d)
 
 static void note_change(struct display *d)
 {
+	d->stats.frames++;
+	if (d->idle)
+		return;
 	if (d->last_draw_ns - d->last_change_ns < FILM_NS)
 		d->hot_until_ns = d->last_draw_ns + HOT_NS;
 	d->last_change_ns = d->last_draw_ns;
-	d->stats.frames++;
 }
 
 /* One draw as frame.h has it. Pairs with the acquire loads and the fences of viewers. */
@@ -204,8 +209,8 @@ static bool draw_frame(struct display *d, bool all)
 		list_damage(h, after, &d->pic);
 	}
 	atomic_store_explicit(&h->sequence, after, memory_order_release);
-	d->idle = after == before;
-	if (d->idle)
+	d->idle = after == before || d->pic.blinked;
+	if (after == before)
 		return there;
 	note_change(d);
 	wake_viewers(d);
@@ -224,18 +229,26 @@ static uint32_t fastest(const struct display *d)
 	return rate;
 }
 
+/* From the last draw to the next; a look just before something blinks waits for that. */
+static uint64_t pause_ns(const struct display *d, uint32_t rate)
+{
+	const uint64_t least = HV_NS_PER_SEC / rate, idle = HV_NS_PER_SEC / IDLE_RATE;
+
+	if (!d->idle || d->last_draw_ns < d->hot_until_ns)
+		return least;
+	return hv_max_u64(least, d->pic.still_ns < idle * 3 / 2 ? d->pic.still_ns : idle);
+}
+
 /* Sets the timer for the next draw, or takes it away. */
 static void plan(struct display *d)
 {
-	uint32_t rate = fastest(d);
+	const uint32_t rate = fastest(d);
 
-	if (d->idle && d->last_draw_ns >= d->hot_until_ns && rate > IDLE_RATE)
-		rate = IDLE_RATE;
 	if (rate == 0 || (d->idle && !d->running))
 		loop_timer_arm(d->loop, &d->timer, LOOP_TIMER_OFF);
 	else
 		loop_timer_arm(d->loop, &d->timer,
-			       hv_max_u64(d->last_draw_ns + HV_NS_PER_SEC / rate,
+			       hv_max_u64(d->last_draw_ns + pause_ns(d, rate),
 					  loop_now_ns() + REST_NS));
 }
 

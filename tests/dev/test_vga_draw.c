@@ -723,6 +723,18 @@ static void at_frame(struct world *w, uint64_t frame)
 	w->m.f.now_ns = frame * 14268000 + 7000000; /* 900 * 449 dots at 28.322 MHz */
 }
 
+/* It said for how long it would stay as it is; and says what it was that changed then. */
+static void blinks_when_said(struct world *w)
+{
+	w->m.f.now_ns += w->p.still_ns - 1;
+	no_change(w);
+	assert_int_equal(w->p.still_ns, 1);
+	w->m.f.now_ns++;
+	draw(w, false);
+	assert_int_equal(w->p.n_rects, 1);
+	assert_true(w->p.blinked);
+}
+
 static void test_cursor(void **state)
 {
 	struct world *w = *state;
@@ -746,8 +758,11 @@ static void test_cursor(void **state)
 	one_rect(w, 90, 5 * 16 + 13, 9, 2);
 	at_frame(w, 16);
 	one_rect(w, 90, 5 * 16 + 13, 9, 2);
+	blinks_when_said(w);
+	blinks_when_said(w);
 	set_reg(w->d, 0x3d4, 0x0f, (5 * 80 + 12) & 255);
 	one_rect(w, 90, 5 * 16 + 13, 27, 2);
+	assert_false(w->p.blinked);
 	set_reg(w->d, 0x3d4, 0x0e, 0);
 	set_reg(w->d, 0x3d4, 0x0f, 3);
 	draw(w, false);
@@ -757,6 +772,7 @@ static void test_cursor(void **state)
 	assert_int_equal(w->p.rect[1].y, 5 * 16 + 13);
 	set_reg(w->d, 0x3d4, 0x0a, 15); /* behind its end: none */
 	one_rect(w, 27, 13, 9, 2);
+	assert_true(w->p.still_ns == DISP_FOR_EVER);
 }
 
 static void test_blink(void **state)
@@ -787,6 +803,11 @@ static void test_blink(void **state)
 	no_change(w);
 	at_frame(w, 32);
 	within_cell(w, 3, 2);
+	blinks_when_said(w);
+	blinks_when_said(w);
+	put_cell(w, 3, 2, 'y', 0xa5);
+	within_cell(w, 3, 2);
+	assert_false(w->p.blinked);
 }
 
 static uint32_t text_scrolled(const struct world *w, uint32_t x, uint32_t y)

@@ -15,6 +15,7 @@ struct adapter {
 	uint32_t width, height, aspect_x, colour;
 	bool blank, missing, changed;
 	struct disp_rect rect; /* what changed; width 0: everything */
+	uint64_t still_ns;     /* 0: it does not blink; else it does in every draw */
 	unsigned draws, alls;
 };
 
@@ -46,7 +47,9 @@ static bool draw(void *ctx, struct disp_picture *p, bool all)
 	p->aspect_x = a->aspect_x;
 	p->aspect_y = 5;
 	p->blank = a->blank;
-	p->n_rects = all || resized || a->changed;
+	p->still_ns = a->still_ns > 0 ? a->still_ns : DISP_FOR_EVER;
+	p->blinked = a->still_ns > 0 && !all && !resized && !a->changed;
+	p->n_rects = all || resized || a->changed || p->blinked;
 	p->rect[0] = whole ? (struct disp_rect){ 0, 0, a->width, a->height } : a->rect;
 	if (p->n_rects > 0)
 		paint(p, &p->rect[0], a->colour);
@@ -450,7 +453,7 @@ static void test_rates(void **state)
 	assert_ok(display_set_rate(screen, me, id, DISPLAY_MAX_RATE, &e), &e);
 	for (unsigned i = 0; i < 100 && !(film && typed); i++) {
 		come_to_rest();
-		assert_in_range(time_draws(3, false), 2 * 50000000, UINT64_MAX);
+		assert_in_range(time_draws(3, false), 2 * 100000000, UINT64_MAX);
 		display_stir(screen);
 		typed |= time_draws(4, false) < 100000000;
 		film |= time_draws(20, true) < 20 * 40000000ull;
@@ -458,6 +461,35 @@ static void test_rates(void **state)
 	assert_true(film && typed);
 	assert_ok(display_set_rate(screen, me, id, 10, &e), &e);
 	assert_in_range(time_draws(2, true), 100000000, UINT64_MAX);
+	ui_display_close(d);
+}
+
+/* What blinks is looked at when it does, not before, and is no film; but others' changes are. */
+static void test_blinking(void **state)
+{
+	struct ui_display *d = view(me, NULL);
+	bool soon = false, film = false;
+
+	(void)state;
+	adapter.rect = (struct disp_rect){ 0, 0, 1, 1 };
+	adapter.still_ns = 120000000;
+	come_to_rest();
+	const struct display_stats before = stats();
+	assert_in_range(time_draws(4, false), 3 * 120000000, UINT64_MAX);
+	assert_int_equal(stats().frames - before.frames, 4);
+	adapter.still_ns = 40000000;
+	dispatch_draws(1, false);
+	for (unsigned i = 0; i < 100 && !(soon && film); i++) {
+		const uint64_t ns = time_draws(5, false);
+		assert_in_range(ns, 4 * 40000000, UINT64_MAX);
+		soon |= ns < 5 * 90000000ull;
+		film |= time_draws(20, true) < 20 * 30000000ull;
+		come_to_rest();
+	}
+	assert_true(soon && film);
+	display_set_running(screen, false);
+	dispatch_draws(1, false);
+	assert_quiet();
 	ui_display_close(d);
 }
 
@@ -537,6 +569,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nobody_looks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidden_among_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_blinking, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_screen, setup, teardown),
