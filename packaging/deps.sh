@@ -42,6 +42,7 @@ test       libxtst6           keys and pointer as a person gives them
 test       openbox            a window manager, for windows as on a desktop
 test       x11-xkb-utils      keyboard layouts of other countries
 bench      qemu-system-x86    the rival that tests/bench/engine measures
+bench      qemu-system-gui    its SDL window, for tests/bench/display
 dev        clang              libFuzzer targets (meson setup -Dfuzz=true)
 '
 
