@@ -46,6 +46,8 @@ void soft_code_written(struct soft_vcpu *v, struct code_page *p, uint64_t mask);
  * count), not over its end. Bytes beside code, in the same 64, cost no code where v alone has
  * decoded any. */
 void soft_code_stored(struct soft_vcpu *v, struct code_page *p, uint64_t off, unsigned size);
+/* Whether such a store, done or yet to come, meets no code of v, and v alone has any. */
+bool soft_code_spared(struct soft_vcpu *v, struct code_page *p, uint64_t off, unsigned size);
 /* The same by somebody outside the engine. */
 void soft_code_written_outside(struct soft_vm *vm, struct hv_ram *ram, uint64_t off, uint64_t len);
 #endif

@@ -179,8 +179,14 @@ static void make_faulting(struct insn *i, insn_fn fn)
 {
 	i->fn = fn;
 	i->flags = INSN_END;
-	if (i->len == 0)
-		i->len = 1;
+}
+
+/* What is no instruction: any of the len bytes that were looked at may have made it so, and a store
+ * to one of them has to be noticed. */
+static void make_undecodable(struct insn *i, unsigned len, insn_fn fn)
+{
+	i->len = (uint8_t)len;
+	make_faulting(i, fn);
 }
 
 /* ---- one instruction ---- */
@@ -291,15 +297,15 @@ static enum got decode_insn(struct soft_vcpu *v, struct decoded *d, unsigned len
 	if (st == ZYDIS_STATUS_NO_MORE_DATA) {
 		if (len < MAX_LEN)
 			return GOT_MORE;
-		make_faulting(i, insn_gp);
+		make_undecodable(i, len, insn_gp);
 		return GOT_INSN;
 	}
 	if (st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG) {
-		make_faulting(i, insn_gp);
+		make_undecodable(i, len, insn_gp);
 		return GOT_INSN;
 	}
 	if (!ZYAN_SUCCESS(st)) {
-		make_faulting(i, insn_ud);
+		make_undecodable(i, len, insn_ud);
 		return GOT_INSN;
 	}
 	fill(v, d, i);
