@@ -1,4 +1,6 @@
 """Questions: what each answer does, by keyboard and by mouse."""
+import time
+
 from lib_ui import DOWN, ESC, RETURN, UP, check, pattern
 
 PLUG = 64                           # lodge-console's status for `lodge run`
@@ -126,6 +128,7 @@ def test_panel_close_twice(env):
     vm, c = env.both()
     ask(c)
     c.close()
+    time.sleep(0.5)     # the request and the key come by two connections, in either order
     env.desktop.key(ESC)
     c.no_panel()
     check(calls(vm) == [] and c.p.poll() is None, "nothing has happened")
