@@ -572,8 +572,10 @@ static void finish(struct console *c)
 	text_destroy(c->text);
 	view_destroy(c->view);
 	link_state_free(c->state);
-	SDL_Quit();
 	g_free(c->name);
+	/* No SDL_Quit(): under X11 it would read the answer to a wake-up that another thread sent,
+	 * by a connection of its own, to the window that is gone by now, and Xlib ends a program at
+	 * that. The process ends here anyway, and the display takes back what it had. */
 }
 
 int console_run(struct ui_vm *vm, struct ui_display *display, const struct console_options *o,
