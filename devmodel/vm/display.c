@@ -26,7 +26,7 @@
 #define IDLE_RATE 10u
 #define FILM_NS 80000000u
 #define HOT_NS 100000000u /* also after input */
-/* However long a draw takes: then it is the others' turn in the loop. */
+/* From its end on, however long a draw took: then it is the others' turn in the loop. */
 #define REST_NS 1000000u
 
 /* Of the build host's headers, which may be older than the kernel. */
@@ -57,7 +57,8 @@ struct display {
 	bool running;
 	bool idle; /* the last draw found nothing of the guest's doing, and no stir came since */
 	struct loop_timer timer;
-	uint64_t last_draw_ns, last_change_ns, hot_until_ns;
+	uint64_t last_draw_ns, drawn_ns; /* when the last draw began and ended */
+	uint64_t last_change_ns, hot_until_ns;
 	struct display_stats stats;
 };
 
@@ -201,6 +202,7 @@ static bool draw_frame(struct display *d, bool all)
 	atomic_thread_fence(memory_order_release);
 	d->last_draw_ns = loop_now_ns();
 	there = draw_picture(d, all);
+	d->drawn_ns = loop_now_ns();
 	if (there && d->pic.n_rects > 0) {
 		assert(d->pic.width > 0 && d->pic.width <= DISP_MAX_WIDTH && d->pic.height > 0 &&
 		       d->pic.height <= DISP_MAX_HEIGHT && d->pic.n_rects <= DISP_MAX_RECTS);
@@ -249,7 +251,7 @@ static void plan(struct display *d)
 	else
 		loop_timer_arm(d->loop, &d->timer,
 			       hv_max_u64(d->last_draw_ns + pause_ns(d, rate),
-					  loop_now_ns() + REST_NS));
+					  d->drawn_ns + REST_NS));
 }
 
 static void on_timer(void *ctx)

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "client/display.h"
 #include "vm/display.h"
@@ -464,6 +465,24 @@ static void test_rates(void **state)
 	ui_display_close(d);
 }
 
+/* A draw that is due is not put off by input, however fast that comes in. */
+static void test_stirred_when_due(void **state)
+{
+	struct ui_display *d = view(me, NULL);
+	const struct timespec while_due = { .tv_nsec = 2 * 1000000000 / DISPLAY_FIRST_RATE };
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		wait_draws(1);
+		const unsigned draws = adapter.draws;
+		nanosleep(&while_due, NULL);
+		display_stir(screen);
+		loop_dispatch(loop, 0);
+		assert_int_equal(adapter.draws, draws + 1);
+	}
+	ui_display_close(d);
+}
+
 /* What blinks is looked at when it does, not before, and is no film; but others' changes are. */
 static void test_blinking(void **state)
 {
@@ -571,6 +590,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blinking, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rates, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stirred_when_due, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_screen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_screens, setup, teardown),
