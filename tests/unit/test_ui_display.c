@@ -2,6 +2,7 @@
 #include "ctest.h"
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -280,6 +281,25 @@ static void test_ended(void **state)
 
 /* ---- a bad one ---- */
 
+/* Who sends wake-ups without end does not keep the viewer from anything else. */
+static void test_flooded(void **state)
+{
+	static char flood[65536];
+	int left = 0;
+
+	(void)state;
+	assert_int_equal(send(vm.wake, flood, sizeof(flood), MSG_DONTWAIT), sizeof(flood));
+	draw_all(1);
+	assert_new();
+	assert_int_equal(ioctl(ui_display_wake_fd(viewer), FIONREAD, &left), 0);
+	assert_in_range(left, 1, sizeof(flood));
+	for (unsigned i = 0; i < 100 && left > 0; i++) {
+		assert_int_equal(ui_display_read(viewer, &pic), UI_FRAME_SAME);
+		assert_int_equal(ioctl(ui_display_wake_fd(viewer), FIONREAD, &left), 0);
+	}
+	assert_int_equal(left, 0);
+}
+
 static void test_refused(void **state)
 {
 	g_autoptr(GError) error = NULL;
@@ -497,6 +517,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_far_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_draw_under_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ended, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flooded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_header_out_of_range, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_damage, setup, teardown),

@@ -185,14 +185,14 @@ static bool moved(const struct ui_display *d, uint64_t since)
 	return atomic_load_explicit(&d->header->sequence, memory_order_relaxed) != since;
 }
 
+/* What one read leaves of a flood wakes the next. */
 static void empty_wake(struct ui_display *d)
 {
 	char buf[4096];
-	ssize_t n;
+	ssize_t n = sizeof(buf);
 
-	do
+	for (unsigned i = 0; i < TRIES && n == (ssize_t)sizeof(buf); i++)
 		n = recv(d->wake_fd, buf, sizeof(buf), MSG_DONTWAIT);
-	while (n == (ssize_t)sizeof(buf));
 	d->ended |= n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
