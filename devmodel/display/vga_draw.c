@@ -21,6 +21,7 @@ struct job {
 	struct vga_memory mem;
 	uint64_t now_ns;
 	bool cursor_on, blink_on;
+	bool logged;	   /* what was written since the last draw is known */
 	bool all;	   /* every line */
 	bool blinks;	   /* something drawn does */
 	bool text_written; /* to memory that text comes from */
@@ -68,6 +69,7 @@ static void look(struct vga *v, struct job *j)
 		if (v->logging)
 			dev_timer_arm(&v->pci.dev, 0, dev_now_ns(&v->pci.dev) + IDLE_NS);
 	}
+	j->logged = v->logging;
 	unlock(v);
 	j->v = v;
 	j->mem = (struct vga_memory){ v->m->vram, v->m->vram_bytes };
@@ -313,7 +315,7 @@ static void draw_view(struct job *j, bool fresh)
 	const struct vga_view *w = &j->view;
 	const bool written = take_dirty(j);
 
-	j->all = fresh || !v->logging || !same_view(w, &v->view);
+	j->all = fresh || !j->logged || !same_view(w, &v->view);
 	j->p->blinked = !j->all && !written && same_cursor(w, &v->view);
 	j->cursor_other = j->cursor_on != v->cursor_on || !same_cursor(w, &v->view);
 	if (w->kind == VGA_TEXT) {
