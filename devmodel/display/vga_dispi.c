@@ -51,7 +51,7 @@ static uint32_t virt_height(const uint16_t *d, uint32_t vram_bytes)
 }
 
 void vga_dispi_layout(const struct vga_regs *r, uint32_t vram_bytes, uint32_t *ret_stride,
-		      uint32_t *ret_start)
+		      uint32_t *ret_start, uint8_t *ret_pan)
 {
 	const uint16_t *d = r->dispi;
 	const uint32_t rows = virt_height(d, vram_bytes), yres = d[DISPI_YRES];
@@ -60,6 +60,7 @@ void vga_dispi_layout(const struct vga_regs *r, uint32_t vram_bytes, uint32_t *r
 
 	*ret_stride = stride(d);
 	*ret_start = y * *ret_stride + (d[DISPI_BPP] == 4 ? x / 8 : x * ((d[DISPI_BPP] + 7u) / 8));
+	*ret_pan = d[DISPI_BPP] == 4 ? x % 8 : 0;
 }
 
 /* ---- registers ---- */

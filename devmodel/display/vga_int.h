@@ -179,9 +179,9 @@ static inline bool vga_dispi_on(const struct vga_regs *r)
 	return r->dispi[DISPI_ENABLE] & DISPI_ON;
 }
 /* The picture that it shows: bytes from row to row (in 4 bits a pixel: of a plane), the first byte
- * (there: of a plane). */
+ * (there: of a plane), and (there) how many pixels of it are to the left. */
 void vga_dispi_layout(const struct vga_regs *r, uint32_t vram_bytes, uint32_t *ret_stride,
-		      uint32_t *ret_start);
+		      uint32_t *ret_start, uint8_t *ret_pan);
 
 /* For post_load: what a guest can have written. */
 bool vga_dispi_possible(const struct vga_regs *r);

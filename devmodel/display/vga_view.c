@@ -90,7 +90,7 @@ static void make_dispi(const struct vga_regs *r, uint32_t vram_bytes, struct vga
 	v->width = d[DISPI_XRES];
 	v->height = d[DISPI_YRES];
 	v->swap = r->endian == VGA_BIG_ENDIAN;
-	vga_dispi_layout(r, vram_bytes, &v->stride, &v->start);
+	vga_dispi_layout(r, vram_bytes, &v->stride, &v->start, &v->pan);
 	make_palette(r, v, bpp == 8);
 	if (bpp == 4) {
 		v->kind = VGA_PLANES;
@@ -100,7 +100,6 @@ static void make_dispi(const struct vga_regs *r, uint32_t vram_bytes, struct vga
 		v->plane_mask = vram_bytes / 4 - 1;
 		v->split = UINT32_MAX;
 		v->repeat = v->rows = 1;
-		v->pan = (uint8_t)(d[DISPI_X_OFFSET] % 8);
 		return;
 	}
 	v->kind = bpp == 8    ? VGA_LINEAR8

@@ -345,6 +345,8 @@ static void test_vbe_virtual(void **state)
 	set_dispi(w->d, 9, 3);
 	fill_planes(w, 0x2000);
 	check(w, 189, 100, vbe_planes);
+	set_dispi(w->d, 8, 0xffff); /* as far as there is any */
+	check(w, 189, 100, vbe_planes);
 }
 
 /* More rows than memory has: black. */
