@@ -1,6 +1,6 @@
 /* IDE: registers of two drives, PIO, bus-master DMA, packets, resets; guests that mean harm. */
 #include "devtest.h"
-#include "devmodel/storage/ctrl/ide.h"
+#include "devmodel/storage/ctrl/ide_int.h"
 
 MACHINE_SETUP
 
@@ -500,16 +500,44 @@ static void test_state(void **state)
 	dev_destroy(d);
 }
 
+/* A saved state whose pieces are longer than the buffer: they end with it, and not in the other
+ * drive's registers. */
+static void test_long_pieces(void **state)
+{
+	struct fake_machine *m = *state;
+	struct dev *d = ide_up(m);
+	struct ide_drive_state *s = ((struct ide *)d)->s.channel[0].drive;
+	const unsigned first = 512, bytes = 40 * 512;
+	uint8_t buf[40 * 512];
+
+	command(d, 0, 0, 0x20, 10, 40);
+	settle(m, d);
+	s[0].cmd.unit = ATA_BUF_BYTES + 512;
+	save_and_load(d);
+	const struct ide_drive_state other = s[1];
+	read_words(d, 0, buf, first);
+	for (unsigned at = first, n; at < bytes; at += n) {
+		settle(m, d);
+		n = (unsigned)hv_min_u64(bytes - at, ATA_BUF_BYTES);
+		read_words(d, 0, buf + at, n);
+	}
+	assert_memory_equal(buf, m->f.blk.data + 10 * 512, bytes);
+	assert_memory_equal(&s[1], &other, sizeof(other));
+	assert_int_equal(in(d, 0, 7), 0x50);
+	dev_destroy(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		DEVICE_TEST(test_ports),     DEVICE_TEST(test_signature),
-		DEVICE_TEST(test_identify),  DEVICE_TEST(test_pio_read),
-		DEVICE_TEST(test_pio_write), DEVICE_TEST(test_chs),
-		DEVICE_TEST(test_lba48),     DEVICE_TEST(test_dma),
-		DEVICE_TEST(test_dma_lists), DEVICE_TEST(test_master),
-		DEVICE_TEST(test_packet),    DEVICE_TEST(test_interrupts),
-		DEVICE_TEST(test_busy),	     DEVICE_TEST(test_state),
+		DEVICE_TEST(test_ports),       DEVICE_TEST(test_signature),
+		DEVICE_TEST(test_identify),    DEVICE_TEST(test_pio_read),
+		DEVICE_TEST(test_pio_write),   DEVICE_TEST(test_chs),
+		DEVICE_TEST(test_lba48),       DEVICE_TEST(test_dma),
+		DEVICE_TEST(test_dma_lists),   DEVICE_TEST(test_master),
+		DEVICE_TEST(test_packet),      DEVICE_TEST(test_interrupts),
+		DEVICE_TEST(test_busy),	       DEVICE_TEST(test_state),
+		DEVICE_TEST(test_long_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,7 +191,10 @@ static uint32_t buffer_room(const struct ata_cmd *c)
 {
 	if (c->s->raw)
 		return ATA_BUF_BYTES / CD_RAW_BLOCK * CD_BLOCK;
-	return c->s->dma || c->has_sg || c->drive->kind == ATA_CD ? ATA_BUF_BYTES : c->s->unit;
+	if (c->s->dma || c->has_sg || c->drive->kind == ATA_CD)
+		return ATA_BUF_BYTES;
+	/* A saved state may have a unit that only a CD drive's pieces can be as long as. */
+	return (uint32_t)hv_min_u64(c->s->unit, ATA_BUF_BYTES);
 }
 
 static void use_buffer(struct ata_cmd *c, enum blk_op op, uint32_t n)
