@@ -237,6 +237,7 @@ static void blk_drain(struct blk *blk)
 {
 	struct fake_blk *b = HV_CONTAINER_OF(blk, struct fake_blk, blk);
 
+	b->drains++;
 	while (b->head != NULL) {
 		struct blk_req *r = b->head;
 		b->head = r->next;

@@ -35,7 +35,7 @@ struct fake_blk {
 	struct blk_req *head;
 	uint64_t delay_ns, done_ns;
 	int fail; /* -errno for all later requests */
-	unsigned flushes;
+	unsigned flushes, drains;
 	uint8_t data[FAKE_BLK_BYTES];
 };
 

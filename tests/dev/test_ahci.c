@@ -405,6 +405,21 @@ static void test_quiesce(void **state)
 	dev_destroy(d);
 }
 
+/* A request has come back, but its thread may still be telling so. */
+static void test_end(void **state)
+{
+	struct fake_machine *m = *state;
+	struct dev *d = ahci_up(m);
+	struct command c = dma(false, 0, 16);
+
+	prepare(m, 0, &c);
+	pset(d, 0, PX_CI, 1);
+	m->f.blk.blk.ops->drain(&m->f.blk.blk);
+	const unsigned drains = m->f.blk.drains;
+	dev_destroy(d);
+	assert_true(m->f.blk.drains > drains);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,7 +429,7 @@ int main(void)
 		DEVICE_TEST(test_ncq),	      DEVICE_TEST(test_ncq_error),
 		DEVICE_TEST(test_comreset),   DEVICE_TEST(test_srst),
 		DEVICE_TEST(test_hostile),    DEVICE_TEST(test_master),
-		DEVICE_TEST(test_quiesce),
+		DEVICE_TEST(test_quiesce),    DEVICE_TEST(test_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

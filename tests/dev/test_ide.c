@@ -527,6 +527,19 @@ static void test_long_pieces(void **state)
 	dev_destroy(d);
 }
 
+/* A request has come back, but its thread may still be telling so. */
+static void test_end(void **state)
+{
+	struct fake_machine *m = *state;
+	struct dev *d = ide_up(m);
+
+	command(d, 0, 0, 0x20, 0, 1);
+	m->f.blk.blk.ops->drain(&m->f.blk.blk);
+	const unsigned drains = m->f.blk.drains;
+	dev_destroy(d);
+	assert_true(m->f.blk.drains > drains);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -537,7 +550,7 @@ int main(void)
 		DEVICE_TEST(test_dma_lists),   DEVICE_TEST(test_master),
 		DEVICE_TEST(test_packet),      DEVICE_TEST(test_interrupts),
 		DEVICE_TEST(test_busy),	       DEVICE_TEST(test_state),
-		DEVICE_TEST(test_long_pieces),
+		DEVICE_TEST(test_long_pieces), DEVICE_TEST(test_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,7 +179,7 @@ static void ahci_unrealize(struct dev *d)
 
 	a->quiet = true;
 	for (unsigned i = 0; i < AHCI_PORTS; i++) {
-		ahci_port_drain(&a->port[i]);
+		ata_drive_drain(&a->port[i].drive);
 		ahci_port_destroy(&a->port[i]);
 	}
 }

@@ -113,8 +113,8 @@ static void ide_unrealize(struct dev *d)
 {
 	struct ide *x = ide_from_dev(d);
 
-	for (unsigned i = 0; i < IDE_CHANNELS; i++)
-		ide_channel_drain(&x->channel[i]);
+	for (unsigned i = 0; i < IDE_DRIVES; i++)
+		ata_drive_drain(&x->channel[i / 2].drive[i % 2].drive);
 }
 
 static void ide_reset(struct dev *d)

@@ -399,6 +399,14 @@ void ata_cmd_drain(struct ata_cmd *c)
 		c->on->ops->drain(c->on);
 }
 
+/* A request that has come back is told of by a thread that may not be through with that. Other
+ * media than the present one were drained when they were taken out. */
+void ata_drive_drain(struct ata_drive *a)
+{
+	if (a->blk != NULL)
+		a->blk->ops->drain(a->blk);
+}
+
 /* ---- for controllers ---- */
 
 void ata_start(struct ata_cmd *c, bool have_cdb)

@@ -183,6 +183,8 @@ void ata_cmd_init(struct ata_cmd *c, struct ata_drive *a, struct ata_cmd_state *
 void ata_take_done(struct ata_host *h);
 /* Waits for the command's request; then ata_take_done() is due. Loop thread. */
 void ata_cmd_drain(struct ata_cmd *c);
+/* In unrealize, before anything is freed: no thread is in the drive's commands any more. */
+void ata_drive_drain(struct ata_drive *a);
 
 /* For media_ops. Each command that may be under way is told first. */
 void ata_media_asked(struct ata_drive *a);
