@@ -163,13 +163,6 @@ static bool alone_has_code(const struct soft_vcpu *v)
 	return true;
 }
 
-/* Variables between the routines of a small program: without this each store to one would have what
- * is around it decoded again. */
-bool soft_code_spared(struct soft_vcpu *v, struct code_page *p, uint64_t off, unsigned size)
-{
-	return alone_has_code(v) && !block_has_code(v, p, off & 4095, size);
-}
-
 void soft_code_stored(struct soft_vcpu *v, struct code_page *p, uint64_t off, unsigned size)
 {
 	const uint64_t mask = soft_code_mask(off, size);
@@ -178,7 +171,9 @@ void soft_code_stored(struct soft_vcpu *v, struct code_page *p, uint64_t off, un
 	atomic_thread_fence(memory_order_seq_cst);
 	if (HV_LIKELY(!(atomic_load_explicit(&p->map, memory_order_relaxed) & mask)))
 		return;
-	if (!soft_code_spared(v, p, off, size))
+	/* Variables between the routines of a small program: without this each store to one would
+	 * have what is around it decoded again. */
+	if (!alone_has_code(v) || block_has_code(v, p, off & 4095, size))
 		soft_code_written(v, p, mask);
 }
 

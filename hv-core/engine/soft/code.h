@@ -42,12 +42,10 @@ void soft_code_mark(struct soft_vcpu *v, struct code_page *p, const uint8_t *hos
 bool soft_code_may_write(struct soft_vcpu *v, struct code_page *p);
 /* After a store. v: whose thread it is. */
 void soft_code_written(struct soft_vcpu *v, struct code_page *p, uint64_t mask);
-/* The same for a store whose bytes are known: size bytes at off of the page (its low 12 bits
+/* After a store whose bytes are known: size bytes at off of the page (its low 12 bits
  * count), not over its end. Bytes beside code, in the same 64, cost no code where v alone has
  * decoded any. */
 void soft_code_stored(struct soft_vcpu *v, struct code_page *p, uint64_t off, unsigned size);
-/* Whether such a store, done or yet to come, meets no code of v, and v alone has any. */
-bool soft_code_spared(struct soft_vcpu *v, struct code_page *p, uint64_t off, unsigned size);
 /* The same by somebody outside the engine. */
 void soft_code_written_outside(struct soft_vm *vm, struct hv_ram *ram, uint64_t off, uint64_t len);
 #endif

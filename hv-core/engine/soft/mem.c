@@ -277,8 +277,7 @@ void *soft_atomic_slow(struct soft_vcpu *v, uint64_t linear, unsigned size)
 	target_get(v, linear, soft_mode(v), true, &t);
 	if (t.host == NULL || !t.may_write)
 		return NULL;
-	if (atomic_load_explicit(&t.code->map, memory_order_relaxed) != 0 &&
-	    !soft_code_spared(v, t.code, t.gpa, size)) {
+	if (atomic_load_explicit(&t.code->map, memory_order_relaxed) != 0) {
 		/* The caller is going to write: looked at again when it has. */
 		v->written_page = t.code;
 		v->written_off = t.gpa & 4095;

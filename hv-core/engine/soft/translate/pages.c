@@ -170,9 +170,11 @@ const void *soft_tr_group_missed(struct soft_vcpu *v, struct block *b, uint32_t 
 		}
 		to = soft_tr_exact(v, b, n);
 	}
-	if (to == NULL)
+	if (to == NULL) { /* what comes before it is done */
 		v->s.rip = ip;
-	else if (b->uses_fpu && !SOFT_FPU_EAGER)
+		v->stats.instructions += n;
+	} else if (b->uses_fpu && !SOFT_FPU_EAGER) {
 		soft_fpu_load(v);
+	}
 	return to;
 }
