@@ -58,17 +58,23 @@ class Vm:
             time.sleep(0.1)
 
 
-def start(env):
+def start(env, vms):
+    """Fills vms, as far as it comes."""
     for name in (GAME, DEBIAN):     # of a demo before
         if lodge("show", name, check=False).returncode == 0:
             raise Failed(f"a VM called '{name}' is running already (lodge kill {name})")
     guest = lodgevm.guest("amd64")
-    vms = (Vm(GAME, env, media("invaders") + "/invaders.exec", "--memory", "16M"),
-           Vm(DEBIAN, env, guest + "/vmlinuz", "--initrd", guest + "/initrd.cpio", "--memory",
-              "256M", "--append", "vga=normal console=tty0 quiet panic=-1"))
+    vms.append(Vm(GAME, env, media("invaders") + "/invaders.exec", "--memory", "16M"))
+    vms.append(Vm(DEBIAN, env, guest + "/vmlinuz", "--initrd", guest + "/initrd.cpio", "--memory",
+                  "256M", "--append", "vga=normal console=tty0 quiet panic=-1"))
     for vm in vms:
         vm.wait_up()
-    return vms
+
+
+def end(vms):
+    for vm in vms:
+        lodge("kill", vm.name, check=False)
+        vm.p.wait(20)
 
 
 def until(fn, seconds, what):
@@ -105,7 +111,7 @@ def play(text, shoot, type_, since):
     type_(f"expr {os.getpid()} - 1\n")
     until(lambda: f"\n{os.getpid() - 1}\n" in text(DEBIAN), 30, "Debian's answer")
     until(lambda: text(GAME) != before, 30, "that the game goes on meanwhile")
-    step("something to reckon typed into Debian and answered, while the game goes on", since)
+    step("arithmetic typed into Debian, answered; the game goes on", since)
 
 
 def page(pictures):
@@ -123,8 +129,9 @@ def on_own_screen():
         with open(os.path.join(home, "lodge", "console.ini"), "w") as f:
             f.write("[console]\nscaling=integer\n")
         env = dict(screen.env(), XDG_CONFIG_HOME=home, XDG_STATE_HOME=home)
-        vms = start(env)
+        vms = []
         try:
+            start(env, vms)
             seen = {vm.name: Seen(screen, vm) for vm in vms}
             for i, s in enumerate(seen.values()):
                 s.window.place(10 + i * 745, 10, 735, 540)
@@ -135,9 +142,7 @@ def on_own_screen():
             screen.whole().pixels().save(os.path.join(a.folder, "both.png"))
             print_screen("Debian's screen", lodge("screenshot", DEBIAN, "--text").stdout)
         finally:
-            for vm in vms:
-                lodge("kill", vm.name, check=False)
-                vm.p.wait(20)
+            end(vms)
     page([("both.png", "Two guests side by side"), (f"{GAME}.png", "grub-invaders"),
           (f"{DEBIAN}.png", "Debian 12")])
 
@@ -147,14 +152,19 @@ def on_the_users_screen():
         os.environ["XDG_RUNTIME_DIR"] = RUNTIME     # the VMs stay: the user's own commands find them
     else:
         del os.environ["XDG_RUNTIME_DIR"]
-    start(dict(os.environ))
 
     def shoot():
         lodge("keys", GAME, "space")
         time.sleep(0.3)
 
-    play(lambda name: lodge("screenshot", name, "--text").stdout, shoot,
-         lambda line: lodge("type", DEBIAN, line), time.monotonic())
+    vms = []
+    try:
+        start(dict(os.environ), vms)
+        play(lambda name: lodge("screenshot", name, "--text").stdout, shoot,
+             lambda line: lodge("type", DEBIAN, line), time.monotonic())
+    except BaseException:
+        end(vms)
+        raise
     for name in (GAME, DEBIAN):
         lodge("screenshot", name, os.path.join(a.folder, f"{name}.png"))
     print_screen("Debian's screen", lodge("screenshot", DEBIAN, "--text").stdout)

@@ -23,10 +23,14 @@ packages_for() { # packages_for ARCH CACHE WORK [PACKAGE...]: those whose lists 
 pk_lists() {
 	[ -e "$pk_dir/fresh" ] && return
 	mkdir -p "$pk_dir/lists/partial" "$pk_dir/cache/archives/partial"
-	: >"$pk_dir/status"
-	# A repository that has nothing for this architecture is no failure of ours.
-	apt-get "${pk_opts[@]}" update >"$pk_dir/log" 2>&1 || true
-	touch "$pk_dir/fresh"
+	(
+		flock 8 # others may be at it
+		[ -e "$pk_dir/fresh" ] && exit
+		: >"$pk_dir/status"
+		# A repository that has nothing for this architecture is no failure of ours.
+		apt-get "${pk_opts[@]}" update >"$pk_dir/log" 2>&1 || true
+		touch "$pk_dir/fresh"
+	) 8>"$pk_dir/lock"
 }
 pk_fail() { # pk_fail MESSAGE: the next run asks for the lists again
 	rm -f "$pk_dir/fresh"
@@ -57,6 +61,7 @@ package_of() { # package_of NAME: the first package that the metapackage NAME de
 fetch_with_needs() { # fetch_with_needs FOLDER PACKAGE...: unpacks them and all that they depend on
 	local folder=$1 names deb
 	shift
+	pk_lists
 	: >"$pk_work/status" # nothing is installed there: every package that is needed shows
 	names=$(apt-get "${pk_opts[@]}" -o Dir::State::status="$pk_work/status" -s \
 		install --no-install-recommends "$@" 2>"$pk_work/log" | awk '$1 == "Inst" { print $2 }')

@@ -1,5 +1,6 @@
 """suite: runs the functions test_* of modules t_NAME beside a `run` script, each with an environment of
 its own; prints PASS, FAIL and SKIP lines."""
+import concurrent.futures
 import importlib
 import multiprocessing
 import os
@@ -14,12 +15,16 @@ def full_only(test):
     return test
 
 
-def _run_one(name, fn, environment, skip):
-    start = time.monotonic()
+def _name(key):
+    return key[len("test_"):].replace("_", "-")
+
+
+def _run_one(module, key, environment, skip):
+    name, start = _name(key), time.monotonic()
     try:
         with environment() as env:
             env.name = name
-            fn(env)
+            getattr(importlib.import_module(module), key)(env)
             env.check_nothing_left()
     except skip as e:
         return f"SKIP {name}: {e}"
@@ -33,33 +38,27 @@ def _run_one(name, fn, environment, skip):
 def _tests(modules, wanted):
     """(module, function) of what the command asks for."""
     everything = bool(os.environ.get("LODGE_TEST_FULL"))
-    for module in modules:
-        loaded = importlib.import_module(f"t_{module}")
-        for key, fn in list(vars(loaded).items()):
-            name = _name(key)
+    for module in (f"t_{m}" for m in modules):
+        for key, fn in list(vars(importlib.import_module(module)).items()):
             if key.startswith("test_") and (
-                    any(a in name for a in wanted) or
+                    any(a in _name(key) for a in wanted) or
                     not wanted and (everything or not getattr(fn, "full_only", False))):
                 yield module, key
 
 
-def _name(key):
-    return key[len("test_"):].replace("_", "-")
-
-
-def _run_in_child(task):
-    module, key, environment, skip = task
-    fn = getattr(importlib.import_module(f"t_{module}"), key)
-    return _run_one(_name(key), fn, environment, skip)
-
-
 def run(modules, environment, skip, jobs=1):
     """The arguments of the command: only tests whose name contains one of them. jobs: so many at the
-    same time, each in a process of its own. An exit status."""
-    tasks = [(m, k, environment, skip) for m, k in _tests(modules, sys.argv[1:])]
+    same time, in processes. An exit status."""
     good = True
-    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
-        for verdict in pool.imap_unordered(_run_in_child, tasks, chunksize=1):
+    with concurrent.futures.ProcessPoolExecutor(
+            jobs, mp_context=multiprocessing.get_context("fork")) as pool:
+        tasks = {pool.submit(_run_one, m, k, environment, skip): k
+                 for m, k in _tests(modules, sys.argv[1:])}
+        for task in concurrent.futures.as_completed(tasks):
+            if task.exception():    # its process was killed, and with it the pool
+                verdict = f"FAIL {_name(tasks[task])}: {task.exception()}"
+            else:
+                verdict = task.result()
             print(verdict, flush=True)
             good &= not verdict.startswith("FAIL")
     return 0 if good else 1
