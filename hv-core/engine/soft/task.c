@@ -231,9 +231,9 @@ void sys_task_switch(struct soft_vcpu *v, uint16_t sel, struct sys_desc *d, enum
 	if (is32)
 		load_cr3(v, &t);
 	load_segs(v, &t);
-	soft_mode_changed(v);
 	if (t.trap)
 		v->sys.dr6_pending |= DR6_BT;
+	soft_mode_changed(v);
 	v->cur = cur;
 }
 
