@@ -3,6 +3,7 @@
 # commit, how long and with what result in docs/measurements.md.
 #
 #   fuzz-TARGET   libFuzzer on one target of tests/fuzz (20 minutes; fuzz-dev, all devices: an hour)
+#   fuzz-dev-CLASS  the same on one class of devices, such as ide (15 minutes)
 #   save-restore  50 rounds of tests/state/run
 #   oracle        the CPU oracle over every form with 1000 cases each, another seed each time
 #   oracle-blocks 10 million random blocks in each tier, other seeds each time
@@ -27,17 +28,26 @@ fuzz_build() {
 case $name in
 fuzz-*)
 	target=${name#fuzz-}
-	: "${seconds:=$([ "$target" = dev ] && echo 3600 || echo 1200)}"
-	fuzz_build "$name" >"$log" 2>&1 || {
+	case $target in
+	dev) : "${seconds:=3600}" ;;
+	dev-*)
+		: "${seconds:=900}"
+		export LODGE_FUZZ_CLASS=${target#dev-}
+		target=dev
+		;;
+	*) : "${seconds:=1200}" ;;
+	esac
+	program=build-fuzz/tests/fuzz/fuzz-$target
+	if ! { fuzz_build "fuzz-$target" && "$program" -runs=0; } >"$log" 2>&1; then
 		tail "$log"
 		exit 1
-	}
+	fi
 	grown=$(mktemp -d)
-	build-fuzz/tests/fuzz/"$name" -max_total_time="$seconds" -seed="$seed" -rss_limit_mb=4096 \
+	"$program" -max_total_time="$seconds" -seed="$seed" -rss_limit_mb=4096 \
 		"$grown" "tests/fuzz/corpus/$target" 2>&1 | tee "$log" | grep -E '#[0-9]+.*(NEW|pulse)|ERROR' || true
 	result=$(grep -aE '^(Done|#[0-9]+.*DONE)' "$log" | tr '\n' ' ')
 	# the corpus that is replayed in each run stays small: only what adds coverage
-	build-fuzz/tests/fuzz/"$name" -merge=1 "tests/fuzz/corpus/$target" "$grown" >>"$log" 2>&1
+	"$program" -merge=1 "tests/fuzz/corpus/$target" "$grown" >>"$log" 2>&1
 	rm -rf "$grown"
 	grep -aq 'ERROR: ' "$log" && result="FAILED: $(grep -a 'ERROR: ' "$log" | head -n 1)"
 	;;
@@ -70,7 +80,7 @@ guests)
 	result="$(grep -c ^PASS "$log") passed, $(grep -c ^FAIL "$log" || true) failed"
 	;;
 *)
-	sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac
