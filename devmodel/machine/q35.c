@@ -98,6 +98,7 @@ static int add_lapics(struct machine *m, struct err *e)
 			return r;
 		m->vm.vcpu[i]->lapic_ctx = m->lapic[i]->dev;
 		m->vm.vcpu[i]->lapic = &dm_lapic_ops;
+		m->vm.vcpu[i]->timer = &m->lapic[i]->timer[0].timer;
 	}
 	return 0;
 }

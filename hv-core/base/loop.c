@@ -227,6 +227,18 @@ void loop_timer_arm(struct loop *l, struct loop_timer *t, uint64_t when_ns)
 	pthread_mutex_unlock(&l->lock);
 }
 
+void loop_timer_forget(struct loop *l, struct loop_timer *t)
+{
+	pthread_mutex_lock(&l->lock);
+	if (t->heap_index != 0)
+		heap_remove(l, t);
+	t->when_ns = LOOP_TIMER_OFF;
+	const uint64_t next = l->n_heap > 0 ? l->heap[1]->when_ns : LOOP_TIMER_OFF;
+	if (next > l->programmed_ns)
+		program(l, next);
+	pthread_mutex_unlock(&l->lock);
+}
+
 static struct loop_timer *pop_due(struct loop *l, uint64_t now)
 {
 	struct loop_timer *t = NULL;

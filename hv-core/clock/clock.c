@@ -251,6 +251,26 @@ void hv_timer_arm(struct hv_timer *t, uint64_t when_ns)
 		c->tell_armed(c->tell_ctx);
 }
 
+uint64_t hv_timer_take_over(struct hv_timer *t)
+{
+	struct hv_clock *c = t->clock;
+	uint64_t until = HV_TIMER_OFF;
+
+	pthread_mutex_lock(&c->lock);
+	if (!c->counted && c->running && t->when_ns != HV_TIMER_OFF) {
+		until = to_host(c, t->when_ns);
+		loop_timer_forget(c->loop, &t->host);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return until;
+}
+
+void hv_timer_give_back(struct hv_timer *t)
+{
+	if (!t->clock->counted)
+		host_timer(t);
+}
+
 /* ---- a clock that is counted ---- */
 
 void hv_clock_set_counted(struct hv_clock *c, void (*armed)(void *ctx), void *ctx)

@@ -53,8 +53,8 @@ uint64_t hv_host_tsc_hz(void);
 uint64_t hv_clock_wall_ns(struct hv_clock *c);
 
 /* A timer on the virtual clock. Embedded in its owner. fn runs in the loop thread (of a counted
- * clock: the vCPU's) under domain (if any), once per arming, perhaps late, never early, never while
- * the clock stands still. */
+ * clock: the vCPU's; else see hv_timer_take_over()) under domain (if any), once per arming, perhaps
+ * late, never early, never while the clock stands still. */
 #define HV_TIMER_OFF UINT64_MAX
 struct hv_timer {
 	void (*fn)(void *ctx);
@@ -71,4 +71,14 @@ void hv_timer_init(struct hv_timer *t, struct hv_clock *c, struct hv_domain *dom
 void hv_timer_finish(struct hv_timer *t); /* loop thread; twice is once */
 /* Any thread, its domain held; OFF disarms. */
 void hv_timer_arm(struct hv_timer *t, uint64_t when_ns);
+
+/*
+ * A thread that is about to sleep, and that t would wake up, waits for t in the loop's stead, so
+ * that the loop does not have to wake up first. take_over: until when at most, in the host's time
+ * (loop_now_ns()); HV_TIMER_OFF: t is not armed. give_back, after the sleep: calls fn if it is
+ * time, else the loop waits again. In between the clock is not stopped; whoever arms t then has the
+ * loop wait for it. No domain held. Of a counted clock nothing happens.
+ */
+uint64_t hv_timer_take_over(struct hv_timer *t);
+void hv_timer_give_back(struct hv_timer *t);
 #endif

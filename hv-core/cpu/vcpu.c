@@ -7,10 +7,13 @@
  * held high with IF=0) costs one more round, not a spin.
  */
 #include "cpu/vcpu.h"
+#include <errno.h>
 #include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/thread.h"
 #include "base/util.h"
@@ -47,20 +50,31 @@ static void notify(struct hv_vcpu *v)
 		syscall(SYS_futex, &t->changes, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static void sleep_until_change(struct hv_vcpu_thread *t, uint32_t seen)
+/* Until then at most, by the host's clock; HV_TIMER_OFF: without end. */
+static void sleep_until_change(struct hv_vcpu_thread *t, uint32_t seen, uint64_t until_ns)
 {
+	const struct timespec ts = { .tv_sec = (time_t)(until_ns / HV_NS_PER_SEC),
+				     .tv_nsec = (long)(until_ns % HV_NS_PER_SEC) };
+	const struct timespec *end = until_ns != HV_TIMER_OFF ? &ts : NULL;
+	bool over = false;
+
 	atomic_store(&t->asleep, 1);
-	while (atomic_load(&t->changes) == seen)
-		syscall(SYS_futex, &t->changes, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+	while (atomic_load(&t->changes) == seen && !over)
+		over = syscall(SYS_futex, &t->changes, FUTEX_WAIT_BITSET_PRIVATE, seen, end, NULL,
+			       FUTEX_BITSET_MATCH_ANY) < 0 &&
+		       errno == ETIMEDOUT;
 	atomic_store(&t->asleep, 0);
 }
 
 static void halt(struct hv_vcpu *v, uint32_t seen)
 {
-	uint64_t since = loop_now_ns();
+	const uint64_t until = v->timer != NULL ? hv_timer_take_over(v->timer) : HV_TIMER_OFF;
+	const uint64_t since = loop_now_ns();
 
 	atomic_store_explicit(&v->halted_since_ns, since, memory_order_relaxed);
-	sleep_until_change(v->thread, seen);
+	sleep_until_change(v->thread, seen, until);
+	if (v->timer != NULL)
+		hv_timer_give_back(v->timer);
 	atomic_store_explicit(&v->halted_since_ns, 0, memory_order_relaxed);
 	atomic_fetch_add_explicit(&v->halted_ns, loop_now_ns() - since, memory_order_relaxed);
 }
@@ -244,7 +258,7 @@ static void run(struct hv_vcpu *v)
 		if (req & (HV_REQ_INIT | HV_REQ_SIPI))
 			take_init_sipi(v);
 		if (t->wait_sipi) {
-			sleep_until_change(t, seen);
+			sleep_until_change(t, seen, HV_TIMER_OFF);
 			continue;
 		}
 		while (enter(v))
@@ -291,6 +305,8 @@ static void *vcpu_thread(void *arg)
 	struct hv_vcpu_thread *t = v->thread;
 	int r = 0;
 
+	/* Halts end when the guest's timer is due, not up to 50 microseconds later. */
+	prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
 	if (v->vm->engine->vcpu_thread_start != NULL)
 		r = v->vm->engine->vcpu_thread_start(v, &t->start_err);
 	pthread_mutex_lock(&t->lock);

@@ -60,6 +60,7 @@ struct hv_vcpu {
 	void *engine_priv;
 	const struct hv_lapic_ops *lapic; /* borrowed; NULL: none (tests) */
 	void *lapic_ctx;
+	struct hv_timer *timer; /* borrowed: the local APIC's, which ends most halts; NULL: none */
 	/* any thread */
 	_Atomic uint32_t requests; /* enum hv_request */
 	_Atomic uint8_t sipi_vector;

@@ -1,5 +1,6 @@
 /* hv-core/base: errors, log, trace points, threads, the event loop. */
 #include "ctest.h"
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -309,6 +310,36 @@ static void test_loop_timers(void **state)
 	assert_int_equal(f->t[2].heap_index, 0);
 }
 
+static bool wakes(const struct loop *l, int ms)
+{
+	struct pollfd p = { .fd = loop_fd(l), .events = POLLIN };
+
+	return poll(&p, 1, ms) == 1;
+}
+
+/* What was disarmed does not wake the loop if that is asked for; the next one does. */
+static void test_loop_forget(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t now = loop_now_ns();
+
+	f->t[0] = (struct loop_timer){ .fn = timer0, .ctx = f };
+	f->t[1] = (struct loop_timer){ .fn = timer1, .ctx = f };
+	loop_timer_arm(f->l, &f->t[0], now + 2000000);
+	loop_timer_forget(f->l, &f->t[0]);
+	loop_timer_forget(f->l, &f->t[0]);
+	assert_false(wakes(f->l, 20));
+	loop_timer_arm(f->l, &f->t[1], loop_now_ns() + 3000000);
+	loop_timer_arm(f->l, &f->t[0], loop_now_ns() + 1000000);
+	loop_timer_forget(f->l, &f->t[0]);
+	while (f->n < 1)
+		loop_dispatch(f->l, -1);
+	assert_string_equal(f->order, "1");
+	loop_timer_arm(f->l, &f->t[0], 0);
+	loop_dispatch(f->l, -1);
+	assert_string_equal(f->order, "10");
+}
+
 /* The heap against a plain search: 500 timers armed, moved and disarmed at random. */
 struct heap_fixture {
 	uint64_t last;
@@ -454,6 +485,7 @@ int main(void)
 						loop_teardown),
 		cmocka_unit_test_setup_teardown(test_loop_many_fds, loop_setup, loop_teardown),
 		cmocka_unit_test_setup_teardown(test_loop_timers, loop_setup, loop_teardown),
+		cmocka_unit_test_setup_teardown(test_loop_forget, loop_setup, loop_teardown),
 		cmocka_unit_test_setup_teardown(test_loop_heap, loop_setup, loop_teardown),
 		cmocka_unit_test_setup_teardown(test_loop_post, loop_setup, loop_teardown),
 		cmocka_unit_test_setup_teardown(test_loop_threads, loop_setup, loop_teardown),

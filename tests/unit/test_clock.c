@@ -1,5 +1,6 @@
 /* hv-core/clock: the virtual clock stands still when stopped; timers follow it. */
 #include "ctest.h"
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include "clock/clock.h"
@@ -141,6 +142,44 @@ static void test_timers(void **state)
 	hv_timer_finish(&f->t[0]);
 }
 
+/* Waited for elsewhere: the loop does not call it, and does not wake up for it. */
+static void test_taken_over(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t when, before;
+
+	hv_timer_init(&f->t[0], f->c, &f->d, on_timer, f);
+	assert_int_equal(hv_timer_take_over(&f->t[0]), HV_TIMER_OFF);
+	hv_timer_give_back(&f->t[0]);
+	hv_clock_start(f->c);
+	assert_int_equal(hv_timer_take_over(&f->t[0]), HV_TIMER_OFF);
+	before = loop_now_ns();
+	arm(f, 0, hv_clock_now_ns(f->c) + 2000000);
+	when = hv_timer_take_over(&f->t[0]);
+	assert_true(when >= before + 2000000 && when <= loop_now_ns() + 2000000);
+	while (loop_now_ns() < when)
+		sleep_ns(500000);
+	assert_int_equal(poll(&(struct pollfd){ loop_fd(f->l), POLLIN, 0 }, 1, 10), 0);
+	loop_dispatch(f->l, 0);
+	assert_int_equal(f->fired, 0);
+	hv_timer_give_back(&f->t[0]);
+	assert_int_equal(f->fired, 1);
+	/* Back before its time, and armed by somebody meanwhile: the loop's. */
+	arm(f, 0, hv_clock_now_ns(f->c) + 5000000);
+	hv_timer_take_over(&f->t[0]);
+	hv_timer_give_back(&f->t[0]);
+	while (f->fired == 1)
+		loop_dispatch(f->l, -1);
+	arm(f, 0, hv_clock_now_ns(f->c) + HV_NS_PER_SEC * 1000);
+	hv_timer_take_over(&f->t[0]);
+	arm(f, 0, hv_clock_now_ns(f->c) + 1000000);
+	while (f->fired == 2)
+		loop_dispatch(f->l, -1);
+	hv_timer_give_back(&f->t[0]);
+	assert_int_equal(f->fired, 3);
+	hv_timer_finish(&f->t[0]);
+}
+
 static atomic_bool stop_readers;
 
 static void *reader(void *arg)
@@ -271,6 +310,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stop_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tsc, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_taken_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counted_storm, setup, teardown),

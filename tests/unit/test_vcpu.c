@@ -374,6 +374,44 @@ static void test_exits(void **state)
 	hv_vm_stop(&f->vm);
 }
 
+static void timer_due(void *ctx)
+{
+	hv_vcpu_set_intr(ctx, true);
+}
+
+/* A vCPU that is halted waits for its timer itself: nobody runs the loop here. */
+static void test_own_timer(void **state)
+{
+	struct fixture *f = *state;
+	struct hv_timer timer;
+	struct hv_clock *clock;
+	struct x86_state s;
+	struct loop *loop;
+
+	assert_ok(loop_create(&loop, &f->e), &f->e);
+	assert_ok(hv_clock_create(loop, &clock, &f->e), &f->e);
+	start(f, &hv_engine_null, 1);
+	hv_timer_init(&timer, clock, &f->lapic_domain, timer_due, f->vm.vcpu[0]);
+	f->vm.vcpu[0]->timer = &timer;
+	hv_vcpu_state_get(f->vm.vcpu[0], &s);
+	s.rflags |= X86_FL_IF;
+	assert_ok(hv_vcpu_state_set(f->vm.vcpu[0], &s, &f->e), &f->e);
+	hv_clock_start(clock);
+	for (unsigned i = 1; i <= 3; i++) {
+		hv_domain_lock(&f->lapic_domain);
+		hv_timer_arm(&timer, hv_clock_now_ns(clock) + 3000000);
+		hv_domain_unlock(&f->lapic_domain);
+		hv_vm_run(&f->vm);
+		wait_for(f->acks == i);
+		hv_vm_stop(&f->vm);
+	}
+	hv_clock_stop(clock);
+	hv_vm_finish(&f->vm);
+	hv_timer_finish(&timer);
+	hv_clock_destroy(clock);
+	loop_destroy(loop);
+}
+
 /* A masked interrupt line that is held high wakes the vCPU once, not for ever. */
 static void test_masked_interrupt(void **state)
 {
@@ -620,6 +658,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_init_failures, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_own_timer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_masked_interrupt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hlt_wake, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_waits, setup, teardown),
