@@ -132,14 +132,14 @@ static void init_functions(struct machine *m)
 }
 
 /* The kernel's screen, where BAR 0 was put. */
-static int init_video(struct machine *m, const struct boot_files *f, bool keep,
-		      struct boot_screen *ret_screen, struct err *e)
+static int init_video(struct machine *m, const struct boot_files *f, struct boot_screen *ret_screen,
+		      struct err *e)
 {
 	const struct boot_mode mode = boot_mode_of(f);
 	const uint64_t lfb = m->display != NULL ? cfg_read(m, MACHINE_VGA_DEVFN, PCI_BAR0, 4) & ~15u
 						: 0;
 
-	return boot_video(m, &mode, lfb, keep, ret_screen, e);
+	return boot_video(m, &mode, lfb, ret_screen, e);
 }
 
 /* ---- tables: ACPI at the top of low RAM, the anchors where systems search for them ---- */
@@ -221,7 +221,7 @@ int boot_direct(struct machine *m, struct err *e)
 	t.ram_end = m->map.low_bytes - TABLES_BYTES;
 	e820_make(&e820, m->map.low_bytes, m->map.high_bytes, TABLES_BYTES);
 	t.rsdp = RSDP_GPA;
-	r = init_video(m, &files, false, &t.screen, e);
+	r = init_video(m, &files, &t.screen, e);
 	if (r == 0)
 		r = put_acpi(m, &t, e);
 	if (r == 0)
@@ -231,27 +231,19 @@ int boot_direct(struct machine *m, struct err *e)
 	return r == 0 ? set_cpus(m, &s, e) : r;
 }
 
-/* After S3 the chipset is as at power-on, memory is not: firmware would put the chipset in order
- * and jump to where the system left word. */
+/* After S3 the chipset is as at power-on, memory and the screen are not: firmware would put the
+ * chipset in order and jump to where the system left word. */
 int boot_wake(struct machine *m, struct err *e)
 {
 	const uint64_t facs = m->map.low_bytes - TABLES_BYTES;
-	struct boot_screen screen;
-	struct boot_files files;
 	struct x86_state s;
 	uint32_t vector;
-	int r;
 
 	if (hv_mem_read(m->mem, facs + ACPI_FACS_WAKING_VECTOR, &vector, sizeof(vector)) < 0 ||
 	    vector == 0 || vector >= HV_MIB(1))
 		return err_set(e, -EINVAL, "the guest left no address to wake up at");
 	init_chipset(m);
 	init_functions(m);
-	r = boot_stored(&m->boot, &files, e);
-	if (r == 0)
-		r = init_video(m, &files, true, &screen, e);
-	if (r < 0)
-		return r;
 	x86_state_reset(&s, true);
 	s.seg[X86_CS].sel = (uint16_t)(vector >> 4);
 	s.seg[X86_CS].base = vector & ~15u;

@@ -95,13 +95,12 @@ static int put_data_area(struct machine *m)
 	return r == 0 ? hv_mem_write(m->mem, 0x484, size, sizeof(size)) : r;
 }
 
-/* keep: the registers alone. */
-static int set_text(struct machine *m, bool keep)
+static int set_text(struct machine *m)
 {
 	const uint8_t *font = find_font(m->vga.rom);
 
 	out(m, 0x3c2, 0x67);
-	if (font != NULL && !keep)
+	if (font != NULL)
 		load_font(m, font);
 	hv_pio_write(m->pio, 0x3d4, 2, 0x0011); /* the first registers are protected by it */
 	indexed(m, 0x3d4, crtc, sizeof(crtc));
@@ -109,8 +108,6 @@ static int set_text(struct machine *m, bool keep)
 	indexed(m, 0x3ce, gfx, sizeof(gfx));
 	load_attr(m);
 	load_dac(m);
-	if (keep)
-		return 0;
 	for (unsigned i = 0; i < COLUMNS * LINES * 2; i += 8)
 		hv_mem_io_write(m->mem, TEXT_GPA + i, 8, BLANK_CELLS);
 	return put_data_area(m);
@@ -124,15 +121,15 @@ static void dispi(struct machine *m, unsigned index, unsigned v)
 	hv_pio_write(m->pio, 0x1cf, 2, v);
 }
 
-static void set_pixels(struct machine *m, const struct boot_mode *mode, uint64_t lfb, bool keep,
+static void set_pixels(struct machine *m, const struct boot_mode *mode, uint64_t lfb,
 		       struct boot_screen *s)
 {
-	enum { XRES = 1, YRES, BPP, ENABLE, ON = 1, LFB = 0x40, KEEP = 0x80 };
+	enum { XRES = 1, YRES, BPP, ENABLE, ON = 1, LFB = 0x40 };
 
 	dispi(m, XRES, mode->width);
 	dispi(m, YRES, mode->height);
 	dispi(m, BPP, mode->depth);
-	dispi(m, ENABLE, ON | LFB | (keep ? KEEP : 0));
+	dispi(m, ENABLE, ON | LFB);
 	*s = (struct boot_screen){ .lfb = lfb,
 				   .width = mode->width,
 				   .height = mode->height,
@@ -141,16 +138,16 @@ static void set_pixels(struct machine *m, const struct boot_mode *mode, uint64_t
 				   .memory_bytes = VGA_VRAM_BYTES };
 }
 
-int boot_video(struct machine *m, const struct boot_mode *mode, uint64_t lfb, bool keep,
+int boot_video(struct machine *m, const struct boot_mode *mode, uint64_t lfb,
 	       struct boot_screen *ret_screen, struct err *e)
 {
 	*ret_screen = (struct boot_screen){ 0 };
 	if (m->vga.vram == NULL)
 		return 0;
-	if (set_text(m, keep) < 0)
+	if (set_text(m) < 0)
 		return err_set(e, -EFAULT, "there is no memory for the BIOS data area");
 	*ret_screen = (struct boot_screen){ .width = COLUMNS, .height = LINES };
 	if (mode->width != 0)
-		set_pixels(m, mode, lfb, keep, ret_screen);
+		set_pixels(m, mode, lfb, ret_screen);
 	return 0;
 }

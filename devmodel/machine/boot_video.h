@@ -5,8 +5,8 @@
 
 struct machine;
 
-/* Sets the adapter, if the machine has one, and says what it shows. lfb: where BAR 0 is. keep: what
- * is in its memory stays (after S3). Before the system's own data are put into low memory. */
-int boot_video(struct machine *m, const struct boot_mode *mode, uint64_t lfb, bool keep,
+/* Sets the adapter, if the machine has one, and says what it shows. lfb: where BAR 0 is.
+ * Before the system's own data are put into low memory. */
+int boot_video(struct machine *m, const struct boot_mode *mode, uint64_t lfb,
 	       struct boot_screen *ret_screen, struct err *e) HV_MUST_CHECK;
 #endif

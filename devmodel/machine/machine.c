@@ -12,6 +12,7 @@
 #include "devmodel/input/i8042.h"
 #include "state/container.h"
 
+enum { CMOS_SHUTDOWN = 0x0f, SHUTDOWN_S3 = 0xfe };
 #define RNG_SEED 1 /* of deterministic machines */
 #define RAM_MIN HV_MIB(1)
 #define RAM_MAX (MEMMAP_PCI64 - HV_GIB(4))
@@ -163,19 +164,46 @@ void machine_reset(struct machine *m)
 	emit(m, MACHINE_RESET, 0, NULL);
 }
 
+/*
+ * What has no power in S3 is as at power-on. The adapter has some: no BIOS sets a mode for a system
+ * that wakes up, and a console on a mode of the BIOS' (VGA text, VESA) does not either. So has the
+ * host bridge: firmware finds its memory where it had shadowed it, and by what it left there that
+ * this is no power-on.
+ */
+static void wake_devices(struct machine *m)
+{
+	for (struct env_dev *ed = m->env.first; ed != NULL; ed = ed->next) {
+		if (ed == m->display || ed == m->mch)
+			continue;
+		hv_domain_lock(ed->domain);
+		dev_reset(ed->dev);
+		hv_domain_unlock(ed->domain);
+	}
+}
+
+/* The BIOS is told by the shutdown status in the CMOS memory, as by the firmware's own code for
+ * sleep in other machines. */
+static int wake_cpus(struct machine *m, struct err *e)
+{
+	hv_vm_reset_cpus(&m->vm);
+	if (m->boot.store != NULL)
+		return boot_wake(m, e);
+	dm_rtc_set_byte(m->rtc->dev, CMOS_SHUTDOWN, SHUTDOWN_S3);
+	return 0;
+}
+
 void machine_wake(struct machine *m)
 {
 	struct err e = { 0 };
 
 	if (!m->asleep)
 		return;
-	each_locked(m, dev_reset);
-	hv_vm_reset_cpus(&m->vm);
+	wake_devices(m);
 	hv_domain_lock(m->pm->domain);
 	dm_pm_wake(m->pm->dev);
 	hv_domain_unlock(m->pm->domain);
 	m->asleep = false;
-	if (m->boot.store != NULL && boot_wake(m, &e) < 0) {
+	if (wake_cpus(m, &e) < 0) {
 		m->running = false;
 		emit(m, MACHINE_FAILED, 0, e.msg);
 	} else if (m->running) {

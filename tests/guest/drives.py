@@ -1,5 +1,5 @@
 """Cases drives-ahci and drives-ide of run: Debian's drivers (ahci, ata_piix, sd_mod, sr_mod, isofs) on
-disks and discs; what they read and write is compared with the files, over a save and a restore."""
+disks and discs; what they read and write is compared with the files, over S3, and a save and a restore."""
 import os
 import random
 import re
@@ -146,6 +146,13 @@ def check_log(vm):
         raise Failed(f"{len(bad)} lines, first: {bad[0]}")
 
 
+def check_sleep(vm, tmp, want):
+    vm.sleep_and_wake()
+    check_disk(vm, tmp)
+    check_disc(vm, want)
+    check_log(vm)
+
+
 def save_busy(vm, tmp):
     """While the guest copies disk and disc to and fro, again and again."""
     vm.ask("(while [ ! -e /tmp/stop ]; do dd if=/dev/sda of=/tmp/a bs=256k count=16 iflag=direct; "
@@ -188,6 +195,7 @@ def case(report, name):
             report.step(f"{name}-log", check_log, vm)
             report.step(f"{name}-tray", check_tray, vm, want)
             report.step(f"{name}-change", check_change, vm, tmp, want)
+            report.step(f"{name}-sleep", check_sleep, vm, tmp, want)
             if not report.step(f"{name}-save", save_busy, vm, tmp):
                 return
         with start(bus, tmp, cpus, f"{tmp}/state") as vm:

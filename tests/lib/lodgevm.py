@@ -150,6 +150,17 @@ class VM:
             raise Failed(f"'{line}' ended with status {status}: {text[-200:]}")
         return text
 
+    def sleep_and_wake(self):
+        """The guest goes into S3 by itself, and is woken."""
+        name = self.name()
+        self.send("echo mem >/sys/power/state; echo 'AWA''KE'-$?-\n")
+        lodge("wait", name, "paused", "--timeout", f"{round(60 * PATIENCE)}s")
+        if "guest-sleep" not in lodge("show", name).stdout:
+            raise Failed("paused, but not asleep")
+        lodge("resume", name)
+        if self.expect(r"AWAKE-(\d+)-", 60)[1] != "0":
+            raise Failed("the guest did not go to sleep")
+
     def wait(self, timeout=60):
         """Reads to the end; the exit status."""
         deadline = time.monotonic() + timeout * PATIENCE

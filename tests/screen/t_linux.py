@@ -1,5 +1,5 @@
 """Linux on the screen: its console as text, on the frame buffer and by its DRM driver; all of it again from a
-saved state. X: t_linux_x.py."""
+saved state, and after S3. X: t_linux_x.py."""
 import os
 import subprocess
 import time
@@ -18,6 +18,15 @@ BRIGHT = [tuple(EGA[8 + i]) for i in (0, 4, 2, 6, 1, 5, 3, 7)]
 GREY = COLOURS[7]
 # Rows of a cell in which the kernel's underline cursor is: the VGA's (vgacon), its own (fbcon).
 VGA_CURSOR, OWN_CURSOR = (13, 14), (14, 15)
+GRUB = """set timeout=0
+set timeout_style=hidden
+insmod all_video
+set gfxpayload={payload}
+menuentry linux {{
+	linux /vmlinuz console=tty0 quiet panic=-1
+	initrd /initrd.cpio
+}}
+"""
 
 
 def boot(env, folder, append):
@@ -28,13 +37,19 @@ def boot(env, folder, append):
 
 
 def text_console(env):
-    s = boot(env, lodgevm.guest("amd64"), "vga=normal")
+    return up_on_text(boot(env, lodgevm.guest("amd64"), "vga=normal"))
+
+
+def up_on_text(s):
     s.cursor_rows = VGA_CURSOR
     return up(s)
 
 
 def frame_buffer(env, folder):
-    s = boot(env, folder, "")
+    return up_on_frame_buffer(boot(env, folder, ""))
+
+
+def up_on_frame_buffer(s):
     s.layout(1024, 768, 128, screen_text.kernel_font(s.kernel))
     s.cursor_rows = OWN_CURSOR
     return up(s)
@@ -166,6 +181,28 @@ def saved(env, s, cursor):
     return again
 
 
+def sleeps(env, s):
+    """Into S3 by a command; asleep it shows what it did, and awake all works."""
+    s.type("clear; echo mem > /sys/power/state; echo awake $?\n")
+    env.lodge("wait", s.vm.name, "paused", "--timeout", f"{round(60 * PATIENCE)}s")
+    check(s.vm.show()["reason"] == "guest-sleep", s.vm.show())
+    env.lodge("resume", s.vm.name)
+    s.expect("awake 0\n" + PROMPT.rstrip(), 60)
+    works(s)
+
+
+def from_disc(env, payload):
+    """Not started directly: firmware, GRUB, and its choice of a screen."""
+    folder = lodgevm.guest("amd64")
+    iso = os.path.join(env.work, "linux.iso")
+    subprocess.run([os.path.join(HERE, "mkiso.sh"), "grub", iso, folder + "/vmlinuz",
+                    folder + "/initrd.cpio"], input=GRUB.format(payload=payload).encode(),
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    s = env.seen("--memory", "256M", "--iso", iso)
+    s.kernel = folder + "/vmlinuz"
+    return s
+
+
 def save_console(env, s):
     s.type("clear; ls --color /bin/a*; seq 5\n")
     s.expect("\n5\n" + PROMPT.rstrip())
@@ -210,3 +247,19 @@ def test_linux_save_vga_console(env):
 
 def test_linux_save_frame_buffer(env):
     save_console(env, frame_buffer(env, lodgevm.guest("amd64")))
+
+
+def test_linux_sleep_vga_console(env):
+    sleeps(env, text_console(env))
+
+
+def test_linux_sleep_frame_buffer(env):
+    sleeps(env, frame_buffer(env, lodgevm.guest("amd64")))
+
+
+def test_linux_sleep_bios_vga_console(env):
+    sleeps(env, up_on_text(from_disc(env, "text")))
+
+
+def test_linux_sleep_bios_frame_buffer(env):
+    sleeps(env, up_on_frame_buffer(from_disc(env, "1024x768x32")))

@@ -24,7 +24,7 @@ struct world {
 static void on_event(void *ctx, const struct machine_event *ev)
 {
 	(void)ctx;
-	assert_true(ev->kind == MACHINE_RESET);
+	assert_true(ev->kind == MACHINE_RESET || ev->kind == MACHINE_SLEEPING);
 }
 
 /* A multiboot kernel; flags and mode as its header's video fields. */
@@ -278,6 +278,43 @@ static void test_saved(void **state)
 	assert_int_equal(w->p.pixels[2 * 720 + 1], 0xffffff);
 }
 
+static uint32_t other_cfg(struct world *w, uint32_t address, const uint32_t *v)
+{
+	hv_pio_write(machine_vm(w->m)->pio, 0xcf8, 4, address);
+	if (v != NULL)
+		hv_pio_write(machine_vm(w->m)->pio, 0xcfc, 4, *v);
+	return hv_pio_read(machine_vm(w->m)->pio, 0xcfc, 4);
+}
+
+/* S3 of a machine with firmware: the screen and the memory that it shadowed stay as they are, and
+ * the CMOS says what the reset is for; the rest, such as the bridge with the ISA bus, is reset. */
+static void test_sleep(void **state)
+{
+	const uint32_t pm = 0x601, on = 0x80, pam = 0x33333330;
+	struct world *w = *state;
+
+	w->config.kernel = NULL;
+	create(w);
+	out8(w, 0x3c2, 0x67);
+	out16(w, 0x1ce, 1);
+	out16(w, 0x1cf, 800);
+	other_cfg(w, 0x80000090, &pam);
+	other_cfg(w, 0x8000f840, &pm);
+	other_cfg(w, 0x8000f844, &on);
+	assert_ok(machine_run(w->m, &w->e), &w->e);
+	out16(w, 0x604, 5 << 10 | 1 << 13);
+	loop_dispatch(w->loop, 0);
+	assert_true(machine_asleep(w->m));
+	machine_wake(w->m);
+	assert_false(machine_asleep(w->m));
+	assert_int_equal(hv_pio_read(machine_vm(w->m)->pio, 0x3cc, 1), 0x67);
+	assert_int_equal(hv_pio_read(machine_vm(w->m)->pio, 0x1cf, 2), 800);
+	assert_int_equal(other_cfg(w, 0x80000090, NULL), pam);
+	assert_int_not_equal(other_cfg(w, 0x8000f840, NULL), pm);
+	out8(w, 0x70, 0x0f);
+	assert_int_equal(hv_pio_read(machine_vm(w->m)->pio, 0x71, 1), 0xfe);
+}
+
 /* As earlier versions saved: it stays a machine without. */
 static void test_saved_without(void **state)
 {
@@ -343,7 +380,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_text_start),    T(test_pixels_start), T(test_map),    T(test_saved),
-		T(test_saved_without), T(test_bios),	     T(test_viewer),
+		T(test_saved_without), T(test_bios),	     T(test_viewer), T(test_sleep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
