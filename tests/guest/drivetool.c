@@ -1,10 +1,11 @@
 /*
- * drivetool DEVICE eject|close|status|identify|smart: what eject, hdparm and smartctl ask a drive
- * for. Status 0: it did; what it says is one line.
+ * drivetool DEVICE eject|close|status|identify|smart|format: what eject, hdparm, smartctl and
+ * fdformat ask a drive for. Status 0: it did; what it says is one line.
  */
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/cdrom.h>
+#include <linux/fd.h>
 #include <linux/hdreg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -69,10 +70,29 @@ static int smart(int fd)
 	return 0;
 }
 
+/* A floppy disk, in the format that it has; says cylinders, heads, sectors. */
+static int format(int fd)
+{
+	struct floppy_struct f;
+
+	if (ioctl(fd, FDGETPRM, &f) < 0 || ioctl(fd, FDFMTBEG) < 0)
+		return fail("begin");
+	for (unsigned i = 0; i < f.track * f.head; i++) {
+		struct format_descr d = { .track = i / f.head, .head = i % f.head };
+		if (ioctl(fd, FDFMTTRK, &d) < 0)
+			return fail("track");
+	}
+	if (ioctl(fd, FDFMTEND) < 0)
+		return fail("end");
+	printf("%u %u %u\n", f.track, f.head, f.sect);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	const int fd = argc == 3 ? open(argv[1], O_RDONLY | O_NONBLOCK) : -1;
 	const char *what = argc == 3 ? argv[2] : "";
+	const int mode = strcmp(what, "format") == 0 ? O_RDWR : O_RDONLY | O_NONBLOCK;
+	const int fd = argc == 3 ? open(argv[1], mode) : -1;
 
 	if (fd < 0)
 		return fail("open");
@@ -84,5 +104,7 @@ int main(int argc, char **argv)
 		return status(fd);
 	if (strcmp(what, "identify") == 0)
 		return identify(fd);
+	if (strcmp(what, "format") == 0)
+		return format(fd);
 	return strcmp(what, "smart") == 0 ? smart(fd) : 2;
 }

@@ -7,8 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/more.sh"
 more_files() {
 	ln -s busybox "$1/bin/blkdiscard"
-	gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o "$1/bin/drivetool" "$here/drivetool.c"
-	strip "$1/bin/drivetool"
+	drivetool "$1"
 }
 more_guest drives "ahci ata_piix sd_mod sr_mod isofs" "$here/drivetool.c" \
 	drivers/{ata,scsi,cdrom} fs/isofs lib crypto arch block

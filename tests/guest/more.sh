@@ -38,6 +38,11 @@ more_guest() {
 	echo "$out"
 }
 
+drivetool() { # drivetool ROOT: for more_files
+	gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o "$1/bin/drivetool" "$here/drivetool.c"
+	strip "$1/bin/drivetool"
+}
+
 more_modules() { # more_modules NAME "MODULE..." BASE PATTERN...: without those that BASE has loaded
 	local name=$1 modules=$2 base=$3 release m ko
 	local to=$more_work/root/lib/$1
