@@ -92,6 +92,8 @@ uint16_t vga_dispi_read(const struct vga *v, unsigned index)
 	}
 }
 
+/* Up to 35 MiB, in which a draw waits for the domain: pages that are empty, as most are at first,
+ * are left alone, which also leaves them without memory of the host's. */
 static void clear(struct vga *v)
 {
 	const uint16_t *d = v->s.r.dispi;
@@ -99,8 +101,12 @@ static void clear(struct vga *v)
 	/* Planes are permuted in blocks. */
 	const uint32_t n = (uint32_t)hv_min_u64(hv_align_up(want, VGA_VRAM_MIN), v->m->vram_bytes);
 
-	memset(v->m->vram, 0, n);
-	v->m->written(v->m->ctx, 0, n);
+	for (uint32_t at = 0; at < n; at += VGA_DIRTY_PAGE) {
+		if (hv_is_zero(v->m->vram + at, VGA_DIRTY_PAGE))
+			continue;
+		memset(v->m->vram + at, 0, VGA_DIRTY_PAGE);
+		v->m->written(v->m->ctx, at, VGA_DIRTY_PAGE);
+	}
 }
 
 static void write_enable(struct vga *v, uint16_t value)

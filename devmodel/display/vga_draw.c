@@ -327,8 +327,10 @@ static void draw_view(struct job *j, bool fresh)
 	if (!j->all && !written &&
 	    (w->kind != VGA_TEXT || (!j->cursor_other && j->blink_on == v->blink_on)))
 		return;
+	/* All lines are drawn: whether anything blinks is known anew. */
+	const bool every = j->all || (v->text_blinks && j->blink_on != v->blink_on);
 	draw_lines(j, fresh);
-	v->text_blinks = j->blinks || (v->text_blinks && !j->all);
+	v->text_blinks = j->blinks || (v->text_blinks && !every);
 	v->cursor_on = j->cursor_on;
 	v->blink_on = j->blink_on;
 	v->view = *w;

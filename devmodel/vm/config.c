@@ -22,6 +22,11 @@ static const char *const levels[] = { "error", "warn", "info", "debug", "trace",
 #define FLOPPY(m) offsetof(struct vm_floppy_config, m)
 #define PORT(m) offsetof(struct vm_serial_config, m)
 #define TEXT_MAX 1024
+#define KEEP(key, off)                                                                             \
+	{                                                                                          \
+		key, SETTING_BOOL, off, 0, 0, NULL, "no",                                          \
+			"write changes to the image; else they are forgotten"                      \
+	}
 
 const struct setting vm_settings[] = {
 	{ "vm.name", SETTING_TEXT, OFF(name), 1, 64, NULL, NULL, "name of the VM" },
@@ -70,8 +75,7 @@ const struct setting vm_settings[] = {
 	  "raw image given to the guest as a disk" },
 	{ "disk.*.bus", SETTING_CHOICE, DISK(bus), 0, 0, buses, "virtio",
 	  "how it is attached: ahci and ide are for guests without virtio drivers" },
-	{ "disk.*.keep", SETTING_BOOL, DISK(keep), 0, 0, NULL, "no",
-	  "write changes to the image; else they are forgotten" },
+	KEEP("disk.*.keep", DISK(keep)),
 	{ "disk.*.read-only", SETTING_BOOL, DISK(read_only), 0, 0, NULL, "no",
 	  "the guest cannot write to it" },
 	{ "cdrom.*.file", SETTING_FILE_IN, DISK(file), 0, TEXT_MAX, NULL, NULL,
@@ -80,8 +84,7 @@ const struct setting vm_settings[] = {
 	  "how the drive is attached" },
 	{ "floppy.*.file", SETTING_FILE_IN, FLOPPY(file), 1, TEXT_MAX, NULL, NULL,
 	  "image in floppy drive 0 or 1; its size tells the format" },
-	{ "floppy.*.keep", SETTING_BOOL, FLOPPY(keep), 0, 0, NULL, "no",
-	  "write changes to the image; else they are forgotten" },
+	KEEP("floppy.*.keep", FLOPPY(keep)),
 	{ "floppy.*.read-only", SETTING_BOOL, FLOPPY(read_only), 0, 0, NULL, "no",
 	  "the disk is write-protected" },
 	{ "floppy.*.drive", SETTING_CHOICE, FLOPPY(drive), 0, 0, floppies, "auto",

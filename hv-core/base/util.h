@@ -42,6 +42,19 @@ static inline uint64_t hv_align_up(uint64_t v, uint64_t align)
 	return (v + align - 1) & ~(align - 1);
 }
 
+/* Of pages and the like: len is a multiple of 64. */
+static inline bool hv_is_zero(const void *p, uint64_t len)
+{
+	uint64_t v[8];
+
+	for (uint64_t i = 0; i < len; i += sizeof(v)) {
+		memcpy(v, (const uint8_t *)p + i, sizeof(v));
+		if ((v[0] | v[1] | v[2] | v[3] | v[4] | v[5] | v[6] | v[7]) != 0)
+			return false;
+	}
+	return true;
+}
+
 /* n: 1 to 63 */
 static inline uint64_t hv_rol64(uint64_t x, unsigned n)
 {

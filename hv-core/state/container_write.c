@@ -106,27 +106,14 @@ int state_writer_section(struct state_writer *w, const char *key, const void *by
 
 /* ---- RAM ---- */
 
-static bool is_zero(const uint8_t *p, uint64_t len)
-{
-	uint64_t any = 0, v[8];
-
-	for (uint64_t i = 0; i < len; i += sizeof(v)) { /* pages: a multiple of it */
-		memcpy(v, p + i, sizeof(v));
-		any |= v[0] | v[1] | v[2] | v[3] | v[4] | v[5] | v[6] | v[7];
-		if (any != 0)
-			return false;
-	}
-	return true;
-}
-
 /* Runs of pages with something in them. The file was emptied, so the rest reads as zeros. */
 static int write_pages(struct state_writer *w, uint64_t off, const uint8_t *p, uint64_t len)
 {
 	for (uint64_t i = 0, n; i < len && w->first.code == 0; i += n) {
 		n = HV_PAGE_SIZE;
-		if (is_zero(p + i, n))
+		if (hv_is_zero(p + i, n))
 			continue;
-		while (i + n < len && !is_zero(p + i + n, HV_PAGE_SIZE))
+		while (i + n < len && !hv_is_zero(p + i + n, HV_PAGE_SIZE))
 			n += HV_PAGE_SIZE;
 		(void)write_at(w, off + i, p + i, n);
 	}
@@ -170,7 +157,7 @@ int state_writer_ram(struct state_writer *w, const char *name, const uint8_t *ho
 	w->off = hv_align_up(w->off, HV_PAGE_SIZE);
 	for (uint64_t i = 0, n; i < bytes; i += n) {
 		n = hv_min_u64(STATE_CHUNK_BYTES, bytes - i);
-		if (n == STATE_CHUNK_BYTES && is_zero(host + i, n)) {
+		if (n == STATE_CHUNK_BYTES && hv_is_zero(host + i, n)) {
 			w->crc[w->n_crc++] = w->zero_chunk_crc;
 			continue;
 		}

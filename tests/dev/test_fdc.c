@@ -248,13 +248,24 @@ static void test_read(void **state)
 	assert_int_equal(m->f.ram[100], 0xee);
 }
 
+/* A command on sectors from c, h, r on, and what comes of it. */
+struct transfer {
+	uint8_t code, h, r, eot, n; /* n: sectors that DMA takes, or that are to be verified */
+	uint8_t st0, st1, c2, h2, r2;
+};
+
+static void try_transfer(struct fake_machine *m, struct dev *d, const struct transfer *t,
+			 uint8_t second, uint8_t c, uint8_t last)
+{
+	COMMAND(d, t->code, second, c, t->h, t->r, 2, t->eot, 0x1b, last);
+	run(m, d);
+	EXPECT(d, t->st0, t->st1, 0, t->c2, t->h2, t->r2, 2);
+}
+
 /* Table 5-6: the ID in the result phase. */
 static void test_result_ids(void **state)
 {
-	static const struct {
-		uint8_t code, h, r, eot, sectors;
-		uint8_t st0, st1, c2, h2, r2;
-	} t[] = {
+	static const struct transfer t[] = {
 		{ 0x46, 0, 1, 9, 3, 0x00, 0x00, 3, 0, 4 },
 		{ 0x46, 0, 8, 9, 2, 0x00, 0x00, 4, 0, 1 },
 		{ 0x46, 1, 8, 9, 2, 0x04, 0x00, 4, 1, 1 },
@@ -272,11 +283,8 @@ static void test_result_ids(void **state)
 
 	seek(m, d, 3);
 	for (size_t i = 0; i < HV_ARRAY_LEN(t); i++) {
-		dma(m, t[i].sectors * SECTOR);
-		COMMAND(d, t[i].code, (uint8_t)(t[i].h << 2), 3, t[i].h, t[i].r, 2, t[i].eot, 0x1b,
-			0xff);
-		run(m, d);
-		EXPECT(d, t[i].st0, t[i].st1, 0, t[i].c2, t[i].h2, t[i].r2, 2);
+		dma(m, t[i].n * SECTOR);
+		try_transfer(m, d, &t[i], (uint8_t)(t[i].h << 2), 3, 0xff);
 		assert_int_equal(m->f.ram[0], tag_of(3, t[i].h, t[i].r));
 	}
 	/* The second sector of the multi-track ones was on the other side. */
@@ -542,26 +550,20 @@ static void test_format(void **state)
 
 static void test_verify(void **state)
 {
-	static const struct {
-		uint8_t code, second, r, eot, count;
-		uint8_t st0, st1, c2, h2, r2;
-	} t[] = {
-		{ 0x56, 0x00, 1, 9, 0xff, 0x00, 0x00, 1, 0, 1 },
-		{ 0x56, 0x00, 1, 10, 0xff, 0x40, 0x04, 0, 0, 10 },
-		{ 0x56, 0x80, 2, 9, 3, 0x00, 0x00, 0, 0, 5 },
-		{ 0x56, 0x80, 2, 9, 20, 0x40, 0x80, 1, 0, 1 },
-		{ 0xd6, 0x00, 1, 9, 0xff, 0x04, 0x00, 1, 0, 1 },
-		{ 0xd6, 0x80, 5, 9, 7, 0x04, 0x00, 0, 1, 3 },
+	static const struct transfer t[] = {
+		{ 0x56, 0, 1, 9, 0xff, 0x00, 0x00, 1, 0, 1 },
+		{ 0x56, 0, 1, 10, 0xff, 0x40, 0x04, 0, 0, 10 },
+		{ 0x56, 0, 2, 9, 3, 0x00, 0x00, 0, 0, 5 },
+		{ 0x56, 0, 2, 9, 20, 0x40, 0x80, 1, 0, 1 },
+		{ 0xd6, 0, 1, 9, 0xff, 0x04, 0x00, 1, 0, 1 },
+		{ 0xd6, 0, 5, 9, 7, 0x04, 0x00, 0, 1, 3 },
 	};
 	struct fake_machine *m = *state;
 	auto_dev struct dev *d = start(m);
 
 	m->dma.requests = 0;
-	for (size_t i = 0; i < HV_ARRAY_LEN(t); i++) {
-		COMMAND(d, t[i].code, t[i].second, 0, 0, t[i].r, 2, t[i].eot, 0x1b, t[i].count);
-		run(m, d);
-		EXPECT(d, t[i].st0, t[i].st1, 0, t[i].c2, t[i].h2, t[i].r2, 2);
-	}
+	for (size_t i = 0; i < HV_ARRAY_LEN(t); i++) /* to the end, or so many: EC is set */
+		try_transfer(m, d, &t[i], t[i].n == 0xff ? 0x00 : 0x80, 0, t[i].n);
 	assert_int_equal(m->dma.requests, 0);
 	m->f.floppy.fail = -EIO;
 	COMMAND(d, 0x56, 0, 0, 0, 1, 2, 9, 0x1b, 0xff);

@@ -391,6 +391,12 @@ static void test_dispi(void **state)
 	set_dispi(d, 4, 0x41);
 	assert_int_equal(m->vga.vram[0], 0);
 	assert_int_equal(m->vga.vram[320 * 240 * 2 - 1], 0);
+	set_dispi(d, 4, 0); /* only pages that have something in them are written */
+	m->vga.logging = true;
+	m->vga.vram[5 * VGA_DIRTY_PAGE + 4095] = 1;
+	set_dispi(d, 4, 0x41);
+	assert_int_equal(m->vga.vram[5 * VGA_DIRTY_PAGE + 4095], 0);
+	assert_int_equal(m->vga.dirty[0], 1 << 5);
 	assert_int_equal(get_dispi(d, 6), 320);
 	assert_int_equal(get_dispi(d, 7), FAKE_VRAM_BYTES / 640);
 	set_dispi(d, 6, 512);

@@ -278,6 +278,14 @@ static void test_blink(void **state)
 	put_cell(w, 3, 2, 'y', 0xa5);
 	within_cell(w, 3, 2);
 	assert_false(w->p.blinked);
+	put_cell(w, 3, 2, 'y', 0x25); /* nothing blinks any more: that is seen when it would */
+	draw(w, false);
+	w->m.f.now_ns += w->p.still_ns;
+	no_change(w);
+	assert_true(w->p.still_ns == DISP_FOR_EVER);
+	put_cell(w, 3, 2, 'y', 0xa5);
+	draw(w, false);
+	blinks_when_said(w);
 }
 
 /* ---- the viewer ---- */

@@ -2,17 +2,8 @@
 ; what the second sectors of this drive and of the next say (text up to a zero), and how often it has
 ; been booted: sector 2 of its drive counts. Then a byte from the port decides: 'r' resets, anything
 ; else ends with status 7 by the debug-exit port.
-bits 16
-org 0x7c00
-	cli
-	xor	ax, ax
-	mov	ds, ax
-	mov	es, ax
-	mov	ss, ax
-	mov	sp, 0x7c00
-	sti
-	mov	[drive], dl
-	mov	al, dl
+%include "sector16.inc"
+	mov	al, [drive]
 	call	put_hex
 	mov	word [packet.lba], 1
 	call	read_and_say
@@ -29,13 +20,7 @@ org 0x7c00
 	call	put_hex
 	mov	al, 10
 	call	put
-.wait:
-	mov	dx, 0x3fd
-	in	al, dx
-	test	al, 1
-	jz	.wait
-	mov	dx, 0x3f8
-	in	al, dx
+	call	get
 	cmp	al, 'r'
 	je	.reset
 	mov	al, 7
@@ -77,7 +62,6 @@ disk:
 
 %include "serial16.inc"
 
-drive	db 0
 empty	dw 0, 0, 0
 align 4
 packet:

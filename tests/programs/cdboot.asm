@@ -1,17 +1,8 @@
 ; An El Torito boot image without emulation. Says on the first serial port which BIOS drive it came
 ; from and, of the disc's volume descriptor, the standard identifier and the volume's name; then a
 ; byte from the port decides, as in bootsector.asm: 'r' resets, anything else ends with status 7.
-bits 16
-org 0x7c00
-	cli
-	xor	ax, ax
-	mov	ds, ax
-	mov	es, ax
-	mov	ss, ax
-	mov	sp, 0x7c00
-	sti
-	mov	[drive], dl
-	mov	al, dl
+%include "sector16.inc"
+	mov	al, [drive]
 	call	put_hex
 	mov	al, ' '
 	call	put
@@ -33,13 +24,7 @@ org 0x7c00
 	call	say
 	mov	al, 10
 	call	put
-.wait:
-	mov	dx, 0x3fd
-	in	al, dx
-	test	al, 1
-	jz	.wait
-	mov	dx, 0x3f8
-	in	al, dx
+	call	get
 	cmp	al, 'r'
 	je	.reset
 	mov	al, 7
@@ -58,7 +43,6 @@ say:
 
 %include "serial16.inc"
 
-drive	db 0
 align 4
 packet:	dw	16, 1
 	dw	buffer, 0

@@ -1,17 +1,8 @@
 ; A boot sector for floppy drives: reads the sector at CYLINDER, HEAD, SECTOR through INT 13h, and says on
 ; the first serial port its drive, the status and the text in it up to a zero; with WRITE, it writes the
 ; text back in capitals first and reads it again. Ends with status 7 by the debug-exit port.
-bits 16
-org 0x7c00
-	cli
-	xor	ax, ax
-	mov	ds, ax
-	mov	es, ax
-	mov	ss, ax
-	mov	sp, 0x7c00
-	sti
-	mov	[drive], dl
-	mov	al, dl
+%include "sector16.inc"
+	mov	al, [drive]
 	call	put_hex
 	mov	al, ' '
 	call	put
@@ -59,6 +50,5 @@ disk:
 
 %include "serial16.inc"
 
-drive	db 0
 	times 510 - ($ - $$) db 0
 	dw 0xaa55

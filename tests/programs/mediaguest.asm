@@ -3,27 +3,13 @@
 ; 'w' writes the sector back with a star as first character of the text and says the status; 'd' says the
 ; disk change line; 'e' what the CMOS says of floppy drives (bytes 10 and 14); 'l' and 'u' lock and unlock
 ; the CD drive that is the first IDE drive; 'q' ends with status 7 by the debug-exit port.
-bits 16
-org 0x7c00
-	cli
-	xor	ax, ax
-	mov	ds, ax
-	mov	es, ax
-	mov	ss, ax
-	mov	sp, 0x7c00
-	sti
+%include "sector16.inc"
 	mov	al, '>'
 	call	put
 .wait:
 	mov	al, 10
 	call	put
-.poll:
-	mov	dx, 0x3fd
-	in	al, dx
-	test	al, 1
-	jz	.poll
-	mov	dx, 0x3f8
-	in	al, dx
+	call	get
 	mov	byte [0x8100], 0
 	cmp	al, 'd'
 	je	.line

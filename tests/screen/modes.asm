@@ -4,15 +4,7 @@
 ;	O's low byte * 7 + its second * 13 + its third * 5 + P * 29
 ; The DAC of modes with 256 colours: entry I is I & 63, I * 3 & 63, I / 4. Text modes have no cursor and
 ; bright backgrounds instead of blinking.
-bits 16
-org 0x7c00
-	cli
-	xor	ax, ax
-	mov	ds, ax
-	mov	es, ax
-	mov	ss, ax
-	mov	sp, 0x7c00
-	sti
+%include "sector16.inc"
 	cld
 	mov	si, packet
 	mov	ah, 0x42
@@ -25,15 +17,6 @@ org 0x7c00
 	jmp	.stop
 
 %include "serial16.inc"
-
-get:
-	mov	dx, 0x3fd
-	in	al, dx
-	test	al, 1
-	jz	get
-	mov	dx, 0x3f8
-	in	al, dx
-	ret
 
 align 4
 packet:

@@ -8,31 +8,14 @@
 #define AHCI_SLOTS 32
 #define AHCI_WHAT_MAX 31
 
-enum { /* PxCMD */
-       CMD_ST = 1u,
-       CMD_SUD = 1u << 1,
-       CMD_POD = 1u << 2,
-       CMD_CLO = 1u << 3,
-       CMD_FRE = 1u << 4,
-       CMD_CCS = 31u << 8,
-       CMD_FR = 1u << 14,
-       CMD_CR = 1u << 15,
-       CMD_ATAPI = 1u << 24,
-       CMD_DLAE = 1u << 25,
-};
-enum { /* PxIS, PxIE */
-       IS_DHRS = 1u,
-       IS_PSS = 1u << 1,
-       IS_DSS = 1u << 2,
-       IS_SDBS = 1u << 3,
-       IS_DPS = 1u << 5,
-       IS_PCS = 1u << 6,
-       IS_PRCS = 1u << 22,
-       IS_OFS = 1u << 24,
-       IS_HBFS = 1u << 29,
-       IS_TFES = 1u << 30,
-       IE_MASK = 0x7dc0007f,
-};
+/* PxCMD */
+enum { CMD_ST = 1u, CMD_SUD = 1u << 1, CMD_POD = 1u << 2, CMD_CLO = 1u << 3, CMD_FRE = 1u << 4 };
+enum { CMD_CCS = 31u << 8, CMD_FR = 1u << 14, CMD_CR = 1u << 15 };
+enum { CMD_ATAPI = 1u << 24, CMD_DLAE = 1u << 25 };
+/* PxIS, PxIE */
+enum { IS_DHRS = 1u, IS_PSS = 1u << 1, IS_DSS = 1u << 2, IS_SDBS = 1u << 3, IS_DPS = 1u << 5 };
+enum { IS_PCS = 1u << 6, IS_PRCS = 1u << 22, IS_OFS = 1u << 24, IS_HBFS = 1u << 29 };
+enum { IS_TFES = 1u << 30, IE_MASK = 0x7dc0007f };
 enum { SERR_DIAG_N = 1u << 16, SERR_DIAG_X = 1u << 26 };
 
 STATE_LAYOUT_BEGIN
