@@ -37,17 +37,36 @@ static struct ioapic *ioapic_from_dev(struct dev *d)
 	return (struct ioapic *)d;
 }
 
-static void send(struct ioapic *a, unsigned pin)
+static struct lapic_msg message(const struct ioapic *a, unsigned pin)
 {
 	const uint64_t rte = a->s.rte[pin];
-	const struct lapic_msg m = { .dest = (uint32_t)(rte >> 56),
-				     .vector = (uint8_t)rte,
-				     .mode = rte >> 8 & 7,
-				     .logical = (rte & RTE_LOGICAL) != 0,
-				     .level = (rte & RTE_LEVEL) != 0 };
+
+	return (struct lapic_msg){ .dest = (uint32_t)(rte >> 56),
+				   .vector = (uint8_t)rte,
+				   .mode = rte >> 8 & 7,
+				   .logical = (rte & RTE_LOGICAL) != 0,
+				   .level = (rte & RTE_LEVEL) != 0 };
+}
+
+static void send(struct ioapic *a, unsigned pin)
+{
+	const struct lapic_msg m = message(a, pin);
 
 	if (m.mode != LAPIC_SIPI)
 		lapic_bus_send(a->bus, &m);
+}
+
+/* An engine that has the local APICs in it tells only of the EOIs that it knows to matter here. */
+static void tell_route(const struct ioapic *a, unsigned pin)
+{
+	const struct lapic_msg m = message(a, pin);
+	uint64_t addr;
+	uint32_t data;
+
+	if (a->bus->vm == NULL)
+		return;
+	lapic_msi_of_msg(&m, &addr, &data);
+	a->bus->vm->engine->apic->route(a->bus->vm, pin, addr, data);
 }
 
 /* A level that nobody serves yet goes out. */
@@ -99,6 +118,7 @@ static void write_rte(struct ioapic *a, unsigned reg, uint32_t v)
 	*rte = (*rte & ~mask) | ((uint64_t)v << shift & mask);
 	if (!(*rte & RTE_LEVEL))
 		*rte &= ~(uint64_t)RTE_REMOTE_IRR;
+	tell_route(a, pin);
 	follow_level(a, pin);
 }
 
@@ -177,6 +197,12 @@ static void ioapic_reset(struct dev *d)
 	a->s.lines = lines;
 }
 
+static void ioapic_resume(struct dev *d)
+{
+	for (unsigned i = 0; i < DM_IOAPIC_PINS; i++)
+		tell_route(ioapic_from_dev(d), i);
+}
+
 static int ioapic_post_load(void *obj, struct err *e)
 {
 	const struct ioapic_state *s = obj;
@@ -214,6 +240,7 @@ const struct dev_class dm_ioapic = {
 	.n_irq_in = DM_IOAPIC_PINS,
 	.realize = ioapic_realize,
 	.reset = ioapic_reset,
+	.resume = ioapic_resume,
 	.read = ioapic_read,
 	.write = ioapic_write,
 	.irq_in = ioapic_irq_in,

@@ -11,8 +11,9 @@
 #ifndef DEVMODEL_CHIPSET_IOAPIC_H
 #define DEVMODEL_CHIPSET_IOAPIC_H
 #include "devmodel/dev.h"
+#include "engine/engine.h"
 
-#define DM_IOAPIC_PINS 24
+#define DM_IOAPIC_PINS HV_IOAPIC_PINS
 #define DM_IOAPIC_BASE 0xfec00000ull
 
 extern const struct dev_class dm_ioapic;

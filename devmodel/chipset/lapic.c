@@ -1,6 +1,7 @@
 /*
  * Local APIC of one CPU: registers in xAPIC (MMIO) and x2APIC (MSR) form, APIC_BASE. The timer is
- * in lapic_timer.c; messages, priorities and acknowledge are in lapic_bus.c.
+ * in lapic_timer.c; messages, priorities and acknowledge are in lapic_bus.c; lapic_page.c hands the
+ * registers to an engine that has a local APIC of its own, and takes them back.
  *
  * Specification: Intel SDM volume 3, chapter 11 (advanced programmable interrupt controller).
  *
@@ -10,13 +11,12 @@
  */
 #include "devmodel/chipset/lapic.h"
 #include "cpu/x86_defs.h"
+#include "devmodel/chipset/ioapic.h"
 #include "devmodel/chipset/lapic_int.h"
 
-#define VERSION 0x01050014u /* version 14h, 6 LVT entries, EOI broadcast can be switched off */
 #define PAGE_REG_BYTES 0x400u
 
-/* Writable bits of the LVT entries. */
-static const uint32_t lvt_bits[N_LVT] = { 0x700ff, 0x107ff, 0x107ff, 0x1a7ff, 0x1a7ff, 0x100ff };
+const uint32_t lapic_lvt_bits[N_LVT] = { 0x700ff, 0x107ff, 0x107ff, 0x1a7ff, 0x1a7ff, 0x100ff };
 
 struct lapic *lapic_from_dev(struct dev *d)
 {
@@ -30,7 +30,7 @@ static void write_lvt(struct lapic *l, unsigned i, uint32_t v)
 {
 	const uint32_t was = l->s.lvt[i];
 
-	v &= lvt_bits[i];
+	v &= lapic_lvt_bits[i];
 	if (!(l->s.svr & SVR_ON))
 		v |= LVT_MASKED;
 	if (i == LVT_TIMER && (v & LVT_TIMER_MODE) == LVT_TIMER_MODE)
@@ -74,7 +74,7 @@ static uint32_t read_reg(struct lapic *l, uint32_t off)
 	case APIC_ID:
 		return id_reg(l);
 	case APIC_VERSION:
-		return VERSION;
+		return LAPIC_VERSION;
 	case APIC_TPR:
 		return l->s.tpr;
 	case APIC_PPR:
@@ -196,7 +196,7 @@ static unsigned x2_access(uint32_t off)
 static uint64_t x2_reserved(uint32_t off)
 {
 	if (off >= APIC_LVT_FIRST && off < APIC_INIT_COUNT) /* read-only bits may be written */
-		return ~(uint64_t)(lvt_bits[(off - APIC_LVT_FIRST) >> 4] | 0x5000);
+		return ~(uint64_t)(lapic_lvt_bits[(off - APIC_LVT_FIRST) >> 4] | 0x5000);
 	switch (off) {
 	case APIC_EOI:
 	case APIC_ESR:
@@ -398,6 +398,31 @@ static void op_init(void *ctx)
 	leave(l);
 }
 
+static void op_page_get(void *ctx, struct hv_lapic_page *ret_page)
+{
+	struct lapic *l = enter(ctx);
+
+	lapic_page_get(l, ret_page);
+	leave(l);
+}
+
+static void op_page_set(void *ctx, const struct hv_lapic_page *page)
+{
+	struct lapic *l = enter(ctx);
+
+	lapic_page_set(l, page);
+	leave(l);
+}
+
+static void op_eoi(void *ctx, uint8_t vector)
+{
+	struct lapic *l = enter(ctx);
+
+	if (l->bus->ioapic != NULL)
+		dm_ioapic_eoi(l->bus->ioapic, vector);
+	leave(l);
+}
+
 static void op_tsc_changed(void *ctx)
 {
 	struct lapic *l = enter(ctx);
@@ -418,6 +443,9 @@ const struct hv_lapic_ops dm_lapic_ops = {
 	.apic_base = op_apic_base,
 	.init = op_init,
 	.tsc_changed = op_tsc_changed,
+	.page_get = op_page_get,
+	.page_set = op_page_set,
+	.eoi = op_eoi,
 };
 
 void dm_lapic_virtual_wire(struct dev *d)
@@ -498,7 +526,7 @@ static void lapic_resume(struct dev *d)
 {
 	struct lapic *l = lapic_from_dev(d);
 
-	dev_timer_arm(d, 0, l->s.expiry_ns);
+	lapic_arm(l, l->s.expiry_ns);
 	lapic_tell(l);
 }
 
@@ -513,7 +541,7 @@ static int lapic_post_load(void *obj, struct err *e)
 	    (s->divide & ~0xbu))
 		return err_set(e, -EINVAL, "lapic: impossible registers");
 	for (unsigned i = 0; i < N_LVT; i++)
-		if ((s->lvt[i] & ~lvt_bits[i]) ||
+		if ((s->lvt[i] & ~lapic_lvt_bits[i]) ||
 		    (i == LVT_TIMER && (s->lvt[i] & LVT_TIMER_MODE) == LVT_TIMER_MODE))
 			return err_set(e, -EINVAL, "lapic: impossible LVT %u", i);
 	if (s->expiry_ns > INT64_MAX && s->expiry_ns != DEV_TIMER_OFF)

@@ -51,9 +51,14 @@ struct lapic_msg {
 	bool logical, level;
 };
 
-/* Set up by the machine before the LAPICs are made. */
+/*
+ * Set up by the machine before the LAPICs are made. With vm, the engine has the local APICs in it
+ * (hv_engine_ops.apic): messages go to it, and the devices here hold the registers only while the
+ * VM is stopped, for saved states and resets.
+ */
 struct lapic_bus {
 	struct hv_domain *domain; /* borrowed: "irqchip" */
+	struct hv_vm *vm;	  /* borrowed; O */
 	struct {
 		const struct lapic_cpu_ops *ops;
 		void *cpu; /* borrowed */
@@ -68,8 +73,9 @@ struct lapic_bus {
 void lapic_bus_init(struct lapic_bus *b, struct hv_domain *domain);
 /* Domain held: the IOAPIC, IPIs. Vectors below 16 are dropped. */
 void lapic_bus_send(struct lapic_bus *b, const struct lapic_msg *m);
-/* An MSI as a message. */
+/* An MSI as a message, and back. */
 struct lapic_msg lapic_msg_of_msi(uint64_t addr, uint32_t data);
+void lapic_msi_of_msg(const struct lapic_msg *m, uint64_t *ret_addr, uint32_t *ret_data);
 
 /* Option "id": the APIC id, an index into lapic_bus.cpu. */
 extern const struct dev_class dm_lapic;

@@ -9,6 +9,7 @@
 #include "devmodel/machine/trace_points.h"
 
 enum { FIRST_VECTOR = 16, BROADCAST8 = 0xff, DFR_CLUSTER = 0 };
+#define MSI_BASE 0xfee00000ull
 
 /* Highest vector in a 256-bit register, or -1. */
 static int highest(const uint32_t r[8])
@@ -58,15 +59,24 @@ static bool wants_pic(const struct lapic *l)
 	return (l->s.lint >> LAPIC_LINT0 & 1) && (!(l->s.apic_base & BASE_ON) || through);
 }
 
+/* Of a local APIC in the engine, only the PIC's wire ends here; the engine looks at LINT0's entry.
+ */
+static bool wants(const struct lapic *l)
+{
+	if (l->bus->vm != NULL)
+		return l->s.lint >> LAPIC_LINT0 & 1;
+	return wants_pic(l) || wanted(l) >= 0;
+}
+
 void lapic_tell(struct lapic *l)
 {
-	l->intr = wants_pic(l) || wanted(l) >= 0;
+	l->intr = wants(l);
 	l->bus->cpu[l->id].ops->set_intr(l->bus->cpu[l->id].cpu, l->intr);
 }
 
 void lapic_follow(struct lapic *l)
 {
-	if ((wants_pic(l) || wanted(l) >= 0) != l->intr)
+	if (wants(l) != l->intr)
 		lapic_tell(l);
 }
 
@@ -74,7 +84,9 @@ int lapic_ack(struct lapic *l)
 {
 	int v;
 
-	if (wants_pic(l) && l->bus->pic != NULL) {
+	if (l->bus->vm != NULL && !l->intr)
+		return -1;
+	if ((l->bus->vm != NULL || wants_pic(l)) && l->bus->pic != NULL) {
 		l->s.extint = false;
 		v = dm_pic_ack(l->bus->pic); /* may lower LINT0, which follows */
 		lapic_follow(l);
@@ -164,7 +176,9 @@ void lapic_set_lint(struct lapic *l, unsigned pin, bool level)
 	const uint32_t lvt = l->s.lvt[LVT_LINT0 + pin];
 
 	l->s.lint = (uint8_t)(level ? l->s.lint | bit : l->s.lint & ~bit);
-	if (!(l->s.apic_base & BASE_ON)) {
+	if (l->bus->vm != NULL) {
+		/* LINT0 is the PIC's; nothing is wired to LINT1 */
+	} else if (!(l->s.apic_base & BASE_ON)) {
 		if (pin == LAPIC_LINT1 && rises)
 			l->bus->cpu[l->id].ops->nmi(l->bus->cpu[l->id].cpu);
 	} else if (rises && !(lvt & LVT_MASKED) && (lvt >> 8 & 7) != LAPIC_EXTINT) {
@@ -218,6 +232,13 @@ static void send_lowest(struct lapic_bus *b, const struct lapic_msg *m)
 
 void lapic_bus_send(struct lapic_bus *b, const struct lapic_msg *m)
 {
+	if (b->vm != NULL) {
+		uint64_t addr;
+		uint32_t data;
+		lapic_msi_of_msg(m, &addr, &data);
+		b->vm->engine->apic->msi(b->vm, addr, data);
+		return;
+	}
 	if (m->mode == LAPIC_LOWEST) {
 		send_lowest(b, m);
 		return;
@@ -272,14 +293,24 @@ struct lapic_msg lapic_msg_of_msi(uint64_t addr, uint32_t data)
 				   .level = (data & 0x8000) != 0 };
 }
 
+void lapic_msi_of_msg(const struct lapic_msg *m, uint64_t *ret_addr, uint32_t *ret_data)
+{
+	*ret_addr = MSI_BASE | (uint64_t)(m->dest & 0xff) << 12 | (m->logical ? 4 : 0);
+	*ret_data = m->vector | (uint32_t)m->mode << 8 | (m->level ? 0xc000u : 0);
+}
+
 /* SIPI is for ICR alone: a device cannot start a CPU. */
 static void msi_send(void *ctx, uint64_t addr, uint32_t data)
 {
 	struct lapic_bus *b = ctx;
 	const struct lapic_msg m = lapic_msg_of_msi(addr, data);
 
-	if (addr >> 20 != 0xfee || m.mode == LAPIC_SIPI)
+	if (addr >> 20 != MSI_BASE >> 20 || m.mode == LAPIC_SIPI)
 		return;
+	if (b->vm != NULL) {
+		b->vm->engine->apic->msi(b->vm, addr, data);
+		return;
+	}
 	hv_domain_lock(b->domain);
 	lapic_bus_send(b, &m);
 	hv_domain_unlock(b->domain);

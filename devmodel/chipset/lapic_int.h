@@ -3,6 +3,8 @@
 #define DEVMODEL_CHIPSET_LAPIC_INT_H
 #include "devmodel/chipset/lapic.h"
 
+#define LAPIC_VERSION 0x01050014u /* version 14h, 6 LVT entries, EOI broadcast can be off */
+
 enum {
 	APIC_ID = 0x20,
 	APIC_VERSION = 0x30,
@@ -27,6 +29,7 @@ enum {
 	APIC_SELF_IPI = 0x3f0,
 };
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, N_LVT };
+extern const uint32_t lapic_lvt_bits[N_LVT]; /* writable ones */
 enum { LVT_MASKED = 1 << 16, LVT_LEVEL = 1 << 15, LVT_TIMER_MODE = 3 << 17 };
 enum { TIMER_ONE_SHOT, TIMER_PERIODIC = 1 << 17, TIMER_DEADLINE = 2 << 17 };
 enum { SVR_ON = 1 << 8, SVR_NO_EOI_BROADCAST = 1 << 12, SVR_KEPT = 0x13ff };
@@ -84,7 +87,16 @@ int lapic_ack(struct lapic *l);
 void lapic_eoi(struct lapic *l);
 void lapic_set_lint(struct lapic *l, unsigned pin, bool level);
 
+/* ---- lapic_page.c: for engines that have the local APICs in them ---- */
+
+/* hv_lapic_ops.page_get and page_set; the domain is held. */
+void lapic_page_get(struct lapic *l, struct hv_lapic_page *ret_page);
+void lapic_page_set(struct lapic *l, const struct hv_lapic_page *page);
+
 /* ---- lapic_timer.c ---- */
+
+#define LAPIC_MIN_PERIOD_NS 20000u
+uint64_t lapic_ns_per_count(const struct lapic *l);
 
 uint32_t lapic_timer_mode(const struct lapic *l); /* TIMER_ONE_SHOT and so on */
 void lapic_arm(struct lapic *l, uint64_t expiry_ns);

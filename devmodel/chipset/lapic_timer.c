@@ -3,20 +3,18 @@
  * the virtual time at which it expires, and counts are computed from that. What else is not
  * modelled: lapic.c.
  *
- * Not modelled: periods below MIN_PERIOD_NS, which are stretched to it so that a guest cannot keep
- * the host busy.
+ * Not modelled: periods below LAPIC_MIN_PERIOD_NS, which are stretched to it so that a guest cannot
+ * keep the host busy.
  */
 #include "devmodel/chipset/lapic.h"
 #include "devmodel/chipset/lapic_int.h"
-
-#define MIN_PERIOD_NS 20000u
 
 uint32_t lapic_timer_mode(const struct lapic *l)
 {
 	return l->s.lvt[LVT_TIMER] & LVT_TIMER_MODE;
 }
 
-static uint64_t ns_per_count(const struct lapic *l)
+uint64_t lapic_ns_per_count(const struct lapic *l)
 {
 	const unsigned v = (l->s.divide & 3) | (l->s.divide >> 1 & 4);
 
@@ -26,20 +24,21 @@ static uint64_t ns_per_count(const struct lapic *l)
 void lapic_arm(struct lapic *l, uint64_t expiry_ns)
 {
 	l->s.expiry_ns = expiry_ns;
-	dev_timer_arm(&l->dev, 0, expiry_ns);
+	if (l->bus->vm == NULL)
+		dev_timer_arm(&l->dev, 0, expiry_ns);
 }
 
 static uint64_t period_ns(const struct lapic *l)
 {
-	const uint64_t ns = l->s.init_count * ns_per_count(l);
+	const uint64_t ns = l->s.init_count * lapic_ns_per_count(l);
 
-	return ns > MIN_PERIOD_NS ? ns : MIN_PERIOD_NS;
+	return ns > LAPIC_MIN_PERIOD_NS ? ns : LAPIC_MIN_PERIOD_NS;
 }
 
 /* A one-shot count that is over stays at zero; the timer call for it may still be on its way. */
 uint32_t lapic_current_count(const struct lapic *l)
 {
-	const uint64_t now = dev_now_ns(&l->dev), per = ns_per_count(l);
+	const uint64_t now = dev_now_ns(&l->dev), per = lapic_ns_per_count(l);
 	uint64_t left;
 
 	if (l->s.expiry_ns == DEV_TIMER_OFF || lapic_timer_mode(l) == TIMER_DEADLINE)
@@ -75,7 +74,7 @@ void lapic_timer_due(struct dev *d, unsigned timer)
 	struct lapic *l = lapic_from_dev(d);
 
 	(void)timer; /* there is one */
-	if (l->s.expiry_ns <= dev_now_ns(d))
+	if (l->bus->vm == NULL && l->s.expiry_ns <= dev_now_ns(d))
 		expire(l);
 }
 
@@ -89,7 +88,7 @@ void lapic_write_init_count(struct lapic *l, uint32_t v)
 	else if (lapic_timer_mode(l) == TIMER_PERIODIC)
 		lapic_arm(l, dev_now_ns(&l->dev) + period_ns(l));
 	else
-		lapic_arm(l, dev_now_ns(&l->dev) + v * ns_per_count(l));
+		lapic_arm(l, dev_now_ns(&l->dev) + v * lapic_ns_per_count(l));
 }
 
 void lapic_write_divide(struct lapic *l, uint32_t v)
@@ -98,7 +97,7 @@ void lapic_write_divide(struct lapic *l, uint32_t v)
 
 	l->s.divide = v & 0xb;
 	if (l->s.expiry_ns != DEV_TIMER_OFF && lapic_timer_mode(l) != TIMER_DEADLINE)
-		lapic_arm(l, dev_now_ns(&l->dev) + left * ns_per_count(l));
+		lapic_arm(l, dev_now_ns(&l->dev) + left * lapic_ns_per_count(l));
 }
 
 /* A deadline that is past counts at once, without the way through the loop. */

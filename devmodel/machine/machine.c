@@ -497,10 +497,13 @@ static int make_cpus(struct machine *m, const struct state_file *f, struct err *
 		r = saved_cpu_model(f, m, e);
 	if (r < 0)
 		return r;
-	hv_clock_set_tsc_hz(m->clock, m->model.tsc_hz);
 	m->vm.engine = hv_engine_find(c->engine);
 	if (m->vm.engine == NULL)
 		return err_set(e, -EINVAL, "there is no engine '%s'", c->engine);
+	r = m->vm.engine->fit_model != NULL ? m->vm.engine->fit_model(&m->model, f != NULL, e) : 0;
+	if (r < 0)
+		return r;
+	hv_clock_set_tsc_hz(m->clock, m->model.tsc_hz);
 	m->vm.mem = m->mem;
 	m->vm.pio = m->pio;
 	m->vm.clock = m->clock;

@@ -84,6 +84,7 @@ static void wire_lines(struct machine *m)
 static int add_lapics(struct machine *m, struct err *e)
 {
 	lapic_bus_init(&m->lapics, &m->domain[DOM_IRQCHIP]);
+	m->lapics.vm = m->vm.engine->apic != NULL ? &m->vm : NULL;
 	for (unsigned i = 0; i < m->vm.n_vcpus; i++) {
 		m->lapics.cpu[i].ops = &lapic_vcpu_ops;
 		m->lapics.cpu[i].cpu = m->vm.vcpu[i];

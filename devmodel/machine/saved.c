@@ -301,7 +301,7 @@ int saved_cpu_model(const struct state_file *f, struct machine *m, struct err *e
 		if (s.features[i] & ~m->model.features[i])
 			return err_set(e, -ENOTSUP,
 				       "this host's CPU lacks what the saved machine's had");
-	memcpy(m->model.features, s.features, sizeof(s.features));
+	cpu_model_keep(&m->model, s.features);
 	m->model.tsc_hz = s.tsc_hz;
 	hv_clock_set_ns(m->clock, s.clock_ns);
 	return 0;

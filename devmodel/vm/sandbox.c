@@ -6,6 +6,7 @@
 #include <seccomp.h>
 #include <stdint.h>
 #include <string.h>
+#include <linux/kvm.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -251,7 +252,7 @@ static const int fatal[] = {
 };
 
 /* Calls of which some uses are fine. */
-static int add_filtered(scmp_filter_ctx f)
+static int add_filtered(scmp_filter_ctx f, bool kvm)
 {
 	int r = 0;
 
@@ -274,10 +275,13 @@ static int add_filtered(scmp_filter_ctx f)
 			      SCMP_A1(SCMP_CMP_EQ, FIONREAD));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONBIO));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, TCGETS));
+	if (kvm)
+		r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, KVMIO << 8));
 	return r;
 }
 
-int sandbox_calls(struct err *e)
+int sandbox_calls(bool kvm, struct err *e)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r = 0;
@@ -291,7 +295,7 @@ int sandbox_calls(struct err *e)
 		r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
 	for (size_t i = 0; i < HV_ARRAY_LEN(fatal); i++)
 		r |= seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, fatal[i], 0);
-	r |= add_filtered(f);
+	r |= add_filtered(f, kvm);
 	if (r == 0)
 		r = seccomp_load(f);
 	seccomp_release(f);

@@ -9,10 +9,12 @@
  */
 #ifndef VM_SANDBOX_H
 #define VM_SANDBOX_H
+#include <stdbool.h>
 #include "base/err.h"
 
 /* root: the folder of all runtime folders; own: this VM's in it; both may be NULL. 0, or -ENOSYS:
  * this kernel has no Landlock; or -EBUSY: there are other threads, which it would not hold. */
 int sandbox_files(const char *root, const char *own, struct err *e) HV_MUST_CHECK;
-int sandbox_calls(struct err *e) HV_MUST_CHECK;
+/* kvm: what the host's KVM is asked for is allowed, too. */
+int sandbox_calls(bool kvm, struct err *e) HV_MUST_CHECK;
 #endif

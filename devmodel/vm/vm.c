@@ -364,7 +364,7 @@ static int start_sandboxed(struct vm *vm, struct err *e)
 	if (r == 0 && vm->files.state_fd >= 0)
 		input_release_all(vm->input);
 	if (r == 0)
-		r = sandbox_calls(e);
+		r = sandbox_calls(vm->engine == &hv_engine_kvm, e);
 	return r;
 }
 

@@ -131,6 +131,17 @@ void hv_clock_set_ns(struct hv_clock *c, uint64_t now_ns)
 	pthread_mutex_unlock(&c->lock);
 }
 
+void hv_clock_catch_up(struct hv_clock *c, uint64_t now_ns)
+{
+	pthread_mutex_lock(&c->lock);
+	if (hv_clock_now_ns(c) < now_ns) {
+		set(c, c->running, &now_ns);
+		for (struct hv_timer *t = c->armed; t != NULL; t = t->next)
+			arm_host(c, t, t->when_ns);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
 uint64_t hv_clock_wall_ns(struct hv_clock *c)
 {
 	struct timespec ts;

@@ -37,6 +37,8 @@ void hv_clock_start(struct hv_clock *c);      /* loop thread; twice is once */
 void hv_clock_stop(struct hv_clock *c);
 bool hv_clock_running(struct hv_clock *c);
 void hv_clock_set_ns(struct hv_clock *c, uint64_t now_ns); /* only while stopped: load */
+/* Loop thread: a clock of the engine's, which the guest has seen, is this far; never goes back. */
+void hv_clock_catch_up(struct hv_clock *c, uint64_t now_ns);
 
 /* Guest TSC of this clock: now * hz / 10^9; what the guest wrote into it is the vCPU's business. */
 void hv_clock_set_tsc_hz(struct hv_clock *c, uint64_t hz);

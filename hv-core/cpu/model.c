@@ -400,6 +400,114 @@ int cpu_model_get_repeatable(const char *name, struct cpu_model *ret_model, stru
 	return get(name, true, 1, ret_model, e);
 }
 
+/* ---- less than that ---- */
+
+static const struct {
+	uint32_t leaf;
+	uint8_t reg; /* 0 EAX to 3 EDX */
+} word_places[W_COUNT] = {
+	[W_1_ECX] = { 1, 2 },		[W_1_EDX] = { 1, 3 },		[W_7_EBX] = { 7, 1 },
+	[W_7_ECX] = { 7, 2 },		[W_7_EDX] = { 7, 3 },		[W_D1_EAX] = { 0xd, 0 },
+	[W_X1_ECX] = { 0x80000001, 2 }, [W_X1_EDX] = { 0x80000001, 3 },
+};
+
+static uint32_t word_subleaf(unsigned word)
+{
+	return word == W_D1_EAX;
+}
+
+static uint32_t *leaf_reg(struct cpu_leaf *l, unsigned reg)
+{
+	uint32_t *const r[] = { &l->eax, &l->ebx, &l->ecx, &l->edx };
+
+	return r[reg];
+}
+
+/* What is shown of a leaf loses these bits. */
+static void hide(struct cpu_model *m, uint32_t leaf, uint32_t subleaf, unsigned reg, uint32_t bits)
+{
+	for (uint32_t i = 0; i < m->n_leaves; i++)
+		if (m->leaves[i].leaf == leaf &&
+		    (m->leaves[i].any_subleaf || m->leaves[i].subleaf == subleaf))
+			*leaf_reg(&m->leaves[i], reg) &= ~bits;
+}
+
+static void drop_row(struct cpu_model *m, const struct feature_row *r)
+{
+	m->features[r->feature / 64] &= ~(1ull << (r->feature % 64));
+	hide(m, word_places[r->word].leaf, word_subleaf(r->word), word_places[r->word].reg,
+	     1u << r->bit);
+}
+
+/* Without XSAVE nothing of leaf 0xD is there; without AVX not its part. */
+static void follow_xsave(struct cpu_model *m)
+{
+	const uint64_t was = m->xcr0_mask;
+	uint32_t kept = 0;
+
+	m->xcr0_mask = !cpu_model_has(m, CPU_F_XSAVE) ? 0 : cpu_model_has(m, CPU_F_AVX) ? 7 : 3;
+	if (m->xcr0_mask == was)
+		return;
+	for (uint32_t i = 0; i < m->n_leaves; i++)
+		if (m->leaves[i].leaf != 0xd || (m->xcr0_mask != 0 && m->leaves[i].subleaf != 2))
+			m->leaves[kept++] = m->leaves[i];
+	m->n_leaves = kept;
+	hide(m, 0xd, 0, 0, ~(uint32_t)m->xcr0_mask);
+	for (uint32_t i = 0; i < m->n_leaves; i++)
+		if (m->leaves[i].leaf == 0xd && m->leaves[i].subleaf == 0)
+			m->leaves[i].ecx = XSAVE_LEGACY_BYTES;
+}
+
+void cpu_model_keep(struct cpu_model *m, const uint64_t features[(CPU_F_COUNT + 63) / 64])
+{
+	for (const struct feature_row *r = cpu_feature_rows; r->name != NULL; r++)
+		if (!(features[r->feature / 64] >> (r->feature % 64) & 1))
+			drop_row(m, r);
+	follow_xsave(m);
+}
+
+static uint8_t model_flag(const struct cpu_model *m)
+{
+	for (size_t i = 0; i < HV_ARRAY_LEN(models); i++)
+		if (strcmp(models[i].name, m->name) == 0)
+			return models[i].flag;
+	return 0;
+}
+
+/* Leaves of which a set bit says that something is there, or that no harm can come of it. */
+static const struct {
+	uint32_t leaf, subleaf;
+	uint8_t reg;
+} speculation[] = {
+	{ 7, 0, 3 }, { 7, 2, 3 }, { 0x80000008, 0, 1 }, { 0x80000021, 0, 0 }, { 0x80000021, 0, 2 }
+};
+
+int cpu_model_fit(struct cpu_model *m, cpu_cpuid_fn cpuid, void *ctx, bool all, struct err *e)
+{
+	const uint8_t flag = model_flag(m);
+
+	for (const struct feature_row *r = cpu_feature_rows; r->name != NULL; r++) {
+		uint32_t regs[4];
+		if (!cpu_model_has(m, (enum cpu_feature)r->feature))
+			continue;
+		cpuid(ctx, word_places[r->word].leaf, word_subleaf(r->word), regs);
+		if (regs[word_places[r->word].reg] >> r->bit & 1)
+			continue;
+		if (all || (flag != FF_HOST && !(r->flags & FF_EMULATED)))
+			return err_set(e, -ENOTSUP, "CPU model %s needs %s, which is not offered",
+				       m->name, r->name);
+		drop_row(m, r);
+	}
+	follow_xsave(m);
+	for (size_t i = 0; i < HV_ARRAY_LEN(speculation); i++) {
+		uint32_t regs[4];
+		cpuid(ctx, speculation[i].leaf, speculation[i].subleaf, regs);
+		hide(m, speculation[i].leaf, speculation[i].subleaf, speculation[i].reg,
+		     ~regs[speculation[i].reg]);
+	}
+	return 0;
+}
+
 /* ---- as the guest sees it ---- */
 
 static void set_bit(uint32_t *r, unsigned bit, bool on)

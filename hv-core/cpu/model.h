@@ -64,6 +64,17 @@ int cpu_model_get(const char *name, unsigned n_cpus, struct cpu_model *ret_model
 int cpu_model_get_repeatable(const char *name, struct cpu_model *ret_model,
 			     struct err *e) HV_MUST_CHECK;
 const char *cpu_model_name(unsigned i); /* NULL past the last */
+/* Of the model's features only those in these bits stay, in its leaves, too. */
+void cpu_model_keep(struct cpu_model *m, const uint64_t features[(CPU_F_COUNT + 63) / 64]);
+/* CPUID as somebody offers it who will run the guest. */
+typedef void (*cpu_cpuid_fn)(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t ret_regs[4]);
+/*
+ * Takes from the model what is not offered: features that its name does not promise of the host's
+ * CPU, and claims to be safe from attacks by speculation. -ENOTSUP: a promised one is missing, or,
+ * with all, any (the message names it).
+ */
+int cpu_model_fit(struct cpu_model *m, cpu_cpuid_fn cpuid, void *ctx, bool all,
+		  struct err *e) HV_MUST_CHECK;
 
 struct x86_state;
 /* CPUID as vCPU apic_id sees it: dynamic bits (APIC id, OSXSAVE, XSAVE sizes by xcr0) filled in. */

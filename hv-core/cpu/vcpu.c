@@ -113,9 +113,16 @@ void hv_vcpu_post_nmi(struct hv_vcpu *v)
 	hv_vcpu_request(v, HV_REQ_NMI);
 }
 
+#define MSI_ADDR(cpu) (0xfee00000ull | (uint64_t)(cpu) << 12)
+#define MSI_INIT 0x500u
+
 /* A SIPI that was not taken yet is void: the one that counts comes after the INIT. */
 void hv_vcpu_post_init(struct hv_vcpu *v)
 {
+	if (v->vm->engine->apic != NULL) { /* where SIPIs are, too */
+		v->vm->engine->apic->msi(v->vm, MSI_ADDR(v->index), MSI_INIT);
+		return;
+	}
 	atomic_fetch_and(&v->requests, ~(uint32_t)HV_REQ_SIPI);
 	hv_vcpu_request(v, HV_REQ_INIT);
 }
@@ -141,6 +148,12 @@ bool hv_vm_a20(const struct hv_vm *vm)
 
 /* ---- INIT and SIPI: in the vCPU's thread, or in the loop thread while it is idle ---- */
 
+/* The SIPI will come by hv_vcpu_post_sipi(), and not within the engine. */
+static bool waits_for_sipi(const struct hv_vcpu *v, const struct x86_state *s)
+{
+	return s->mp_state == X86_MP_WAIT_SIPI && v->vm->engine->apic == NULL;
+}
+
 static void set_state(struct hv_vcpu *v, const struct x86_state *s)
 {
 	struct err e;
@@ -150,7 +163,7 @@ static void set_state(struct hv_vcpu *v, const struct x86_state *s)
 	assert(r == 0);
 	(void)r;
 	atomic_store(&v->tsc_offset, s->tsc_offset);
-	v->thread->wait_sipi = s->mp_state == X86_MP_WAIT_SIPI;
+	v->thread->wait_sipi = waits_for_sipi(v, s);
 }
 
 void hv_vcpu_tsc_moved(struct hv_vcpu *v, uint64_t tsc_offset)
@@ -423,6 +436,9 @@ void hv_vm_finish(struct hv_vm *vm)
 void hv_vm_run(struct hv_vm *vm)
 {
 	vm->running = true;
+	if (!vm->started && vm->engine->vm_start != NULL)
+		vm->engine->vm_start(vm);
+	vm->started = true;
 	for (unsigned i = 0; i < vm->n_vcpus; i++) {
 		struct hv_vcpu_thread *t = vm->vcpu[i]->thread;
 		pthread_mutex_lock(&t->lock);
@@ -451,6 +467,9 @@ void hv_vm_stop(struct hv_vm *vm)
 			pthread_cond_wait(&t->cond, &t->lock);
 		pthread_mutex_unlock(&t->lock);
 	}
+	if (vm->started && vm->engine->vm_stop != NULL)
+		vm->engine->vm_stop(vm);
+	vm->started = false;
 }
 
 bool hv_vm_running(const struct hv_vm *vm)
@@ -489,7 +508,7 @@ int hv_vcpu_state_set(struct hv_vcpu *v, const struct x86_state *s, struct err *
 	if (r < 0)
 		return r;
 	atomic_store(&v->tsc_offset, s->tsc_offset);
-	v->thread->wait_sipi = s->mp_state == X86_MP_WAIT_SIPI;
+	v->thread->wait_sipi = waits_for_sipi(v, s);
 	atomic_store(&v->vm->a20_masked, s->a20_masked != 0);
 	atomic_fetch_and(&v->requests, ~(uint32_t)(HV_REQ_NMI | HV_REQ_INIT | HV_REQ_SIPI));
 	atomic_fetch_or(&v->requests, HV_REQ_FLUSH | (s->nmi_pending ? HV_REQ_NMI : 0));

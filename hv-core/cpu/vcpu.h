@@ -18,6 +18,13 @@
 
 #define HV_MAX_VCPUS 64
 
+/* A local APIC for engines that have it in them (hv_engine_ops.apic). */
+struct hv_lapic_page {
+	uint64_t apic_base;
+	uint64_t tsc_deadline; /* 0: disarmed */
+	uint32_t reg[64];      /* the register at offset 16 * i, as the CPU reads it; all of ICR */
+};
+
 /*
  * The local interrupt controller as the CPU core sees it, implemented by the machine
  * (devmodel/chipset/lapic.c). Called in the vCPU's thread, no domain held; takes its own.
@@ -41,6 +48,11 @@ struct hv_lapic_ops {
 	void (*init)(void *ctx);
 	/* hv_vcpu.tsc_offset changed under a deadline that may be armed. O */
 	void (*tsc_changed)(void *ctx);
+	/* For engines that have the local APICs in them; loop thread, while the VM is stopped. */
+	void (*page_get)(void *ctx, struct hv_lapic_page *ret_page);
+	void (*page_set)(void *ctx, const struct hv_lapic_page *page);
+	/* For the same, in the vCPU's thread: a level-triggered vector is no longer in service. */
+	void (*eoi)(void *ctx, uint8_t vector);
 };
 
 /* What is asked of a vCPU; bits of hv_vcpu.requests. */
@@ -112,6 +124,7 @@ struct hv_vm {
 	/* private to cpu/vcpu.c */
 	_Atomic bool a20_masked; /* any thread */
 	bool running;		 /* loop thread */
+	bool started;		 /* loop thread; between the engine's vm_start and vm_stop */
 };
 
 /* vm is filled up to ctx and opt by the caller; creates the engine's part and n vCPUs, stopped and

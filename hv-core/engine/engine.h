@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include "base/err.h"
 
+struct cpu_model;
 struct hv_vm;
 struct hv_vcpu;
 struct x86_state;
@@ -85,11 +86,30 @@ struct hv_engine_stats {
 	uint64_t yields; /* a guest that spins has given its host CPU up */
 };
 
+/*
+ * Of an engine that has the local APICs in it: hv_vcpu.lapic_ops' registers are the truth only
+ * while the VM is stopped. They are taken from there when it runs (page_get) and put back when it
+ * stops (page_set). What the PIC asks for comes by HV_REQ_INTR as ever.
+ */
+struct hv_engine_apic_ops {
+	/* Any thread, domains may be held: a message-signalled interrupt. */
+	void (*msi)(struct hv_vm *vm, uint64_t addr, uint32_t data);
+	/* Any thread, domains may be held: the message of an IOAPIC's pin is now this one, if its
+	 * trigger is a level (data bit 15). Then the end of its service is told by
+	 * hv_lapic_ops.eoi. */
+	void (*route)(struct hv_vm *vm, unsigned pin, uint64_t addr, uint32_t data);
+};
+#define HV_IOAPIC_PINS 24
+
 struct hv_engine_ops {
 	const char *name; /* "soft", "kvm", "null": the setting's value */
 	/* Can this host run it? 0, or -errno with e saying why and what to do. May take a
 	 * second. */
 	int (*probe)(struct err *e);
+	/* Takes from the model what it shows beyond the promise of its name and the engine cannot
+	 * give; all: nothing may be taken, it is a saved machine's. -ENOTSUP: e names what is
+	 * promised and cannot be had. O: everything can be had. */
+	int (*fit_model)(struct cpu_model *m, bool all, struct err *e);
 	/* vm->mem, vm->pio, vm->model are there. *ret_priv goes to vm->engine_priv. */
 	int (*vm_create)(struct hv_vm *vm, void **ret_priv, struct err *e);
 	void (*vm_destroy)(struct hv_vm *vm); /* half-created is fine */
@@ -106,6 +126,10 @@ struct hv_engine_ops {
 	 * with nothing to take returns HLT at once, again and again: the loop does the sleeping.
 	 */
 	void (*vcpu_run)(struct hv_vcpu *v, struct hv_exit *ret_exit);
+	/* Loop thread, no vCPU runs: before they do, and when they have stopped after that. O */
+	void (*vm_start)(struct hv_vm *vm);
+	void (*vm_stop)(struct hv_vm *vm);
+	const struct hv_engine_apic_ops *apic; /* O: local APICs are the machine's */
 	/* Makes a vcpu_run under way, or the next one, return soon. Any thread; the only such. */
 	void (*vcpu_kick)(struct hv_vcpu *v);
 	/* Only while the vCPU is not in vcpu_run. */
@@ -120,6 +144,7 @@ struct hv_engine_ops {
 	const char *(*fallback)(struct hv_vcpu *v, unsigned i, uint64_t *ret_n);
 };
 
+extern const struct hv_engine_ops hv_engine_kvm;
 extern const struct hv_engine_ops hv_engine_soft;
 extern const struct hv_engine_ops hv_engine_null; /* runs nothing: HLT at once; for tests */
 /* NULL past the last; the order is that of preference under engine=auto. */

@@ -6,6 +6,7 @@
 
 static const struct hv_engine_ops *const engines[] = {
 	&hv_engine_soft,
+	&hv_engine_kvm,
 	&hv_engine_null,
 };
 

@@ -140,6 +140,8 @@ struct hv_mem_listener {
 	void (*map_changed)(void *ctx, uint64_t gpa, uint64_t bytes);
 	/* The block's bytes changed by someone else than the engine. O */
 	void (*written)(void *ctx, struct hv_ram *ram, uint64_t ram_off, uint64_t len);
+	/* The block's log is about to be read: whoever logs writes elsewhere marks them now. O */
+	void (*dirty_sync)(void *ctx, struct hv_ram *ram);
 	/* Dirty logging of the block was switched: write translations must be dropped. O */
 	void (*dirty_log)(void *ctx, struct hv_ram *ram, bool on);
 	void *ctx;

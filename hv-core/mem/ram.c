@@ -172,6 +172,13 @@ static void tell_dirty_log(struct hv_ram *r, bool on)
 			l->dirty_log(l->ctx, r, on);
 }
 
+static void sync_dirty_log(struct hv_ram *r)
+{
+	for (struct hv_mem_listener *l = r->mem->listeners; l != NULL; l = l->next)
+		if (l->dirty_sync != NULL)
+			l->dirty_sync(l->ctx, r);
+}
+
 int hv_ram_dirty_start(struct hv_ram *r, struct err *e)
 {
 	if (r->dirty_on)
@@ -221,6 +228,8 @@ uint64_t hv_ram_dirty_take(struct hv_ram *r, uint64_t first_word, uint64_t words
 {
 	uint64_t n = 0, have = dirty_words(r);
 
+	if (hv_ram_dirty_on(r))
+		sync_dirty_log(r);
 	for (uint64_t i = 0; i < words; i++) {
 		ret_bits[i] = 0;
 		if (r->dirty != NULL && first_word < have && i < have - first_word)

@@ -77,7 +77,10 @@ static int setup(void **state)
 
 	if (f == NULL || hv_mem_create(&f->m, &e) < 0)
 		return -1;
-	f->l = (struct hv_mem_listener){ on_changed, on_written, on_dirty_log, f, NULL };
+	f->l = (struct hv_mem_listener){ .map_changed = on_changed,
+					 .written = on_written,
+					 .dirty_log = on_dirty_log,
+					 .ctx = f };
 	hv_mem_listen(f->m, &f->l);
 	if (hv_ram_create(f->m, "ram", HV_RAM_ANON, 16 * PAGE, -1, 0, &f->ram, &e) < 0 ||
 	    hv_ram_create(f->m, "rom", HV_RAM_SHARED, PAGE, -1, 0, &f->rom, &e) < 0)

@@ -177,7 +177,7 @@ static void test_own_folder(void **state)
 
 static int calls_child(void)
 {
-	WANT(sandbox_calls(NULL) == 0);
+	WANT(sandbox_calls(false, NULL) == 0);
 	WANT(open("/etc/passwd", O_RDONLY) < 0 && errno == EPERM);
 	WANT(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM);
 	WANT(socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EPERM);
@@ -214,7 +214,7 @@ static int needed_child(void)
 
 	pthread_mutex_lock(&gate);
 	WANT(pthread_create(&early, NULL, early_fn, &seen_early) == 0);
-	WANT(sandbox_calls(NULL) == 0);
+	WANT(sandbox_calls(false, NULL) == 0);
 	pthread_mutex_unlock(&gate);
 	WANT(pthread_create(&late, NULL, thread_fn, &seen_late) == 0);
 	pthread_join(early, NULL);
@@ -242,21 +242,21 @@ static int exec_child(void)
 {
 	char *const argv[] = { (char *)(uintptr_t) "true", NULL };
 
-	WANT(sandbox_calls(NULL) == 0);
+	WANT(sandbox_calls(false, NULL) == 0);
 	execv("/bin/true", argv);
 	return 1;
 }
 
 static int ptrace_child(void)
 {
-	WANT(sandbox_calls(NULL) == 0);
+	WANT(sandbox_calls(false, NULL) == 0);
 	ptrace(PTRACE_TRACEME, 0, 0, 0);
 	return 1;
 }
 
 static int fork_child(void)
 {
-	WANT(sandbox_calls(NULL) == 0);
+	WANT(sandbox_calls(false, NULL) == 0);
 	WANT(fork() < 0);
 	return 0;
 }
