@@ -12,6 +12,7 @@
 #include "sdl/link.h"
 #include "sdl/settings.h"
 #include "sdl/view.h"
+#include "sdl/wait.h"
 #include "sdl/xkeys.h"
 
 #define FOLLOW_MS 400	/* a mode that has lasted so long gives the window its size */
@@ -34,6 +35,7 @@ struct console {
 	char *name;
 	struct settings settings;
 	struct link *link;
+	struct wait wait;
 	struct view *view;
 	struct input *input;
 	struct text *text;
@@ -292,6 +294,7 @@ static void read_display(struct console *c)
 		display_failed(c, "sends a picture that makes no sense");
 		return;
 	case UI_FRAME_ENDED: /* the link says why */
+		c->wait.frame_fd = -1;
 		return;
 	case UI_FRAME_SAME:
 		break;
@@ -466,15 +469,18 @@ static void tell_rate(struct console *c)
 static void loop(struct console *c)
 {
 	SDL_Event e;
+	bool frame;
 	int wait = 0;
 
 	while (!c->quit) {
 		/* Frames would be events without end; each turn draws. */
-		if (SDL_WaitEventTimeout(&e, wait)) {
+		if (wait_event(&c->wait, &e, wait, &frame)) {
 			do
 				handle(c, &e);
 			while (!c->quit && SDL_PollEvent(&e));
 		}
+		if (frame)
+			read_display(c);
 		wait = run_timers(c);
 		input_flush(c->input);
 		tell_rate(c);
@@ -549,7 +555,10 @@ static bool open_window(struct console *c, GError **error)
 		return false;
 	c->panel = panel_create(c->text, view_scale(c->view));
 	c->note = panel_create(c->text, view_scale(c->view));
-	c->link = link_start(c->vm, ui_display_wake_fd(c->display));
+	c->wait.desktop_fd = wait_desktop_fd(view_window(c->view));
+	c->wait.frame_fd = ui_display_wake_fd(c->display);
+	c->link = link_start(c->vm, c->wait.desktop_fd < 0 ? c->wait.frame_fd : -1);
+	c->wait.link_fd = link_event_fd(c->link);
 	c->input = input_create(c->link, view_window(c->view), c->settings.host_key);
 	input_set_fullscreen(c->input, c->o.fullscreen);
 	mode_changed(c);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <glib-unix.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 #include "protocol/protocol.h"
 
@@ -20,7 +21,7 @@ struct link {
 	GMainLoop *loop;
 	GThread *thread;
 	Uint32 first_event;
-	int wake_fd, epoll_fd;
+	int wake_fd, epoll_fd, event_fd;
 	/* under the lock */
 	GMutex lock;
 	struct sendq queue;
@@ -50,8 +51,10 @@ static void push(struct link *l, enum link_event kind, Sint32 code, void *data)
 		.user = { .type = l->first_event + (Uint32)kind, .code = code, .data1 = data }
 	};
 
-	if (SDL_PushEvent(&e) == 1)
+	if (SDL_PushEvent(&e) == 1) {
+		eventfd_write(l->event_fd, 1);
 		return;
+	}
 	/* SDL's queue is full: only the window's thread could have let that happen. */
 	if (kind == LINK_STATE)
 		link_state_free(data);
@@ -335,7 +338,8 @@ void link_watch_frame(struct link *l)
 {
 	struct epoll_event e = { .events = EPOLLIN | EPOLLONESHOT };
 
-	epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->wake_fd, &e);
+	if (l->epoll_fd >= 0)
+		epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->wake_fd, &e);
 }
 
 static gboolean on_frame(gint fd, GIOCondition cond, gpointer data)
@@ -387,7 +391,8 @@ struct link *link_start(struct ui_vm *vm, int wake_fd)
 	l->loop = g_main_loop_new(NULL, FALSE);
 	l->cancel = g_cancellable_new();
 	l->wake_fd = wake_fd;
-	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	l->epoll_fd = wake_fd >= 0 ? epoll_create1(EPOLL_CLOEXEC) : -1;
+	l->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	g_mutex_init(&l->lock);
 	if (l->epoll_fd >= 0) {
 		epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, wake_fd, &e);
@@ -443,6 +448,9 @@ void link_stop(struct link *l)
 		g_source_remove(l->frame_source);
 	if (l->epoll_fd >= 0)
 		close(l->epoll_fd);
+	if (l->event_fd >= 0)
+		close(l->event_fd);
+	l->event_fd = -1;
 	l->closed = true; /* nothing is sent any more */
 	g_cancellable_cancel(l->cancel);
 	while (l->n_pending > 0 || g_main_context_pending(NULL))
@@ -452,6 +460,11 @@ void link_stop(struct link *l)
 	g_mutex_clear(&l->lock);
 	g_free(l->end);
 	g_free(l);
+}
+
+int link_event_fd(const struct link *l)
+{
+	return l->event_fd;
 }
 
 Uint32 link_first_event(const struct link *l)

@@ -29,8 +29,10 @@ struct link_state {
 void link_state_free(struct link_state *s); /* NULL is fine */
 
 /* Window's thread. vm (borrowed) belongs to the link from here to link_stop(), except for
- * ui_display_set_rate(). wake_fd: the display's. */
+ * ui_display_set_rate(). wake_fd: the display's; -1: the window's thread watches it itself. */
 struct link *link_start(struct ui_vm *vm, int wake_fd);
+/* An eventfd (the link's) that counts events, for a thread that does not sleep in SDL. */
+int link_event_fd(const struct link *l);
 /* What is queued is sent, for a moment at most. NULL is fine. */
 void link_stop(struct link *l);
 Uint32 link_first_event(const struct link *l);
