@@ -35,6 +35,10 @@ struct disp_picture {
 	 * time; DISP_FOR_EVER: it does not blink. Set by draw. */
 	uint64_t still_ns;
 	bool blinked; /* only that was what the last draw found. Set by draw */
+	/* What the guest changes from now on is told (machine_watch_screen()): until then, and but
+	 * for what blinks, there is no need to draw more often than every two seconds. Set by draw
+	 */
+	bool told;
 	/* What the last draw changed; 0: nothing. A change of size is one rect of everything. */
 	unsigned n_rects;
 	struct disp_rect rect[DISP_MAX_RECTS];

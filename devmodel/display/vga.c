@@ -71,10 +71,9 @@ static uint64_t vga_read(struct dev *d, unsigned region, uint64_t off, unsigned 
 	}
 }
 
-static void vga_write(struct dev *d, unsigned region, uint64_t off, unsigned size, uint64_t value)
+static void write_region(struct vga *v, unsigned region, uint64_t off, unsigned size,
+			 uint64_t value)
 {
-	struct vga *v = vga_from_dev(d);
-
 	switch (region) {
 	case VGA_REGION_VRAM:
 		vram_write(v, off, size, value);
@@ -97,6 +96,14 @@ static void vga_write(struct dev *d, unsigned region, uint64_t off, unsigned siz
 	default:
 		vga_window_write(v, (uint32_t)off, size, value);
 	}
+}
+
+static void vga_write(struct dev *d, unsigned region, uint64_t off, unsigned size, uint64_t value)
+{
+	struct vga *v = vga_from_dev(d);
+
+	write_region(v, region, off, size, value);
+	v->m->changed(v->m->ctx);
 }
 
 /* ---- life cycle ---- */

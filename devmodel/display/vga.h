@@ -46,6 +46,8 @@ struct vga_machine {
 	void (*window)(void *ctx, uint64_t gpa, uint32_t bytes, uint32_t off);
 	/* Domain held, any thread: bytes of video memory were written by the adapter. */
 	void (*written)(void *ctx, uint32_t off, uint32_t len);
+	/* The same: the guest has written something, which may be a register. */
+	void (*changed)(void *ctx);
 	/* Logs which pages of VGA_DIRTY_PAGE are written; off at first. start, stop: domain held.
 	 * start: 0 or -errno. take: loop thread, no domain; copies and clears words of 64 pages
 	 * each, returns how many pages were set. */

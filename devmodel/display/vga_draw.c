@@ -364,6 +364,7 @@ static void draw(struct dev *d, struct disp_picture *p, bool all)
 	look(v, &j);
 	p->n_rects = 0;
 	p->blinked = false;
+	p->told = j.logged;
 	p->still_ns = DISP_FOR_EVER;
 	if (w->blank) {
 		draw_blank(&j, all);

@@ -83,6 +83,35 @@ static void written(void *ctx, uint32_t off, uint32_t len)
 	hv_ram_written(((struct machine *)ctx)->vga.vram, off, len);
 }
 
+/* Any thread. Pairs with machine_draw(): what is written after its look is told. */
+static void changed(void *ctx)
+{
+	struct machine_vga *v = &((struct machine *)ctx)->vga;
+
+	if (atomic_load(&v->waits) && atomic_exchange(&v->waits, false))
+		v->watch(v->watch_ctx);
+}
+
+void machine_watch_screen(struct machine *m, void (*fn)(void *ctx), void *ctx)
+{
+	struct machine_vga *v = &m->vga;
+
+	if (v->vram == NULL || !hv_ram_dirty_watch(v->vram, changed, m))
+		return;
+	v->watch_ctx = ctx;
+	v->watch = fn;
+}
+
+bool machine_draw(struct machine *m, struct disp_picture *p, bool all)
+{
+	if (m->display == NULL)
+		return false;
+	atomic_store(&m->vga.waits, m->vga.watch != NULL);
+	m->display_ops->draw(m->display->dev, p, all);
+	p->told = p->told && m->vga.watch != NULL;
+	return true;
+}
+
 static int dirty_start(void *ctx)
 {
 	return hv_ram_dirty_start(((struct machine *)ctx)->vga.vram, NULL);
@@ -111,6 +140,7 @@ int display_load(struct machine *m, const struct state_file *f, struct err *e)
 				       .domain = &m->domain[DOM_DISPLAY],
 				       .window = window,
 				       .written = written,
+				       .changed = changed,
 				       .dirty_start = dirty_start,
 				       .dirty_stop = dirty_stop,
 				       .dirty_take = dirty_take,

@@ -258,14 +258,6 @@ static void do_leds(void *ctx)
 	emit(ctx, MACHINE_LEDS, 0, NULL);
 }
 
-bool machine_draw(struct machine *m, struct disp_picture *p, bool all)
-{
-	if (m->display == NULL)
-		return false;
-	m->display_ops->draw(m->display->dev, p, all);
-	return true;
-}
-
 bool machine_text(struct machine *m, struct disp_text *ret_text)
 {
 	return m->display != NULL && m->display_ops->text(m->display->dev, ret_text);

@@ -166,6 +166,9 @@ unsigned machine_leds(struct machine *m);
 /* The screen, as in display/display.h; loop thread. False: the machine has none (draw), or it shows
  * no text (text). */
 bool machine_draw(struct machine *m, struct disp_picture *p, bool all);
+/* fn: the guest has written something that may be on the screen; once after each draw. Any thread,
+ * domains may be held: must not block. Before the machine runs; a reset is not told. */
+void machine_watch_screen(struct machine *m, void (*fn)(void *ctx), void *ctx);
 bool machine_text(struct machine *m, struct disp_text *ret_text);
 
 /* While paused: writes the whole state (container, then RAM page-aligned) to fd, from offset 0. */

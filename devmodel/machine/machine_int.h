@@ -46,6 +46,11 @@ struct machine_vga {
 	struct hv_ram *vram, *rom; /* NULL: none */
 	struct hv_map_range window;
 	struct vga_machine ops;
+	/* Who is told of changes: constant while vCPUs run. waits: since the last draw nobody was.
+	 */
+	void (*watch)(void *ctx); /* NULL: nobody */
+	void *watch_ctx;	  /* borrowed */
+	_Atomic bool waits;
 };
 
 struct machine {

@@ -18,12 +18,16 @@
 #include "protocol/frame.h"
 
 /*
- * How often it is drawn while little happens: IDLE_RATE, and after a change once as fast as viewers
- * want; for HOT_NS, if the change before was less than FILM_NS ago. So a film is fast from its
- * second picture on. What blinks is drawn when it does, as the adapter knows it, which is no change
- * in that sense.
+ * How often it is drawn while little happens and nobody tells of it: IDLE_RATE, and after a change
+ * once as fast as viewers want; for HOT_NS, if the change before was less than FILM_NS ago. So a
+ * film is fast from its second picture on. What blinks is drawn when it does, as the adapter knows
+ * it, which is no change in that sense.
  */
 #define IDLE_RATE 10u
+/* The same where the adapter tells of changes: it is drawn a moment after the first one, which has
+ * more of its kind behind it. */
+#define TOLD_NS 1000000000u
+#define NOTICE_NS 8000000u
 #define FILM_NS 80000000u
 #define HOT_NS 100000000u /* also after input */
 /* From its end on, however long a draw took: then it is the others' turn in the loop. */
@@ -57,6 +61,7 @@ struct display {
 	bool running;
 	bool idle; /* the last draw found nothing of the guest's doing, and no stir came since */
 	struct loop_timer timer;
+	struct loop_timer notice;	 /* armed by any thread */
 	uint64_t last_draw_ns, drawn_ns; /* when the last draw began and ended */
 	uint64_t last_change_ns, hot_until_ns;
 	struct display_stats stats;
@@ -129,6 +134,7 @@ static bool draw_picture(struct display *d, bool all)
 	d->stats.draws++;
 	p->n_rects = 0;
 	p->blinked = false;
+	p->told = false;
 	p->still_ns = DISP_FOR_EVER;
 	if (!d->draw(d->ctx, p, all))
 		return false;
@@ -234,9 +240,10 @@ static uint32_t fastest(const struct display *d)
 /* From the last draw to the next; a look just before something blinks waits for that. */
 static uint64_t pause_ns(const struct display *d, uint32_t rate)
 {
-	const uint64_t least = HV_NS_PER_SEC / rate, idle = HV_NS_PER_SEC / IDLE_RATE;
+	const uint64_t least = HV_NS_PER_SEC / rate;
+	const uint64_t idle = d->pic.told ? TOLD_NS : HV_NS_PER_SEC / IDLE_RATE;
 
-	if (!d->idle || d->last_draw_ns < d->hot_until_ns)
+	if ((!d->idle && !d->pic.told) || d->last_draw_ns < d->hot_until_ns)
 		return least;
 	return hv_max_u64(least, d->pic.still_ns < idle * 3 / 2 ? d->pic.still_ns : idle);
 }
@@ -260,6 +267,26 @@ static void on_timer(void *ctx)
 
 	draw_frame(d, false);
 	plan(d);
+}
+
+/* No sooner than viewers want it, which may be when the timer is due anyway. */
+static void on_notice(void *ctx)
+{
+	struct display *d = ctx;
+	const uint32_t rate = fastest(d);
+	const uint64_t due = rate > 0 ? d->last_draw_ns + HV_NS_PER_SEC / rate : 0;
+
+	if (rate == 0)
+		return;
+	if (loop_now_ns() >= due)
+		on_timer(d);
+	else
+		loop_timer_arm(d->loop, &d->timer, due);
+}
+
+void display_changed(struct display *d)
+{
+	loop_timer_arm(d->loop, &d->notice, loop_now_ns() + NOTICE_NS);
 }
 
 void display_stir(struct display *d)
@@ -400,6 +427,7 @@ int display_create(struct loop *loop, display_draw_fn draw, void *ctx, struct di
 	d->ctx = ctx;
 	d->frame_fd = -1;
 	d->timer = (struct loop_timer){ .fn = on_timer, .ctx = d };
+	d->notice = (struct loop_timer){ .fn = on_notice, .ctx = d };
 	*ret_display = d;
 	return 0;
 }
@@ -412,6 +440,7 @@ void display_destroy(struct display *d)
 		if (d->viewer[i].owner != NULL)
 			remove_viewer(d, &d->viewer[i]);
 	loop_timer_arm(d->loop, &d->timer, LOOP_TIMER_OFF);
+	loop_timer_arm(d->loop, &d->notice, LOOP_TIMER_OFF);
 	drop_frame(d);
 	free(d);
 }

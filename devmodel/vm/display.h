@@ -1,8 +1,8 @@
 /*
  * The screen of a VM for its viewers: owns the frame that they map (protocol/frame.h), who looks,
  * and when the picture is drawn. Without a viewer that wants frames nothing is drawn and no timer
- * runs; else as often as the fastest viewer asks, and less often while nothing changes. Any number
- * of these can exist. Loop thread only.
+ * runs; else as often as the fastest viewer asks, and when little happens as the guest changes
+ * something. Any number of these can exist. Loop thread only, but for display_changed().
  */
 #ifndef VM_DISPLAY_H
 #define VM_DISPLAY_H
@@ -43,6 +43,8 @@ int display_set_rate(struct display *d, const void *owner, uint32_t id, uint32_t
 int display_close(struct display *d, const void *owner, uint32_t id, struct err *e) HV_MUST_CHECK;
 void display_owner_gone(struct display *d, const void *owner);
 
+/* Any thread: the guest has changed something since a draw that set disp_picture.told. */
+void display_changed(struct display *d);
 /* Something may change soon: typed input, a reset. Looks at the next moment, and often. */
 void display_stir(struct display *d);
 /* Does the guest run? While it does not, only display_stir() has the picture looked at. */

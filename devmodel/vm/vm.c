@@ -267,6 +267,12 @@ static int start_serial(struct vm *vm, struct err *e)
 	return r;
 }
 
+/* Nobody draws before there is a display. */
+static void screen_changed(void *ctx)
+{
+	display_changed(((struct vm *)ctx)->display);
+}
+
 static int start_machine(struct vm *vm, struct err *e)
 {
 	const struct vm_config *c = &vm->cfg;
@@ -317,7 +323,10 @@ static int start_machine(struct vm *vm, struct err *e)
 	r = vm_drives_fill(&vm->drives, c, &vm->files, &b, e);
 	if (r < 0)
 		return r;
-	return machine_create(&mc, &b, on_machine_event, vm, &vm->machine, e);
+	r = machine_create(&mc, &b, on_machine_event, vm, &vm->machine, e);
+	if (r == 0)
+		machine_watch_screen(vm->machine, screen_changed, vm);
+	return r;
 }
 
 static bool draw(void *ctx, struct disp_picture *p, bool all)
@@ -420,9 +429,9 @@ void vm_finish(struct vm *vm)
 	if (vm->debugcon)
 		serial_flush(vm->debugcon, 5000);
 	control_destroy(vm->control);
-	display_destroy(vm->display);
 	input_destroy(vm->input);
 	machine_destroy(vm->machine);
+	display_destroy(vm->display); /* its CPUs told it of changes until then */
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		serial_destroy(vm->serial[i]);
 	serial_destroy(vm->debugcon);

@@ -159,6 +159,10 @@ void hv_ram_dirty_stop(struct hv_ram *r);
 bool hv_ram_dirty_on(const struct hv_ram *r);
 /* Any thread, engines too: lock-free. No effect while off. */
 void hv_ram_dirty_mark(struct hv_ram *r, uint64_t ram_off, uint64_t len);
+/* fn is told when a page gets marked that was not: any thread, locks may be held, must not block.
+ * Before vCPUs run. False: somebody logs writes elsewhere until dirty_sync(), so it would not be.
+ */
+bool hv_ram_dirty_watch(struct hv_ram *r, void (*fn)(void *ctx), void *ctx);
 /* Copies and clears words (64 pages each) from first_word; returns how many pages were set. Then
  * the listeners' dirty_log(on) runs, so that later writes mark again: the pages may be copied. */
 uint64_t hv_ram_dirty_take(struct hv_ram *r, uint64_t first_word, uint64_t words,

@@ -20,6 +20,9 @@ struct hv_ram {
 	/* any thread; the bitmap is kept until the end once there is one */
 	_Atomic bool dirty_on;
 	_Atomic uint64_t *dirty; /* owned */
+	/* constant while vCPUs run */
+	void (*dirty_watch)(void *ctx); /* NULL: nobody */
+	void *watch_ctx;		/* borrowed */
 };
 
 /*

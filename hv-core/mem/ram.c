@@ -214,9 +214,22 @@ void hv_ram_dirty_mark(struct hv_ram *r, uint64_t ram_off, uint64_t len)
 	uint64_t last = hv_min_u64(len, r->bytes - ram_off) - 1 + ram_off;
 	for (uint64_t p = ram_off / HV_PAGE_SIZE; p <= last / HV_PAGE_SIZE; p++) {
 		uint64_t bit = 1ull << (p % 64);
-		if (!(atomic_load_explicit(&r->dirty[p / 64], memory_order_relaxed) & bit))
-			atomic_fetch_or(&r->dirty[p / 64], bit);
+		if (atomic_load_explicit(&r->dirty[p / 64], memory_order_relaxed) & bit)
+			continue;
+		atomic_fetch_or(&r->dirty[p / 64], bit);
+		if (r->dirty_watch != NULL)
+			r->dirty_watch(r->watch_ctx);
 	}
+}
+
+bool hv_ram_dirty_watch(struct hv_ram *r, void (*fn)(void *ctx), void *ctx)
+{
+	for (struct hv_mem_listener *l = r->mem->listeners; l != NULL; l = l->next)
+		if (l->dirty_sync != NULL)
+			return false;
+	r->watch_ctx = ctx;
+	r->dirty_watch = fn;
+	return true;
 }
 
 /*

@@ -100,6 +100,11 @@ static void written(void *ctx, uint32_t off, uint32_t len)
 	fake_vga_wrote(ctx, off, len);
 }
 
+static void changed(void *ctx)
+{
+	((struct fake_machine *)ctx)->vga.changes++;
+}
+
 static int dirty_start(void *ctx)
 {
 	((struct fake_machine *)ctx)->vga.logging = true;
@@ -140,6 +145,7 @@ static void vga_init(struct fake_machine *m)
 				       .rom = v->rom,
 				       .window = window,
 				       .written = written,
+				       .changed = changed,
 				       .dirty_start = dirty_start,
 				       .dirty_stop = dirty_stop,
 				       .dirty_take = dirty_take,

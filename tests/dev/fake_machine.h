@@ -40,7 +40,8 @@ struct fake_vga {
 	uint32_t bytes, off;
 	bool logging;
 	uint64_t dirty[FAKE_VRAM_WORDS];
-	bool used; /* something was written */
+	unsigned changes; /* calls of changed() */
+	bool used;	  /* something was written */
 	_Alignas(8) uint8_t vram[FAKE_VRAM_BYTES];
 	uint8_t rom[VGA_ROM_BYTES];
 };

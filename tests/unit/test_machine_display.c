@@ -278,6 +278,42 @@ static void test_saved(void **state)
 	assert_int_equal(w->p.pixels[2 * 720 + 1], 0xffffff);
 }
 
+static void told(void *ctx)
+{
+	++*(unsigned *)ctx;
+}
+
+/* What is written after a draw is told, once: to memory, by a device, to a register. */
+static void test_watched(void **state)
+{
+	struct world *w = *state;
+	unsigned n = 0;
+
+	create(w);
+	draw(w);
+	assert_false(w->p.told);
+	machine_watch_screen(w->m, told, &n);
+	const uint64_t bar = cfg(w, PCI_BAR0, NULL) & ~15u;
+	hv_mem_io_write(mem(w), bar + 0x5000, 4, 1);
+	assert_int_equal(n, 0); /* nobody has drawn since */
+	draw(w);
+	assert_true(w->p.told);
+	assert_int_equal(n, 0);
+	assert_ok(hv_mem_write(mem(w), bar + 0x2000, "x", 1), &w->e);
+	assert_int_equal(n, 1);
+	hv_mem_io_write(mem(w), 0xb8000, 2, 0x0741);
+	assert_int_equal(n, 1);
+	draw(w);
+	hv_mem_io_write(mem(w), 0xb8000, 2, 0x0742);
+	assert_int_equal(n, 2);
+	draw(w);
+	out16(w, 0x3d4, 0x050f);
+	out16(w, 0x3d4, 0x060f);
+	assert_int_equal(n, 3);
+	draw(w);
+	assert_int_equal(n, 3);
+}
+
 static uint32_t other_cfg(struct world *w, uint32_t address, const uint32_t *v)
 {
 	hv_pio_write(machine_vm(w->m)->pio, 0xcf8, 4, address);
@@ -379,8 +415,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_text_start),    T(test_pixels_start), T(test_map),    T(test_saved),
-		T(test_saved_without), T(test_bios),	     T(test_viewer), T(test_sleep),
+		T(test_text_start), T(test_pixels_start),  T(test_map),
+		T(test_saved),	    T(test_saved_without), T(test_bios),
+		T(test_viewer),	    T(test_sleep),	   T(test_watched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@
 /* An adapter: what the guest's screen is, and what of it was not drawn yet. */
 struct adapter {
 	uint32_t width, height, aspect_x, colour;
-	bool blank, missing, changed;
+	bool blank, missing, changed, told;
 	struct disp_rect rect; /* what changed; width 0: everything */
 	uint64_t still_ns;     /* 0: it does not blink; else it does in every draw */
 	unsigned draws, alls;
@@ -48,6 +48,7 @@ static bool draw(void *ctx, struct disp_picture *p, bool all)
 	p->aspect_x = a->aspect_x;
 	p->aspect_y = 5;
 	p->blank = a->blank;
+	p->told = a->told;
 	p->still_ns = a->still_ns > 0 ? a->still_ns : DISP_FOR_EVER;
 	p->blinked = a->still_ns > 0 && !all && !resized && !a->changed;
 	p->n_rects = all || resized || a->changed || p->blinked;
@@ -513,6 +514,49 @@ static void test_blinking(void **state)
 }
 
 /* The last picture is there at once, and a later viewer sees it, too; there is no timer. */
+static void on_alarm(void *ctx)
+{
+	*(bool *)ctx = true;
+}
+
+/* What is due within half a second, in the order in which it is, until a frame was drawn. */
+static bool frame_comes(void)
+{
+	bool over = false;
+	struct loop_timer alarm = { .fn = on_alarm, .ctx = &over };
+	const uint64_t frames = stats().frames;
+
+	loop_timer_arm(loop, &alarm, loop_now_ns() + 500000000);
+	while (!over && stats().frames == frames)
+		loop_dispatch(loop, -1);
+	loop_timer_arm(loop, &alarm, LOOP_TIMER_OFF);
+	return !over;
+}
+
+/* An adapter that tells of changes is looked at once a second, and soon after it has. */
+static void test_told(void **state)
+{
+	const struct display_viewer v = open_raw(me);
+
+	(void)state;
+	adapter.told = true;
+	wait_draws(1);
+	assert_false(frame_comes()); /* often at first */
+	dispatch_draws(1, false);
+	change(7, (struct disp_rect){ 0, 0, 1, 1 });
+	assert_false(frame_comes());
+	dispatch_draws(1, false);
+	change(8, (struct disp_rect){ 0, 0, 1, 1 });
+	display_changed(screen);
+	display_changed(screen);
+	assert_true(frame_comes());
+	close(v.frame_fd);
+	close(v.wake_fd);
+	display_owner_gone(screen, me);
+	display_changed(screen);
+	assert_quiet();
+}
+
 static void test_paused(void **state)
 {
 	struct ui_display *d = view(me, NULL);
@@ -589,6 +633,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hidden_among_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blinking, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stirred_when_due, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_paused, setup, teardown),
