@@ -94,6 +94,13 @@ struct dev_region {
 	const char *name;
 	uint64_t bytes;
 	unsigned min_size, max_size;
+	/* O. Of memory: n registers of max_size from off on, every step bytes. A write to one,
+	 * whatever the value, only has the device look at what lies in guest memory, and may come
+	 * later, in the loop thread, as a write of 0 to all of them. */
+	struct {
+		uint64_t off;
+		uint32_t step, n;
+	} bells;
 };
 
 /*

@@ -1,7 +1,11 @@
 /* The dev_env of a real machine, see env.h. */
 #include "devmodel/machine/env.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/util.h"
@@ -146,6 +150,53 @@ static void region_map(void *ctx, struct dev *d, unsigned region, enum dev_space
 {
 	(void)ctx;
 	env_map(of(d), region, space, base, on);
+}
+
+/* A write to any of them: all are looked at, which does no harm. */
+static void bell_rung(void *ctx, uint32_t events)
+{
+	struct env_region *r = ctx;
+	struct dev *d = r->ed->dev;
+	const struct dev_region *c = &d->cls->regions[r->index];
+	uint64_t count;
+
+	(void)events;
+	if (read(r->bell.fd, &count, sizeof(count)) < 0)
+		return; /* somebody else's round took it */
+	hv_domain_lock(r->ed->domain);
+	for (uint32_t i = 0; i < c->bells.n; i++)
+		dev_write(d, r->index, c->bells.off + (uint64_t)i * c->bells.step, c->max_size, 0);
+	hv_domain_unlock(r->ed->domain);
+}
+
+/* Before the region is placed; the device is there. */
+static int add_bell(struct env_region *r, const struct dev_region *c, struct err *e)
+{
+	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (fd < 0)
+		return err_set(e, -errno, "%s: no eventfd: %s", r->ed->id, strerror(errno));
+	r->bell = (struct loop_fd){ .fn = bell_rung, .ctx = r, .fd = fd };
+	r->mem.bells = (struct hv_bells){ c->bells.off, c->bells.step, c->bells.n, fd };
+	return loop_fd_add(r->ed->env->loop, &r->bell, EPOLLIN, e);
+}
+
+static int add_bells(struct env_dev *ed, const struct dev_class *c, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < DEV_MAX_REGIONS && r == 0 && ed->env->bells; i++)
+		if (c->regions[i].bells.n > 0)
+			r = add_bell(&ed->region[i], &c->regions[i], e);
+	return r;
+}
+
+static void remove_bell(struct env_region *r)
+{
+	if (r->bell.ctx == NULL)
+		return;
+	loop_fd_remove(r->ed->env->loop, &r->bell);
+	close(r->bell.fd);
 }
 
 static void init_region(struct env_dev *ed, unsigned i, const struct dev_region *c)
@@ -297,6 +348,7 @@ static void free_dev(struct env_dev *ed)
 	for (unsigned i = 0; i < DEV_MAX_REGIONS; i++) {
 		hv_mem_unmap(ed->env->mem, &ed->region[i].mem);
 		hv_pio_unmap(ed->env->pio, &ed->region[i].pio);
+		remove_bell(&ed->region[i]);
 	}
 	dev_destroy(ed->dev);
 	free(ed);
@@ -352,7 +404,9 @@ int env_add(struct env *env, const struct dev_class *c, const char *id, struct h
 	}
 	for (unsigned i = 0; i < DEV_MAX_REGIONS; i++)
 		init_region(ed, i, &c->regions[i]);
-	const int r = dev_create(c, ed->id, &env->ops, ed, args, &ed->dev, e);
+	int r = dev_create(c, ed->id, &env->ops, ed, args, &ed->dev, e);
+	if (r == 0)
+		r = add_bells(ed, c, e);
 	if (r < 0) {
 		free_dev(ed);
 		return r;

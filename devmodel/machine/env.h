@@ -30,6 +30,7 @@ struct env {
 	struct hv_clock *clock;
 	struct loop *loop;
 	const struct hv_msi_sink *msi;
+	bool bells; /* the engine rings them */
 	struct env_machine machine;
 	/* loop thread */
 	struct env_dev *first, **last; /* owned, in the order of creation */
@@ -59,6 +60,7 @@ struct env_dev {
 		unsigned index;
 		struct hv_map_range mem;
 		struct hv_pio_range pio;
+		struct loop_fd bell; /* its eventfd is owned; ctx NULL: none */
 	} region[DEV_MAX_REGIONS];
 	struct env_dev *next;
 };

@@ -556,6 +556,7 @@ static int make_devices(struct machine *m, struct err *e)
 	m->env.clock = m->clock;
 	m->env.loop = m->back.loop;
 	m->env.msi = &m->lapics.msi;
+	m->env.bells = m->vm.engine->rings_bells;
 	m->env.machine = (struct env_machine){ machine_request, q35_backend, m };
 	rng_seeded_init(&m->rng, RNG_SEED);
 	env_init(&m->env);

@@ -14,10 +14,8 @@ enum {
 	BAR_COMMON = 0x0000,
 	BAR_ISR = 0x1000,
 	BAR_CONFIG = 0x2000,
-	BAR_NOTIFY = 0x3000,
 	PART_BYTES = 0x1000,
 	COMMON_BYTES = 0x38,
-	NOTIFY_STEP = 4,
 	CONFIG_MAX = 256
 };
 /* The common configuration's registers. */
@@ -65,8 +63,8 @@ static const uint8_t window_wmask[] = {
 static const uint8_t common_body[] = { CAP_BODY(16, CFG_TYPE_COMMON, BAR_COMMON, PART_BYTES) };
 static const uint8_t isr_body[] = { CAP_BODY(16, CFG_TYPE_ISR, BAR_ISR, PART_BYTES) };
 static const uint8_t config_body[] = { CAP_BODY(16, CFG_TYPE_DEVICE, BAR_CONFIG, PART_BYTES) };
-static const uint8_t notify_body[] = { CAP_BODY(20, CFG_TYPE_NOTIFY, BAR_NOTIFY, PART_BYTES),
-				       LE32(NOTIFY_STEP) };
+static const uint8_t notify_body[] = { CAP_BODY(20, CFG_TYPE_NOTIFY, VIO_BAR_NOTIFY, PART_BYTES),
+				       LE32(VIO_NOTIFY_STEP) };
 
 const struct pci_cap vio_caps[] = {
 	{ CAP_VENDOR, 20, window_body, window_wmask },
@@ -317,7 +315,7 @@ uint64_t vio_bar_read(struct dev *d, unsigned region, uint64_t off, unsigned siz
 	(void)region; /* there is one */
 	if (part == BAR_ISR)
 		return at == 0 ? read_isr(v) : 0;
-	if (part == BAR_NOTIFY || at + size > (part == BAR_COMMON ? COMMON_BYTES : CONFIG_MAX))
+	if (part == VIO_BAR_NOTIFY || at + size > (part == BAR_COMMON ? COMMON_BYTES : CONFIG_MAX))
 		return 0;
 	if (part == BAR_COMMON)
 		common_image(v, image);
@@ -342,8 +340,8 @@ void vio_bar_write(struct dev *d, unsigned region, uint64_t off, unsigned size, 
 	(void)region;
 	if (part == BAR_COMMON)
 		write_common(v, at, size, (uint32_t)value);
-	else if (part == BAR_NOTIFY)
-		notify(v, at / NOTIFY_STEP);
+	else if (part == VIO_BAR_NOTIFY)
+		notify(v, at / VIO_NOTIFY_STEP);
 	/* No device here has configuration that a driver may write. */
 }
 

@@ -13,6 +13,8 @@
 #define VIO_QUEUE_SIZE_MAX 256
 #define VIO_MAX_SEGS 130 /* descriptors of a chain; longer ones are refused */
 #define VIO_BAR_BYTES 0x4000
+#define VIO_BAR_NOTIFY 0x3000 /* a register each queue */
+#define VIO_NOTIFY_STEP 4
 enum { VIO_REGION_BAR = PCI_REGION_DEV };
 
 enum {
@@ -98,10 +100,16 @@ void vio_cfg_written(struct pci_dev *p, unsigned off, unsigned size);
 extern const struct pci_cap vio_caps[];
 
 /* The members of pci_class and dev_class that are the same for all virtio devices. */
-#define VIO_REGIONS                                                                                \
+#define VIO_REGIONS(queues)                                                                        \
 	{                                                                                          \
 		PCI_REGIONS_COMMON, [PCI_REGION_MSIX] = { "msix", PCI_MSIX_BYTES, 4, 8 },          \
-				    [VIO_REGION_BAR] = { "virtio", VIO_BAR_BYTES, 1, 4 },          \
+				    [VIO_REGION_BAR] = {                                           \
+					    .name = "virtio",                                      \
+					    .bytes = VIO_BAR_BYTES,                                \
+					    .min_size = 1,                                         \
+					    .max_size = 4,                                         \
+					    .bells = { VIO_BAR_NOTIFY, VIO_NOTIFY_STEP, queues },  \
+				    },                                                             \
 	}
 #define VIO_PCI_COMMON                                                                             \
 	.vendor = 0x1af4, .subsys_vendor = 0x1af4, .subsys = 0x1100, .revision = 1, .int_pin = 1,  \

@@ -130,6 +130,7 @@ struct hv_engine_ops {
 	void (*vm_start)(struct hv_vm *vm);
 	void (*vm_stop)(struct hv_vm *vm);
 	const struct hv_engine_apic_ops *apic; /* O: local APICs are the machine's */
+	bool rings_bells;		       /* uses hv_map_range.bells */
 	/* Makes a vcpu_run under way, or the next one, return soon. Any thread; the only such. */
 	void (*vcpu_kick)(struct hv_vcpu *v);
 	/* Only while the vCPU is not in vcpu_run. */

@@ -61,6 +61,17 @@ enum hv_map_kind {
 };
 
 /*
+ * Registers of an I/O range of which a write, whatever the value, only says "look". An engine may
+ * signal fd (an eventfd, for whoever does the looking) instead of calling io->write, and so go on
+ * with the guest at once.
+ */
+struct hv_bells {
+	uint64_t off;	  /* of the first, from the range's base */
+	uint32_t step, n; /* n 0: there are none */
+	int fd;		  /* borrowed */
+};
+
+/*
  * One placed range. Embedded in its owner, who fills the first part and keeps it alive while it is
  * mapped. Of overlapping ranges the one with the higher prio is seen; of equal ones the one added
  * last.
@@ -75,6 +86,7 @@ struct hv_map_range {
 	const struct hv_io_ops *io; /* HV_MAP_IO; O for HV_MAP_ROM (flash commands) */
 	void *io_ctx;		    /* borrowed */
 	struct hv_domain *domain;   /* of io */
+	struct hv_bells bells;	    /* O; of HV_MAP_IO */
 	/* private to mem/ */
 	bool mapped;
 	struct hv_map_range *next;

@@ -265,6 +265,7 @@ const struct hv_engine_ops hv_engine_kvm = {
 	.vm_start = vm_start,
 	.vm_stop = vm_stop,
 	.apic = &kvm_apic_ops,
+	.rings_bells = true,
 	.vcpu_kick = kvm_kick,
 	.state_get = kvm_state_get,
 	.state_set = kvm_state_set,

@@ -15,12 +15,19 @@
 #include "engine/kvm/sys.h"
 
 #define KVM_SLOTS_MAX 256
+#define KVM_BELLS_MAX 256
 
 /* A piece of guest memory that the kernel maps by itself; bytes 0: not in use. */
 struct kvm_slot {
 	uint64_t gpa, bytes, ram_off;
 	struct hv_ram *ram; /* borrowed */
 	bool read_only, logged;
+};
+
+/* A register whose writes the kernel answers by a signal. */
+struct kvm_bell {
+	uint64_t gpa;
+	int fd; /* borrowed */
 };
 
 struct kvm_vm {
@@ -32,6 +39,8 @@ struct kvm_vm {
 	/* under slots_lock, which is taken last */
 	pthread_mutex_t slots_lock;
 	struct kvm_slot slot[KVM_SLOTS_MAX];
+	struct kvm_bell bell[KVM_BELLS_MAX];
+	unsigned n_bells;
 	struct hv_mem_listener listener;
 	/* While it is closed no vCPU is in the guest; the one that closes it holds slots_lock. */
 	_Atomic bool closed;
@@ -88,6 +97,11 @@ void kvm_device_close(void);
 /* The locks are there before init, and go with finish, which is fine without init. */
 int kvm_slots_init(struct kvm_vm *vm, struct err *e) HV_MUST_CHECK;
 void kvm_slots_finish(struct kvm_vm *vm);
+
+/* ---- bells.c ---- */
+
+/* The map has changed; slots_lock is held. */
+void kvm_bells_follow(struct kvm_vm *vm);
 
 /* ---- run.c ---- */
 

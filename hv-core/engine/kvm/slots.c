@@ -179,6 +179,7 @@ static void follow_map(struct kvm_vm *vm)
 			add(vm, &wanted[i]);
 	if (closed)
 		kvm_gate_open(vm);
+	kvm_bells_follow(vm);
 	pthread_mutex_unlock(&vm->slots_lock);
 }
 
