@@ -8,7 +8,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-all_sets="lint unit cpu bare mutants guest lockstep state programs ui screen fuzz demo accept"
+all_sets="lint unit cpu bare mutants guest lockstep state programs lab ui screen fuzz demo accept"
 build=build
 full=
 sets=
@@ -64,6 +64,7 @@ set_guest() { folder_set tests/guest/run; }
 set_lockstep() { folder_set tests/lockstep/run; }
 set_state() { folder_set tests/state/run; }
 set_programs() { folder_set tests/programs/run; }
+set_lab() { folder_set tests/lab/run; }
 set_ui() { folder_set tests/ui/run; }
 set_screen() { folder_set tests/screen/run; }
 set_fuzz() { folder_set tests/fuzz/replay; }
