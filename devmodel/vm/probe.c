@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "protocol/protocol.h"
 #include "vm/config_int.h"
+#include "vm/engine_choice.h"
 
 struct probe {
 	bool json;
@@ -43,19 +44,14 @@ static void probe_engines(struct probe *p)
 		struct err e = { .msg = "" };
 		if (ops == &hv_engine_null)
 			continue;
-		if (ops->probe(&e) == 0) {
+		if (engine_probe(ops, &e) == 0) {
 			line(p, "ok", what,
 			     p->engine_found ? "works" : "works; engine=auto takes it");
 			p->engine_found = true;
 		} else {
-			line(p, "bad", what, e.msg);
+			line(p, "note", what, e.msg);
 		}
 	}
-	if (access("/dev/kvm", F_OK) == 0)
-		line(p, "note", "engine kvm",
-		     "this host has /dev/kvm; this version does not use it");
-	else
-		line(p, "note", "engine kvm", "this host has no /dev/kvm; it is not needed");
 }
 
 static void probe_models(struct probe *p)

@@ -200,34 +200,6 @@ static void on_machine_event(void *ctx, const struct machine_event *ev)
 
 /* ---- start ---- */
 
-static int choose_engine(struct vm *vm, struct err *e)
-{
-	const char *want = vm->cfg.engine;
-	const bool automatic = strcmp(want, "auto") == 0;
-	struct err why = { .msg = "no engine was built in" };
-
-	if (!automatic) {
-		vm->engine = hv_engine_find(want);
-		if (!vm->engine)
-			return err_set(e, -ENOTSUP,
-				       "this version has no engine '%s' (vm.engine=soft works on "
-				       "every host)",
-				       want);
-		g_strlcpy(vm->engine_reason, "chosen by the user", sizeof(vm->engine_reason));
-		return vm->engine->probe(e);
-	}
-	for (unsigned i = 0; hv_engine_at(i); i++) {
-		const struct hv_engine_ops *ops = hv_engine_at(i);
-		if (ops == &hv_engine_null || ops->probe(&why) < 0)
-			continue;
-		vm->engine = ops;
-		snprintf(vm->engine_reason, sizeof(vm->engine_reason),
-			 "the first of this version's engines that this host can run");
-		return 0;
-	}
-	return err_set(e, -ENOTSUP, "this host can run none of the engines: %.200s", why.msg);
-}
-
 static gboolean on_loop_ready(gint fd, GIOCondition cond, gpointer data)
 {
 	(void)fd;
@@ -324,6 +296,12 @@ static int start_machine(struct vm *vm, struct err *e)
 	if (r < 0)
 		return r;
 	r = machine_create(&mc, &b, on_machine_event, vm, &vm->machine, e);
+	if (r == -ENOTSUP && engine_instead(&vm->cfg, &vm->engine, vm->engine_reason, e)) {
+		mc.engine = vm->engine->name;
+		r = machine_create(&mc, &b, on_machine_event, vm, &vm->machine, e);
+	}
+	if (r == 0)
+		log_msg(LOG_LVL_INFO, "engine", "%s: %s", vm->engine->name, vm->engine_reason);
 	if (r == 0)
 		machine_watch_screen(vm->machine, screen_changed, vm);
 	return r;
@@ -401,7 +379,7 @@ int vm_start(struct vm *vm, struct err *e)
 	vm->reason = vm->activity = "";
 	vm->exit_status = -1;
 	vm->main = g_main_loop_new(NULL, FALSE);
-	r = choose_engine(vm, e);
+	r = engine_choose(&vm->cfg, &vm->engine, vm->engine_reason, e);
 	if (r == 0)
 		r = vm_files_open(&vm->cfg, &vm->files, e);
 	if (r == 0)

@@ -9,6 +9,7 @@
 #include "vm/config.h"
 #include "vm/display.h"
 #include "vm/drives.h"
+#include "vm/engine_choice.h"
 #include "vm/files.h"
 #include "vm/input.h"
 #include "vm/serial.h"
@@ -41,7 +42,7 @@ struct vm {
 	struct control *control;
 	struct gdb *gdb; /* NULL: no debugger wanted */
 	const struct hv_engine_ops *engine;
-	char engine_reason[256];
+	char engine_reason[ENGINE_REASON_BYTES];
 	enum vm_state state;
 	const char *reason;   /* static */
 	const char *activity; /* static */

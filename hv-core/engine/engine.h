@@ -103,9 +103,12 @@ struct hv_engine_apic_ops {
 
 struct hv_engine_ops {
 	const char *name; /* "soft", "kvm", "null": the setting's value */
-	/* Can this host run it? 0, or -errno with e saying why and what to do. May take a
-	 * second. */
+	/* Can this host run it, as far as can be seen at once? 0, or -errno with e saying why and
+	 * what to do. What it needs of the host is open afterwards: a sandbox may close it off. */
 	int (*probe)(struct err *e);
+	/* After probe: runs a guest to see. Takes up to a second; the answer holds until the host
+	 * is started anew. O: probe was enough. */
+	int (*selftest)(struct err *e);
 	/* Takes from the model what it shows beyond the promise of its name and the engine cannot
 	 * give; all: nothing may be taken, it is a saved machine's. -ENOTSUP: e names what is
 	 * promised and cannot be had. O: everything can be had. */

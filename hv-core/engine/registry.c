@@ -5,8 +5,8 @@
 #include "base/util.h"
 
 static const struct hv_engine_ops *const engines[] = {
-	&hv_engine_soft,
 	&hv_engine_kvm,
+	&hv_engine_soft,
 	&hv_engine_null,
 };
 

@@ -29,11 +29,16 @@ void kvm_device_close(void)
 
 static int probe(struct err *e)
 {
-	const int r = kvm_probe(e);
+	const int kvm = kvm_device(e);
 
-	const int fd = r < 0 ? r : kvm_device(e);
+	return kvm < 0 ? kvm : 0;
+}
 
-	return fd < 0 ? fd : 0;
+static int selftest(struct err *e)
+{
+	const int kvm = kvm_device(e);
+
+	return kvm < 0 ? kvm : kvm_selftest(kvm, e);
 }
 
 /* ---- a VM ---- */
@@ -255,6 +260,7 @@ static void stats(struct hv_vcpu *hv, struct hv_engine_stats *ret_stats)
 const struct hv_engine_ops hv_engine_kvm = {
 	.name = "kvm",
 	.probe = probe,
+	.selftest = selftest,
 	.fit_model = kvm_fit_model,
 	.vm_create = vm_create,
 	.vm_destroy = vm_destroy,
