@@ -140,11 +140,12 @@ class Env:
         return self.path(name)
 
     def check_nothing_left(self):
-        """No VM, and no file of one."""
+        """No VM, and no file of one; what was found out about engines stays."""
         for vm in self.vms:
             vm.end()
         left = os.path.join(self.runtime, "lodge")
         names = os.listdir(left) if os.path.isdir(left) else []
+        names = [name for name in names if not name.startswith("engine-")]
         check(names == [], f"left in the runtime folder: {names}")
 
 
