@@ -41,6 +41,7 @@ test       xvfb               windows without a monitor
 test       libxtst6           keys and pointer as a person gives them
 test       openbox            a window manager, for windows as on a desktop
 test       qemu-system-x86    the laptop of tests/lab: a PC with SVM, USB and a battery
+test       strace             counts the calls of a vCPU thread under KVM (tests/lab)
 test       x11-xkb-utils      keyboard layouts of other countries
 bench      qemu-system-x86    the rival that tests/bench/engine measures
 bench      qemu-system-gui    its SDL window, for tests/bench/display
