@@ -16,6 +16,7 @@
 
 #define PAGE_REG_BYTES 0x400u
 
+/* Writable bits of the LVT entries. */
 const uint32_t lapic_lvt_bits[N_LVT] = { 0x700ff, 0x107ff, 0x107ff, 0x1a7ff, 0x1a7ff, 0x100ff };
 
 struct lapic *lapic_from_dev(struct dev *d)
@@ -398,22 +399,6 @@ static void op_init(void *ctx)
 	leave(l);
 }
 
-static void op_page_get(void *ctx, struct hv_lapic_page *ret_page)
-{
-	struct lapic *l = enter(ctx);
-
-	lapic_page_get(l, ret_page);
-	leave(l);
-}
-
-static void op_page_set(void *ctx, const struct hv_lapic_page *page)
-{
-	struct lapic *l = enter(ctx);
-
-	lapic_page_set(l, page);
-	leave(l);
-}
-
 static void op_eoi(void *ctx, uint8_t vector)
 {
 	struct lapic *l = enter(ctx);
@@ -443,8 +428,6 @@ const struct hv_lapic_ops dm_lapic_ops = {
 	.apic_base = op_apic_base,
 	.init = op_init,
 	.tsc_changed = op_tsc_changed,
-	.page_get = op_page_get,
-	.page_set = op_page_set,
 	.eoi = op_eoi,
 };
 

@@ -52,13 +52,14 @@ struct lapic_msg {
 };
 
 /*
- * Set up by the machine before the LAPICs are made. With vm, the engine has the local APICs in it
- * (hv_engine_ops.apic): messages go to it, and the devices here hold the registers only while the
- * VM is stopped, for saved states and resets.
+ * Set up by the machine before the LAPICs are made. With vm, its engine has the local APICs in it
+ * while the VM runs (hv_engine_ops.apic): then messages go there. The devices here hold the
+ * registers while it is stopped, for saved states and resets, and what comes in meanwhile.
  */
 struct lapic_bus {
 	struct hv_domain *domain; /* borrowed: "irqchip" */
 	struct hv_vm *vm;	  /* borrowed; O */
+	bool in_engine;		  /* under the domain */
 	struct {
 		const struct lapic_cpu_ops *ops;
 		void *cpu; /* borrowed */
@@ -73,6 +74,8 @@ struct lapic_bus {
 void lapic_bus_init(struct lapic_bus *b, struct hv_domain *domain);
 /* Domain held: the IOAPIC, IPIs. Vectors below 16 are dropped. */
 void lapic_bus_send(struct lapic_bus *b, const struct lapic_msg *m);
+/* For hv_vm.move_apics; takes the domain, so that no message is lost in between. */
+void lapic_bus_move(struct lapic_bus *b, bool to_engine);
 /* An MSI as a message, and back. */
 struct lapic_msg lapic_msg_of_msi(uint64_t addr, uint32_t data);
 void lapic_msi_of_msg(const struct lapic_msg *m, uint64_t *ret_addr, uint32_t *ret_data);

@@ -40,43 +40,36 @@ static bool is_on(const struct lapic *l)
 	return (l->s.apic_base & BASE_ON) && (l->s.svr & SVR_ON);
 }
 
-/* The vector that the CPU should take, or -1. */
+/* The vector that the CPU should take, or -1; an engine that has the APIC in it knows by itself. */
 static int wanted(const struct lapic *l)
 {
-	const int v = highest(l->s.irr);
+	const int v = l->bus->vm != NULL ? -1 : highest(l->s.irr);
 
 	return v >= 0 && (l->s.apic_base & BASE_ON) && (v & 0xf0) > (lapic_ppr(l) & 0xf0) ? v : -1;
 }
 
-/* The PIC's output goes to the CPU: LINT0 is ExtINT, or there is no APIC in between. */
+/* The PIC's output goes to the CPU: LINT0 is ExtINT, or there is no APIC in between. An engine that
+ * has the APIC in it looks at that itself. */
 static bool wants_pic(const struct lapic *l)
 {
 	const uint32_t lvt = l->s.lvt[LVT_LINT0];
 	const bool through = !(lvt & LVT_MASKED) && (lvt >> 8 & 7) == LAPIC_EXTINT;
+	const bool line = l->s.lint >> LAPIC_LINT0 & 1;
 
 	if (l->s.extint)
 		return true;
-	return (l->s.lint >> LAPIC_LINT0 & 1) && (!(l->s.apic_base & BASE_ON) || through);
-}
-
-/* Of a local APIC in the engine, only the PIC's wire ends here; the engine looks at LINT0's entry.
- */
-static bool wants(const struct lapic *l)
-{
-	if (l->bus->vm != NULL)
-		return l->s.lint >> LAPIC_LINT0 & 1;
-	return wants_pic(l) || wanted(l) >= 0;
+	return line && (l->bus->vm != NULL || !(l->s.apic_base & BASE_ON) || through);
 }
 
 void lapic_tell(struct lapic *l)
 {
-	l->intr = wants(l);
+	l->intr = wants_pic(l) || wanted(l) >= 0;
 	l->bus->cpu[l->id].ops->set_intr(l->bus->cpu[l->id].cpu, l->intr);
 }
 
 void lapic_follow(struct lapic *l)
 {
-	if (wants(l) != l->intr)
+	if ((wants_pic(l) || wanted(l) >= 0) != l->intr)
 		lapic_tell(l);
 }
 
@@ -84,9 +77,7 @@ int lapic_ack(struct lapic *l)
 {
 	int v;
 
-	if (l->bus->vm != NULL && !l->intr)
-		return -1;
-	if ((l->bus->vm != NULL || wants_pic(l)) && l->bus->pic != NULL) {
+	if (wants_pic(l) && l->bus->pic != NULL) {
 		l->s.extint = false;
 		v = dm_pic_ack(l->bus->pic); /* may lower LINT0, which follows */
 		lapic_follow(l);
@@ -176,9 +167,11 @@ void lapic_set_lint(struct lapic *l, unsigned pin, bool level)
 	const uint32_t lvt = l->s.lvt[LVT_LINT0 + pin];
 
 	l->s.lint = (uint8_t)(level ? l->s.lint | bit : l->s.lint & ~bit);
-	if (l->bus->vm != NULL) {
-		/* LINT0 is the PIC's; nothing is wired to LINT1 */
-	} else if (!(l->s.apic_base & BASE_ON)) {
+	if (l->bus->vm != NULL) { /* LINT0 is the PIC's, which the engine asks; LINT1 has no wire */
+		lapic_follow(l);
+		return;
+	}
+	if (!(l->s.apic_base & BASE_ON)) {
 		if (pin == LAPIC_LINT1 && rises)
 			l->bus->cpu[l->id].ops->nmi(l->bus->cpu[l->id].cpu);
 	} else if (rises && !(lvt & LVT_MASKED) && (lvt >> 8 & 7) != LAPIC_EXTINT) {
@@ -232,7 +225,7 @@ static void send_lowest(struct lapic_bus *b, const struct lapic_msg *m)
 
 void lapic_bus_send(struct lapic_bus *b, const struct lapic_msg *m)
 {
-	if (b->vm != NULL) {
+	if (b->in_engine) {
 		uint64_t addr;
 		uint32_t data;
 		lapic_msi_of_msg(m, &addr, &data);
@@ -307,12 +300,52 @@ static void msi_send(void *ctx, uint64_t addr, uint32_t data)
 
 	if (addr >> 20 != MSI_BASE >> 20 || m.mode == LAPIC_SIPI)
 		return;
-	if (b->vm != NULL) {
-		b->vm->engine->apic->msi(b->vm, addr, data);
-		return;
-	}
 	hv_domain_lock(b->domain);
 	lapic_bus_send(b, &m);
+	hv_domain_unlock(b->domain);
+}
+
+/* ---- an engine that has the local APICs in it ---- */
+
+static bool has_vector(const struct lapic *l, unsigned v)
+{
+	return (l->s.irr[v >> 5] | l->s.isr[v >> 5]) >> (v & 31) & 1;
+}
+
+/* An EOI that the engine has seen, and not told of when it was stopped: no CPU has the vector that
+ * the IOAPIC waits for. If it is told later, that does no harm. */
+static void recover_eois(struct lapic_bus *b)
+{
+	for (unsigned v = FIRST_VECTOR; v < 256 && b->ioapic != NULL; v++) {
+		bool held = false;
+		for (unsigned i = 0; i < b->n && !held; i++)
+			held = at(b, i) != NULL && has_vector(at(b, i), v);
+		if (!held)
+			dm_ioapic_eoi(b->ioapic, (uint8_t)v);
+	}
+}
+
+void lapic_bus_move(struct lapic_bus *b, bool to_engine)
+{
+	const struct hv_engine_apic_ops *ops = b->vm->engine->apic;
+	struct hv_lapic_page page;
+
+	hv_domain_lock(b->domain);
+	for (unsigned i = 0; i < b->n; i++) {
+		struct lapic *l = at(b, i);
+		if (l == NULL)
+			continue;
+		lapic_page_get(l, &page);
+		if (to_engine) {
+			ops->take(b->vm->vcpu[i], &page);
+		} else {
+			ops->give_back(b->vm->vcpu[i], &page);
+			lapic_page_set(l, &page);
+		}
+	}
+	b->in_engine = to_engine;
+	if (!to_engine)
+		recover_eois(b);
 	hv_domain_unlock(b->domain);
 }
 

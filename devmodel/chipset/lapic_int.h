@@ -29,7 +29,7 @@ enum {
 	APIC_SELF_IPI = 0x3f0,
 };
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, N_LVT };
-extern const uint32_t lapic_lvt_bits[N_LVT]; /* writable ones */
+extern const uint32_t lapic_lvt_bits[N_LVT];
 enum { LVT_MASKED = 1 << 16, LVT_LEVEL = 1 << 15, LVT_TIMER_MODE = 3 << 17 };
 enum { TIMER_ONE_SHOT, TIMER_PERIODIC = 1 << 17, TIMER_DEADLINE = 2 << 17 };
 enum { SVR_ON = 1 << 8, SVR_NO_EOI_BROADCAST = 1 << 12, SVR_KEPT = 0x13ff };
@@ -89,13 +89,12 @@ void lapic_set_lint(struct lapic *l, unsigned pin, bool level);
 
 /* ---- lapic_page.c: for engines that have the local APICs in them ---- */
 
-/* hv_lapic_ops.page_get and page_set; the domain is held. */
+/* The domain is held. */
 void lapic_page_get(struct lapic *l, struct hv_lapic_page *ret_page);
 void lapic_page_set(struct lapic *l, const struct hv_lapic_page *page);
 
 /* ---- lapic_timer.c ---- */
 
-#define LAPIC_MIN_PERIOD_NS 20000u
 uint64_t lapic_ns_per_count(const struct lapic *l);
 
 uint32_t lapic_timer_mode(const struct lapic *l); /* TIMER_ONE_SHOT and so on */

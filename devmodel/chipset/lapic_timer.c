@@ -3,11 +3,13 @@
  * the virtual time at which it expires, and counts are computed from that. What else is not
  * modelled: lapic.c.
  *
- * Not modelled: periods below LAPIC_MIN_PERIOD_NS, which are stretched to it so that a guest cannot
- * keep the host busy.
+ * Not modelled: periods below MIN_PERIOD_NS, which are stretched to it so that a guest cannot keep
+ * the host busy.
  */
 #include "devmodel/chipset/lapic.h"
 #include "devmodel/chipset/lapic_int.h"
+
+#define MIN_PERIOD_NS 20000u
 
 uint32_t lapic_timer_mode(const struct lapic *l)
 {
@@ -24,7 +26,7 @@ uint64_t lapic_ns_per_count(const struct lapic *l)
 void lapic_arm(struct lapic *l, uint64_t expiry_ns)
 {
 	l->s.expiry_ns = expiry_ns;
-	if (l->bus->vm == NULL)
+	if (l->bus->vm == NULL) /* else it is the engine's when the clock runs */
 		dev_timer_arm(&l->dev, 0, expiry_ns);
 }
 
@@ -32,7 +34,7 @@ static uint64_t period_ns(const struct lapic *l)
 {
 	const uint64_t ns = l->s.init_count * lapic_ns_per_count(l);
 
-	return ns > LAPIC_MIN_PERIOD_NS ? ns : LAPIC_MIN_PERIOD_NS;
+	return ns > MIN_PERIOD_NS ? ns : MIN_PERIOD_NS;
 }
 
 /* A one-shot count that is over stays at zero; the timer call for it may still be on its way. */
@@ -74,7 +76,7 @@ void lapic_timer_due(struct dev *d, unsigned timer)
 	struct lapic *l = lapic_from_dev(d);
 
 	(void)timer; /* there is one */
-	if (l->bus->vm == NULL && l->s.expiry_ns <= dev_now_ns(d))
+	if (l->s.expiry_ns <= dev_now_ns(d))
 		expire(l);
 }
 

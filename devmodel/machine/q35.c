@@ -81,10 +81,18 @@ static void wire_lines(struct machine *m)
 
 /* ---- CPUs' local APICs ---- */
 
+static void move_apics(void *ctx, bool to_engine)
+{
+	lapic_bus_move(&((struct machine *)ctx)->lapics, to_engine);
+}
+
 static int add_lapics(struct machine *m, struct err *e)
 {
 	lapic_bus_init(&m->lapics, &m->domain[DOM_IRQCHIP]);
-	m->lapics.vm = m->vm.engine->apic != NULL ? &m->vm : NULL;
+	if (m->vm.engine->apic != NULL) {
+		m->lapics.vm = &m->vm;
+		m->vm.move_apics = move_apics;
+	}
 	for (unsigned i = 0; i < m->vm.n_vcpus; i++) {
 		m->lapics.cpu[i].ops = &lapic_vcpu_ops;
 		m->lapics.cpu[i].cpu = m->vm.vcpu[i];

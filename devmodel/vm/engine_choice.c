@@ -6,7 +6,6 @@
 #include "vm/engine_choice.h"
 #include <errno.h>
 #include <glib.h>
-#include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -72,12 +71,13 @@ static bool recall(const char *path, const char *key, int *ret_result, struct er
 	return true;
 }
 
-/* A host that cannot keep it tries again the next time. */
+/* What may be otherwise the next time (no memory, a hypervisor that is busy) is no answer. A host
+ * that cannot keep it tries again. */
 static void keep(const char *path, const char *key, int result, const struct err *e)
 {
 	g_autofree char *text = g_strdup_printf("%s\n%s\n", key, result == 0 ? "ok" : e->msg);
 
-	if (path)
+	if (path && (result == 0 || result == -ENOTSUP))
 		(void)g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
 					       NULL);
 }
@@ -104,6 +104,10 @@ static const char *soft_only(const struct vm_config *c)
 {
 	if (c->deterministic)
 		return "debug.deterministic";
+	if (c->soft_disable != 0)
+		return "soft.disable";
+	if (c->soft_perf_map)
+		return "soft.perf-map";
 	return c->trace ? "debug.trace" : NULL;
 }
 

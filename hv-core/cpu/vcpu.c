@@ -433,12 +433,32 @@ void hv_vm_finish(struct hv_vm *vm)
 	vm->engine_priv = NULL;
 }
 
+static void start_engine(struct hv_vm *vm)
+{
+	if (vm->started)
+		return;
+	if (vm->engine->vm_start != NULL)
+		vm->engine->vm_start(vm);
+	if (vm->move_apics != NULL)
+		vm->move_apics(vm->ctx, true); /* its clocks are right now */
+	vm->started = true;
+}
+
+static void stop_engine(struct hv_vm *vm)
+{
+	if (!vm->started)
+		return;
+	if (vm->engine->vm_stop != NULL)
+		vm->engine->vm_stop(vm);
+	if (vm->move_apics != NULL)
+		vm->move_apics(vm->ctx, false);
+	vm->started = false;
+}
+
 void hv_vm_run(struct hv_vm *vm)
 {
 	vm->running = true;
-	if (!vm->started && vm->engine->vm_start != NULL)
-		vm->engine->vm_start(vm);
-	vm->started = true;
+	start_engine(vm);
 	for (unsigned i = 0; i < vm->n_vcpus; i++) {
 		struct hv_vcpu_thread *t = vm->vcpu[i]->thread;
 		pthread_mutex_lock(&t->lock);
@@ -467,9 +487,7 @@ void hv_vm_stop(struct hv_vm *vm)
 			pthread_cond_wait(&t->cond, &t->lock);
 		pthread_mutex_unlock(&t->lock);
 	}
-	if (vm->started && vm->engine->vm_stop != NULL)
-		vm->engine->vm_stop(vm);
-	vm->started = false;
+	stop_engine(vm);
 }
 
 bool hv_vm_running(const struct hv_vm *vm)

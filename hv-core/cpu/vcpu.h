@@ -48,10 +48,8 @@ struct hv_lapic_ops {
 	void (*init)(void *ctx);
 	/* hv_vcpu.tsc_offset changed under a deadline that may be armed. O */
 	void (*tsc_changed)(void *ctx);
-	/* For engines that have the local APICs in them; loop thread, while the VM is stopped. */
-	void (*page_get)(void *ctx, struct hv_lapic_page *ret_page);
-	void (*page_set)(void *ctx, const struct hv_lapic_page *page);
-	/* For the same, in the vCPU's thread: a level-triggered vector is no longer in service. */
+	/* For engines that have the local APICs in them: a level-triggered vector is no longer in
+	 * service. */
 	void (*eoi)(void *ctx, uint8_t vector);
 };
 
@@ -98,6 +96,9 @@ struct hv_vm {
 	void (*on_event)(void *ctx, struct hv_vcpu *v, enum hv_vm_event ev,
 			 const struct hv_exit *exit);
 	void *ctx;
+	/* Loop thread, before the vCPUs run and when they have stopped: the local APICs' registers
+	 * go to the engine, or come back. O; of an engine with hv_engine_ops.apic. */
+	void (*move_apics)(void *ctx, bool to_engine);
 	unsigned n_vcpus;
 	struct hv_vcpu *vcpu[HV_MAX_VCPUS]; /* owned */
 	struct hv_engine_options {

@@ -9,6 +9,7 @@
 #include "base/err.h"
 
 struct cpu_model;
+struct hv_lapic_page;
 struct hv_vm;
 struct hv_vcpu;
 struct x86_state;
@@ -87,11 +88,15 @@ struct hv_engine_stats {
 };
 
 /*
- * Of an engine that has the local APICs in it: hv_vcpu.lapic_ops' registers are the truth only
- * while the VM is stopped. They are taken from there when it runs (page_get) and put back when it
- * stops (page_set). What the PIC asks for comes by HV_REQ_INTR as ever.
+ * Of an engine that has the local APICs in it, but only while the VM runs: the machine hands the
+ * registers over when it does (take) and has them given back when it stops (hv_vm.move_apics).
+ * Messages are for the engine in between. What the PIC asks for comes by HV_REQ_INTR as ever.
  */
 struct hv_engine_apic_ops {
+	/* Loop thread, no vCPU runs; domains may be held. */
+	void (*take)(struct hv_vcpu *v, const struct hv_lapic_page *page);
+	void (*give_back)(struct hv_vcpu *v,
+			  struct hv_lapic_page *page); /* as it was, if it fails */
 	/* Any thread, domains may be held: a message-signalled interrupt. */
 	void (*msi)(struct hv_vm *vm, uint64_t addr, uint32_t data);
 	/* Any thread, domains may be held: the message of an IOAPIC's pin is now this one, if its

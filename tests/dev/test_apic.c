@@ -471,15 +471,127 @@ static void test_ioapic_edge(void **state)
 	destroy(d, 2);
 }
 
+/* ---- an engine that has the local APICs in it while the VM runs ---- */
+
+static struct hv_lapic_page taken[2];
+static unsigned n_messages;
+static uint32_t last_data;
+
+static void take(struct hv_vcpu *v, const struct hv_lapic_page *page)
+{
+	taken[v->index] = *page;
+}
+
+static void give_back(struct hv_vcpu *v, struct hv_lapic_page *page)
+{
+	*page = taken[v->index];
+}
+
+static void engine_msi(struct hv_vm *vm, uint64_t addr, uint32_t data)
+{
+	(void)vm;
+	(void)addr;
+	n_messages++;
+	last_data = data;
+}
+
+static void engine_route(struct hv_vm *vm, unsigned pin, uint64_t addr, uint32_t data)
+{
+	(void)vm;
+	(void)pin;
+	(void)addr;
+	(void)data;
+}
+
+static const struct hv_engine_apic_ops engine_apic = { take, give_back, engine_msi, engine_route };
+static const struct hv_engine_ops engine = { .name = "fake", .apic = &engine_apic };
+
+static uint32_t *page_reg(unsigned cpu, uint32_t off)
+{
+	return &taken[cpu].reg[off >> 4];
+}
+
+static void test_engine(void **state)
+{
+	struct fake_machine *m = *state;
+	struct hv_vcpu cpu[2] = { { .index = 0 }, { .index = 1 } };
+	struct hv_vm vm = { .engine = &engine, .n_vcpus = 2, .vcpu = { &cpu[0], &cpu[1] } };
+	struct dev *d[2];
+	auto_dev struct dev *io = make(m, &dm_ioapic);
+
+	lapics(m, d, 2);
+	m->bus.ioapic = io;
+	m->bus.vm = &vm;
+	n_messages = 0;
+	/* What comes while the VM is stopped is there when it runs: here, or in the engine. */
+	msi(m, 1, 0x55);
+	rte(io, 20, 0x8000 | 0x45);
+	io->cls->irq_in(io, 20, true);
+	assert_int_equal(n_messages, 0);
+	lapic_bus_move(&m->bus, true);
+	assert_int_equal(*page_reg(1, IRR + 0x20), 1u << 21);
+	assert_int_equal(*page_reg(0, IRR + 0x20), 1u << 5);
+	assert_int_equal(*page_reg(0, TMR + 0x20), 1u << 5);
+	msi(m, 1, 0x66);
+	assert_true(n_messages == 1 && last_data == 0x66);
+	*page_reg(1, IRR + 0x30) = 1u << 6;
+	lapic_bus_move(&m->bus, false);
+	assert_int_equal(get(d[1], IRR + 0x30), 1u << 6);
+	msi(m, 1, 0x77);
+	assert_int_equal(n_messages, 1);
+	assert_int_equal(get(d[1], IRR + 0x30), 1u << 6 | 1u << 23);
+	/* An EOI that the engine did not come to tell of: the line is still high, so it goes out.
+	 */
+	assert_int_equal(rte_low(io, 20), 0x8000 | 0x4000 | 0x45);
+	lapic_bus_move(&m->bus, true);
+	*page_reg(0, IRR + 0x20) = 0;
+	lapic_bus_move(&m->bus, false);
+	assert_int_equal(get(d[0], IRR + 0x20), 1u << 5);
+	/* A line that is low by then waits for nothing. */
+	lapic_bus_move(&m->bus, true);
+	*page_reg(0, IRR + 0x20) = 0;
+	io->cls->irq_in(io, 20, false);
+	lapic_bus_move(&m->bus, false);
+	assert_int_equal(rte_low(io, 20), 0x8000 | 0x45);
+	destroy(d, 2);
+}
+
+/* A timer's rest goes there and back. */
+static void test_engine_timer(void **state)
+{
+	struct fake_machine *m = *state;
+	struct hv_vcpu cpu = { .index = 0 };
+	struct hv_vm vm = { .engine = &engine, .n_vcpus = 1, .vcpu = { &cpu } };
+	struct dev *d[1];
+
+	lapics(m, d, 1);
+	m->bus.vm = &vm;
+	put(d[0], DIVIDE, 0xb); /* by 1 */
+	put(d[0], LVT_TIMER, 0x40);
+	put(d[0], INIT_COUNT, 1000000);
+	lapic_bus_move(&m->bus, true);
+	assert_int_equal(*page_reg(0, CUR_COUNT), 1000000);
+	assert_int_equal(*page_reg(0, INIT_COUNT), 1000000);
+	*page_reg(0, CUR_COUNT) = 250000;
+	lapic_bus_move(&m->bus, false);
+	assert_int_equal(get(d[0], CUR_COUNT), 250000);
+	lapic_bus_move(&m->bus, true);
+	*page_reg(0, CUR_COUNT) = 0; /* over */
+	lapic_bus_move(&m->bus, false);
+	assert_int_equal(get(d[0], CUR_COUNT), 0);
+	destroy(d, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		DEVICE_TEST(test_priorities),  DEVICE_TEST(test_vectors_and_errors),
-		DEVICE_TEST(test_ipis),	       DEVICE_TEST(test_logical),
-		DEVICE_TEST(test_x2apic),      DEVICE_TEST(test_timer),
-		DEVICE_TEST(test_deadline),    DEVICE_TEST(test_deadline_of_vcpu),
-		DEVICE_TEST(test_lint),	       DEVICE_TEST(test_ioapic_level),
-		DEVICE_TEST(test_ioapic_edge),
+		DEVICE_TEST(test_priorities),	DEVICE_TEST(test_vectors_and_errors),
+		DEVICE_TEST(test_ipis),		DEVICE_TEST(test_logical),
+		DEVICE_TEST(test_x2apic),	DEVICE_TEST(test_timer),
+		DEVICE_TEST(test_deadline),	DEVICE_TEST(test_deadline_of_vcpu),
+		DEVICE_TEST(test_lint),		DEVICE_TEST(test_ioapic_level),
+		DEVICE_TEST(test_ioapic_edge),	DEVICE_TEST(test_engine),
+		DEVICE_TEST(test_engine_timer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -195,6 +195,27 @@ static void *reader(void *arg)
 	return NULL;
 }
 
+/* Another clock is ahead: timers in between are due; it never goes back. */
+static void test_catch_up(void **state)
+{
+	struct fixture *f = *state;
+
+	hv_timer_init(&f->t[0], f->c, &f->d, on_timer, f);
+	hv_clock_start(f->c);
+	arm(f, 0, 500 * HV_NS_PER_SEC);
+	hv_clock_catch_up(f->c, 1000 * HV_NS_PER_SEC);
+	assert_true(hv_clock_now_ns(f->c) >= 1000 * HV_NS_PER_SEC);
+	while (f->fired == 0)
+		loop_dispatch(f->l, -1);
+	hv_clock_stop(f->c);
+	const uint64_t now = hv_clock_now_ns(f->c);
+	hv_clock_catch_up(f->c, 900 * HV_NS_PER_SEC);
+	assert_int_equal(hv_clock_now_ns(f->c), now);
+	hv_clock_catch_up(f->c, 2000 * HV_NS_PER_SEC);
+	assert_int_equal(hv_clock_now_ns(f->c), 2000 * HV_NS_PER_SEC);
+	hv_timer_finish(&f->t[0]);
+}
+
 static void test_threads(void **state)
 {
 	struct fixture *f = *state;
@@ -311,6 +332,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tsc, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_taken_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_catch_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counted_storm, setup, teardown),

@@ -63,21 +63,7 @@ static void eoi(void *ctx, uint8_t vector)
 	f->eois += vector;
 }
 
-static void page_get(void *ctx, struct hv_lapic_page *p)
-{
-	(void)ctx;
-	memset(p, 0, sizeof(*p));
-}
-
-static void page_set(void *ctx, const struct hv_lapic_page *p)
-{
-	(void)ctx;
-	(void)p;
-}
-
-static const struct hv_lapic_ops lapic_ops = {
-	.intr_ack = intr_ack, .eoi = eoi, .page_get = page_get, .page_set = page_set
-};
+static const struct hv_lapic_ops lapic_ops = { .intr_ack = intr_ack, .eoi = eoi };
 
 /* ---- fixture ---- */
 
@@ -458,6 +444,22 @@ static void test_missing_feature(void **state)
 	assert_non_null(strstr(f->e.msg, "SSE42"));
 }
 
+/* A kernel that does not say so has a processor that is not safe: nor is the guest told that. */
+static void test_speculation(void **state)
+{
+	struct fixture *f = *state;
+	struct cpu_model m = f->model;
+	uint32_t r[4];
+
+	assert_true(m.arch_capabilities != 0);
+	fake_kvm.hidden_leaf = 7;
+	fake_kvm.hidden[3] = UINT32_MAX;
+	assert_ok(hv_engine_kvm.fit_model(&m, false, &f->e), &f->e);
+	cpu_model_cpuid(&m, 0, 0, 1, 0, true, 7, 0, r);
+	assert_int_equal(r[3], 0);
+	assert_int_equal(m.arch_capabilities, 0); /* the fake kernel's MSRs are zeros */
+}
+
 /* ---- memory ---- */
 
 static const struct kvm_userspace_memory_region *slot_at(uint64_t gpa)
@@ -532,11 +534,17 @@ static void test_dirty_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ENGINE_TEST(test_accesses),	     ENGINE_TEST(test_cost),
-		ENGINE_TEST(test_failures),	     ENGINE_TEST(test_every_reason),
-		ENGINE_TEST(test_other_ends),	     ENGINE_TEST(test_requests),
-		ENGINE_TEST(test_creation_failures), ENGINE_TEST(test_tsc),
-		ENGINE_TEST(test_missing_feature),   ENGINE_TEST(test_slots),
+		ENGINE_TEST(test_accesses),
+		ENGINE_TEST(test_cost),
+		ENGINE_TEST(test_failures),
+		ENGINE_TEST(test_every_reason),
+		ENGINE_TEST(test_other_ends),
+		ENGINE_TEST(test_requests),
+		ENGINE_TEST(test_creation_failures),
+		ENGINE_TEST(test_tsc),
+		ENGINE_TEST(test_missing_feature),
+		ENGINE_TEST(test_speculation),
+		ENGINE_TEST(test_slots),
 		ENGINE_TEST(test_dirty_log),
 	};
 

@@ -103,6 +103,12 @@ static int right_way(void *ctx, struct kvm_run *run, unsigned n)
 	return 0;
 }
 
+/* A signal of somebody else's comes first. */
+static int interrupted(void *ctx, struct kvm_run *run, unsigned n)
+{
+	return n == 0 ? -EINTR : right_way(ctx, run, n - 1);
+}
+
 static void test_right_way(void **state)
 {
 	unsigned left_out = 0;
@@ -112,6 +118,10 @@ static void test_right_way(void **state)
 	fake_kvm.on_run = right_way;
 	fake_kvm.ctx = &left_out;
 	assert_ok(selftest(&e), &e);
+	fake_kvm.on_run = interrupted;
+	fake_kvm.runs = 0;
+	assert_ok(selftest(&e), &e);
+	fake_kvm.on_run = right_way;
 	left_out = PORT;
 	fake_kvm.runs = 0;
 	fails_with(selftest, -ENOTSUP, "an exception was not delivered");

@@ -55,8 +55,6 @@ static void route(struct hv_vm *hv, unsigned pin, uint64_t addr, uint32_t data)
 	pthread_mutex_unlock(&vm->routes_lock);
 }
 
-const struct hv_engine_apic_ops kvm_apic_ops = { .msi = msi, .route = route };
-
 int kvm_apic_init(struct kvm_vm *vm, struct err *e)
 {
 	const struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP,
@@ -81,47 +79,53 @@ static void *reg(struct kvm_lapic_state *k, unsigned i)
 	return k->regs + 16 * (size_t)i;
 }
 
-void kvm_apic_take(struct kvm_vcpu *v)
+static void failed(const struct kvm_vcpu *v, int r)
 {
-	struct hv_lapic_page p;
-	struct kvm_lapic_state k;
-
-	if (v->hv->lapic == NULL)
-		return;
-	v->hv->lapic->page_get(v->hv->lapic_ctx, &p);
-	memset(&k, 0, sizeof(k));
-	for (unsigned i = 0; i < HV_ARRAY_LEN(p.reg); i++)
-		memcpy(reg(&k, i), &p.reg[i], sizeof(p.reg[i]));
-	/* The base says in which form the kernel takes the rest; the timer needs its TSC. */
-	int r = kvm_msr_set(v, X86_MSR_APIC_BASE, p.apic_base);
-	if (r == 0)
-		r = kvm_call(v->fd, KVM_SET_LAPIC, &k);
-	if (r >= 0 && cpu_model_has(v->hv->vm->model, CPU_F_TSC_DEADLINE))
-		r = kvm_msr_set(v, X86_MSR_TSC_DEADLINE, p.tsc_deadline);
-	if (r < 0)
-		log_msg(LOG_LVL_ERROR, "kvm", "registers of local APIC %u: %s", v->hv->index,
-			strerror(-r));
+	log_msg(LOG_LVL_ERROR, "kvm", "registers of local APIC %u: %s", v->hv->index, strerror(-r));
 }
 
-void kvm_apic_give_back(struct kvm_vcpu *v)
+static void take(struct hv_vcpu *hv, const struct hv_lapic_page *p)
 {
-	struct hv_lapic_page p = { 0 };
+	struct kvm_vcpu *v = kvm_vcpu_of(hv);
 	struct kvm_lapic_state k;
 
-	if (v->hv->lapic == NULL)
-		return;
+	memset(&k, 0, sizeof(k));
+	for (unsigned i = 0; i < HV_ARRAY_LEN(p->reg); i++)
+		memcpy(reg(&k, i), &p->reg[i], sizeof(p->reg[i]));
+	/* The base says in which form the kernel takes the rest; the timer needs its TSC. */
+	int r = kvm_msr_set(v, X86_MSR_APIC_BASE, p->apic_base);
+	if (r == 0)
+		r = kvm_call(v->fd, KVM_SET_LAPIC, &k);
+	if (r >= 0 && cpu_model_has(hv->vm->model, CPU_F_TSC_DEADLINE))
+		r = kvm_msr_set(v, X86_MSR_TSC_DEADLINE, p->tsc_deadline);
+	if (r < 0)
+		failed(v, r);
+}
+
+static void give_back(struct hv_vcpu *hv, struct hv_lapic_page *p)
+{
+	struct kvm_vcpu *v = kvm_vcpu_of(hv);
+	struct kvm_lapic_state k;
+	uint64_t base;
+
 	memset(&k, 0, sizeof(k));
 	int r = kvm_call(v->fd, KVM_GET_LAPIC, &k);
 	if (r >= 0)
-		r = kvm_msr_get(v, X86_MSR_APIC_BASE, &p.apic_base);
+		r = kvm_msr_get(v, X86_MSR_APIC_BASE, &base);
 	if (r < 0) {
-		log_msg(LOG_LVL_ERROR, "kvm", "registers of local APIC %u: %s", v->hv->index,
-			strerror(-r));
+		failed(v, r);
 		return;
 	}
-	if (cpu_model_has(v->hv->vm->model, CPU_F_TSC_DEADLINE))
-		(void)kvm_msr_get(v, X86_MSR_TSC_DEADLINE, &p.tsc_deadline);
-	for (unsigned i = 0; i < HV_ARRAY_LEN(p.reg); i++)
-		memcpy(&p.reg[i], reg(&k, i), sizeof(p.reg[i]));
-	v->hv->lapic->page_set(v->hv->lapic_ctx, &p);
+	*p = (struct hv_lapic_page){ .apic_base = base };
+	if (cpu_model_has(hv->vm->model, CPU_F_TSC_DEADLINE))
+		(void)kvm_msr_get(v, X86_MSR_TSC_DEADLINE, &p->tsc_deadline);
+	for (unsigned i = 0; i < HV_ARRAY_LEN(p->reg); i++)
+		memcpy(&p->reg[i], reg(&k, i), sizeof(p->reg[i]));
 }
+
+const struct hv_engine_apic_ops kvm_apic_ops = {
+	.take = take,
+	.give_back = give_back,
+	.msi = msi,
+	.route = route,
+};

@@ -127,15 +127,11 @@ static void vm_destroy(struct hv_vm *hv)
 static void vm_start(struct hv_vm *hv)
 {
 	kvm_clocks_start(kvm_of(hv));
-	for (unsigned i = 0; i < hv->n_vcpus; i++)
-		kvm_apic_take(kvm_vcpu_of(hv->vcpu[i]));
 }
 
 static void vm_stop(struct hv_vm *hv)
 {
 	kvm_clocks_stop(kvm_of(hv));
-	for (unsigned i = 0; i < hv->n_vcpus; i++)
-		kvm_apic_give_back(kvm_vcpu_of(hv->vcpu[i]));
 }
 
 /* ---- a vCPU ---- */

@@ -105,6 +105,9 @@ void kvm_bells_follow(struct kvm_vm *vm);
 
 /* ---- run.c ---- */
 
+/* For a thread that will be in KVM_RUN: this signal brings it out, and does nothing else. */
+#define KVM_KICK_SIGNAL SIGUSR1
+int kvm_kick_init(struct err *e) HV_MUST_CHECK;
 int kvm_thread_start(struct hv_vcpu *hv, struct err *e);
 void kvm_run(struct hv_vcpu *hv, struct hv_exit *ret_exit);
 void kvm_kick(struct hv_vcpu *hv);
@@ -145,6 +148,4 @@ void kvm_clocks_stop(struct kvm_vm *vm);
 extern const struct hv_engine_apic_ops kvm_apic_ops;
 int kvm_apic_init(struct kvm_vm *vm, struct err *e) HV_MUST_CHECK;
 void kvm_apic_finish(struct kvm_vm *vm);
-void kvm_apic_take(struct kvm_vcpu *v);	     /* the machine's registers go to the kernel */
-void kvm_apic_give_back(struct kvm_vcpu *v); /* and back */
 #endif

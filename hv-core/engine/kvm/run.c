@@ -15,7 +15,6 @@
 #include "cpu/x86_defs.h"
 #include "engine/kvm/kvm.h"
 
-#define KICK_SIGNAL SIGUSR1
 #define DR6_BS 0x4000ull
 
 static void on_kick(int sig)
@@ -23,24 +22,30 @@ static void on_kick(int sig)
 	(void)sig; /* it has brought the thread out of the guest */
 }
 
-int kvm_thread_start(struct hv_vcpu *hv, struct err *e)
+int kvm_kick_init(struct err *e)
 {
 	const struct sigaction sa = { .sa_handler = on_kick, .sa_flags = SA_RESTART };
 	sigset_t set;
 
-	kvm_vcpu_of(hv)->thread = pthread_self();
 	sigemptyset(&set);
-	sigaddset(&set, KICK_SIGNAL);
-	if (sigaction(KICK_SIGNAL, &sa, NULL) < 0 || pthread_sigmask(SIG_UNBLOCK, &set, NULL) != 0)
+	sigaddset(&set, KVM_KICK_SIGNAL);
+	if (sigaction(KVM_KICK_SIGNAL, &sa, NULL) < 0 ||
+	    pthread_sigmask(SIG_UNBLOCK, &set, NULL) != 0)
 		return err_set(e, -EIO, "cannot set up the signal that stops a vCPU");
 	return 0;
+}
+
+int kvm_thread_start(struct hv_vcpu *hv, struct err *e)
+{
+	kvm_vcpu_of(hv)->thread = pthread_self();
+	return kvm_kick_init(e);
 }
 
 static void interrupt(struct kvm_vcpu *v)
 {
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	if (atomic_load(&v->in_guest))
-		pthread_kill(v->thread, KICK_SIGNAL);
+		pthread_kill(v->thread, KVM_KICK_SIGNAL);
 }
 
 void kvm_kick(struct hv_vcpu *hv)

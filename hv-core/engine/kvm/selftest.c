@@ -10,7 +10,6 @@
  * and what lies at 2 MiB is nothing: a device, as it were.
  */
 #include <errno.h>
-#include <linux/kvm.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -21,8 +20,8 @@
 #include "base/thread.h"
 #include "base/util.h"
 #include "cpu/x86_defs.h"
+#include "engine/kvm/kvm.h"
 #include "engine/kvm/probe.h"
-#include "engine/kvm/sys.h"
 
 #define MEM_BYTES 0x10000u
 #define TABLES 0x1000u
@@ -34,7 +33,7 @@
 #define PORT 0x80u
 #define LOOPS 1000000u /* at half a microsecond an instruction: the whole time */
 #define MAGIC 0x600du
-#define STEP_SIGNAL SIGUSR1
+#define STEPS_MAX 100u
 
 /* Position-independent; the sizes are those of the immediates as gas writes them. */
 __asm__(".pushsection .rodata\n"
@@ -69,11 +68,6 @@ struct selftest {
 	struct err err;
 	_Atomic bool done;
 };
-
-static int call(int fd, unsigned long request, const void *arg)
-{
-	return kvm_sys->ioctl(fd, request, (unsigned long)arg);
-}
 
 /* ---- making it ---- */
 
@@ -118,7 +112,7 @@ static int create(int kvm, struct selftest *t, struct err *e)
 	fill_memory(t);
 	const struct kvm_userspace_memory_region m = { .memory_size = MEM_BYTES,
 						       .userspace_addr = (uintptr_t)t->mem };
-	r = call(t->vm, KVM_SET_USER_MEMORY_REGION, &m);
+	r = kvm_call(t->vm, KVM_SET_USER_MEMORY_REGION, &m);
 	if (r >= 0)
 		r = t->vcpu = kvm_sys->ioctl(t->vm, KVM_CREATE_VCPU, 0);
 	if (r < 0)
@@ -147,7 +141,7 @@ static int set_registers(struct selftest *t, struct err *e)
 {
 	const struct kvm_regs regs = { .rip = CODE, .rsp = STACK, .rflags = X86_FL_FIXED };
 	struct kvm_sregs s;
-	int r = call(t->vcpu, KVM_GET_SREGS, &s);
+	int r = kvm_call(t->vcpu, KVM_GET_SREGS, &s);
 
 	s.cs = flat(11, true);
 	s.ds = s.es = s.fs = s.gs = s.ss = flat(3, false);
@@ -158,9 +152,9 @@ static int set_registers(struct selftest *t, struct err *e)
 	s.cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_WP | X86_CR0_ET | X86_CR0_NE;
 	s.efer = X86_EFER_LME | X86_EFER_LMA;
 	if (r >= 0)
-		r = call(t->vcpu, KVM_SET_SREGS, &s);
+		r = kvm_call(t->vcpu, KVM_SET_SREGS, &s);
 	if (r >= 0)
-		r = call(t->vcpu, KVM_SET_REGS, &regs);
+		r = kvm_call(t->vcpu, KVM_SET_REGS, &regs);
 	return r < 0 ? err_set(e, r, "KVM does not take a 64-bit CPU's registers: %s", strerror(-r))
 		     : 0;
 }
@@ -213,29 +207,33 @@ static int handle(struct selftest *t, struct err *e)
 	}
 }
 
+/* What stands in the way of running it to its end, or 0; 1: go on. */
+static int step(struct selftest *t)
+{
+	const int r = kvm_sys->ioctl(t->vcpu, KVM_RUN, 0);
+
+	if (r == -EINTR && !__atomic_load_n(&t->run->immediate_exit, __ATOMIC_SEQ_CST))
+		return 1; /* somebody else's signal */
+	if (r == -EINTR)
+		return err_set(&t->err, -ENOTSUP,
+			       "it does not run guests but emulates them (%u instructions took "
+			       "more than %u ms)",
+			       2 * LOOPS, KVM_SELFTEST_MS);
+	if (r < 0)
+		return err_set(&t->err, r, "it cannot run a test guest: %s", strerror(-r));
+	return handle(t, &t->err);
+}
+
 static void *run_thread(void *arg)
 {
 	struct selftest *t = arg;
-	sigset_t set;
-	int r = 1;
+	int r = kvm_kick_init(&t->err);
 
-	sigemptyset(&set);
-	sigaddset(&set, STEP_SIGNAL);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	if (r == 0)
+		r = 1;
 	/* More exits than it makes would be an endless loop, too. */
-	for (unsigned n = 0; r == 1 && n < 100; n++) {
-		const int ret = kvm_sys->ioctl(t->vcpu, KVM_RUN, 0);
-		if (ret == -EINTR)
-			r = err_set(
-				&t->err, -ENOTSUP,
-				"it does not run guests but emulates them (%u instructions took "
-				"more than %u ms)",
-				2 * LOOPS, KVM_SELFTEST_MS);
-		else if (ret < 0)
-			r = err_set(&t->err, ret, "it cannot run a test guest: %s", strerror(-ret));
-		else
-			r = handle(t, &t->err);
-	}
+	for (unsigned n = 0; r == 1 && n < STEPS_MAX; n++)
+		r = step(t);
 	if (r == 1)
 		r = err_set(&t->err, -ENOTSUP, "its test guest does not end");
 	t->result = r;
@@ -243,36 +241,26 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
-static void on_signal(int sig)
-{
-	(void)sig;
-}
-
 static int run(struct selftest *t, struct err *e)
 {
-	const struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 	static const struct timespec moment = { .tv_nsec = 1000000 };
-	struct sigaction before;
 	pthread_t thread;
-
-	sigaction(STEP_SIGNAL, &sa, &before);
 	int r = hv_thread_start(&thread, "kvm-test", run_thread, t, e);
-	if (r == 0) {
-		for (unsigned ms = 0; !atomic_load(&t->done); ms++) {
-			nanosleep(&moment, NULL);
-			if (ms < KVM_SELFTEST_MS)
-				continue;
-			__atomic_store_n(&t->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-			pthread_kill(thread, STEP_SIGNAL);
-		}
-		pthread_join(thread, NULL);
-		r = t->result;
-		if (r < 0)
-			err_set(e, r, "%s is there, but %s; vm.engine=soft works without",
-				KVM_DEVICE, t->err.msg);
+
+	if (r < 0)
+		return r;
+	for (unsigned ms = 0; !atomic_load(&t->done); ms++) {
+		nanosleep(&moment, NULL);
+		if (ms < KVM_SELFTEST_MS)
+			continue;
+		__atomic_store_n(&t->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		pthread_kill(thread, KVM_KICK_SIGNAL);
 	}
-	sigaction(STEP_SIGNAL, &before, NULL);
-	return r;
+	pthread_join(thread, NULL);
+	r = t->result;
+	return r < 0 ? err_set(e, r, "%s is there, but %s; vm.engine=soft works without",
+			       KVM_DEVICE, t->err.msg)
+		     : 0;
 }
 
 int kvm_selftest(int kvm, struct err *e)
