@@ -3,7 +3,6 @@
  * IOAPIC's pins are told to the kernel as routes, so that it reports the end of level-triggered
  * interrupts (KVM_EXIT_IOAPIC_EOI).
  */
-#include <stdlib.h>
 #include "base/log.h"
 #include "base/util.h"
 #include "cpu/x86_defs.h"

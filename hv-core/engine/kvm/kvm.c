@@ -1,7 +1,6 @@
 /* The engine that runs the guest by the host's KVM: what a VM and a vCPU are made of. See kvm.h. */
 #include "engine/kvm/kvm.h"
 #include <stdlib.h>
-#include "base/cleanup.h"
 #include "base/util.h"
 #include "engine/kvm/probe.h"
 

@@ -8,11 +8,8 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <time.h>
-#include "base/log.h"
 #include "base/util.h"
-#include "cpu/x86_defs.h"
 #include "engine/kvm/kvm.h"
 
 #define DR6_BS 0x4000ull
@@ -191,7 +188,7 @@ static bool do_mmio(struct kvm_vcpu *v, struct hv_exit *x)
 	return false;
 }
 
-/* Which breakpoint register, of those that kvm_debug_set() has filled. */
+/* Which breakpoint register, in the order in which kvm.c fills them. */
 static bool do_debug(struct kvm_vcpu *v, struct hv_exit *x)
 {
 	const struct kvm_debug_exit_arch *d = &v->run->debug.arch;

@@ -5,8 +5,6 @@
  *
  * Not carried over: what kind of instruction a pending software interrupt was.
  */
-#include <stdlib.h>
-#include "base/cleanup.h"
 #include "base/util.h"
 #include "cpu/x86_defs.h"
 #include "engine/kvm/kvm.h"
