@@ -21,6 +21,18 @@ class _XImage(ctypes.Structure):
                 ("bytes_per_line", c_int), ("bits_per_pixel", c_int)]
 
 
+class _Attributes(ctypes.Structure):
+    """XWindowAttributes."""
+    _fields_ = [("x", c_int), ("y", c_int), ("width", c_int), ("height", c_int),
+                ("border_width", c_int), ("depth", c_int), ("visual", c_void_p),
+                ("root", c_ulong), ("class_", c_int), ("bit_gravity", c_int),
+                ("win_gravity", c_int), ("backing_store", c_int), ("backing_planes", c_ulong),
+                ("backing_pixel", c_ulong), ("save_under", c_int), ("colormap", c_ulong),
+                ("map_installed", c_int), ("map_state", c_int), ("all_event_masks", c_long),
+                ("your_event_mask", c_long), ("do_not_propagate_mask", c_long),
+                ("override_redirect", c_int), ("screen", c_void_p)]
+
+
 class Pixels:
     """RGB, three bytes a pixel, row after row."""
 
@@ -156,6 +168,7 @@ _x11 = _library("libX11.so.6", [
      POINTER(c_int), POINTER(c_ulong)),
     ("XGetImage", POINTER(_XImage), c_void_p, c_ulong, c_int, c_int, c_uint, c_uint, c_ulong,
      c_int),
+    ("XGetWindowAttributes", c_int, c_void_p, c_ulong, POINTER(_Attributes)),
     ("XMoveResizeWindow", c_int, c_void_p, c_ulong, c_int, c_int, c_uint, c_uint),
     ("XSetInputFocus", c_int, c_void_p, c_ulong, c_int, c_ulong),
     ("XRaiseWindow", c_int, c_void_p, c_ulong),
@@ -241,11 +254,11 @@ class Screen:
         return found
 
     def window(self, part, timeout=20):
-        """The window with that text in its title, once it is there."""
+        """The window with that text in its title, once it is shown."""
         end = time.monotonic() + timeout * PATIENCE
         while time.monotonic() < end:
             for w, title in self.windows():
-                if part in title:
+                if part in title and Window(self, w).shown():
                     return Window(self, w)
             time.sleep(0.05)
         raise Failed(f"no window '{part}', but {[t for _, t in self.windows()]}")
@@ -326,6 +339,10 @@ class Window:
         _x11.XTranslateCoordinates(d, self.w, s.root, 0, 0, byref(x), byref(y), byref(child))
         return x.value, y.value, w.value, h.value
 
+    def shown(self):
+        a = _Attributes()
+        return bool(_x11.XGetWindowAttributes(self.screen.d, self.w, byref(a))) and a.map_state == 2
+
     def place(self, x, y, width, height):
         _x11.XMoveResizeWindow(self.screen.d, self.w, x, y, width, height)
         self.screen._sync()
@@ -350,7 +367,12 @@ class Window:
     def pixels(self):
         """What the window shows now, as far as it lies on the screen and nothing covers it."""
         _, _, w, h = self.geometry()
-        raw = self.raw(0, 0, w, h)
+        try:
+            raw = self.raw(0, 0, w, h)
+        except Failed:
+            if self.geometry()[2:] == (w, h):
+                raise
+            return self.pixels()            # it was made smaller in between
         rgb = bytearray(w * h * 3)
         rgb[0::3], rgb[1::3], rgb[2::3] = raw[2::4], raw[1::4], raw[0::4]
         return Pixels(w, h, rgb)

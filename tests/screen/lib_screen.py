@@ -137,6 +137,17 @@ class Seen:
             check(time.monotonic() < end, f"'{part}' is not on the screen: {shown(text)}")
             time.sleep(0.1)
 
+    def take_pointer(self):
+        """By a click; returns once the guest has it."""
+        x, y, w, h = self.window.geometry()
+        self.window.focus()
+        self.screen.point(x + w // 3, y + h // 3)
+        self.screen.button()
+        end = time.monotonic() + 20 * PATIENCE
+        while "frees the pointer" not in self.window.title():
+            check(time.monotonic() < end, f"a click takes the pointer: {self.window.title()}")
+            time.sleep(0.02)
+
     def press(self, *keys, pause=0.05):
         self.window.focus()
         self.screen.keys(*keys, pause=pause)

@@ -107,17 +107,6 @@ def points_to(s, x, y, shape):
     return s.wait(there, f"the pointer at {x, y}")
 
 
-def grab(s):
-    x, y, w, h = s.window.geometry()
-    s.window.focus()
-    s.screen.point(x + w // 3, y + h // 3)
-    s.screen.button()
-    end = time.monotonic() + 20 * PATIENCE
-    while "frees the pointer" not in s.window.title():
-        check(time.monotonic() < end, f"a click takes the pointer: {s.window.title()}")
-        time.sleep(0.02)
-
-
 def move(s, x, y, steps):
     """The guest's pointer to that place."""
     for i in range(steps):
@@ -143,7 +132,7 @@ def picture(s):
 def mouse(s, shape):
     """In xev's window: moves, buttons, the wheel, a drag; the pointer's picture goes along."""
     before = s.window.pixels()
-    grab(s)
+    s.take_pointer()
     x, y = 600, 500
     move(s, x, y, 12)
     s.serial.motion(x, y)
@@ -226,7 +215,7 @@ def test_linux_x(env):
 def test_linux_save_x(env):
     s = start(env)
     picture(s)
-    grab(s)
+    s.take_pointer()
     to_terminal(s)
     typing(s, "before", 0)
     time.sleep(0.5)
