@@ -64,7 +64,10 @@ set_guest() { folder_set tests/guest/run; }
 set_lockstep() { folder_set tests/lockstep/run; }
 set_state() { folder_set tests/state/run; }
 set_programs() { folder_set tests/programs/run; }
-set_lab() { folder_set tests/lab/run; }
+set_lab() {
+	folder_set tests/lab/run
+	folder_set tests/lab/cross ${full:+10}
+}
 set_ui() { folder_set tests/ui/run; }
 set_screen() { folder_set tests/screen/run; }
 set_fuzz() { folder_set tests/fuzz/replay; }

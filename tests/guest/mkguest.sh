@@ -33,10 +33,9 @@ flock 9
 work=$(mktemp -d "$cache/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-. "$here/../lib/packages.sh"
-packages_for $arch "$cache" "$work" "linux-image-$kind" busybox-static
-
 if [ ! -e "$out/version" ]; then
+	. "$here/../lib/packages.sh"
+	packages_for $arch "$cache" "$work" "linux-image-$kind" busybox-static
 	package=$(package_of "linux-image-$kind")
 	fetch "$package" "$work/kernel" './boot/vmlinuz-*' './lib/modules/*/modules.*' \
 		'./lib/modules/*/kernel/drivers/virtio' './lib/modules/*/kernel/drivers/block' \

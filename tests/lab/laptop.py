@@ -22,11 +22,13 @@ BUILD = os.path.abspath(os.environ.get("LODGE_BUILD") or os.path.join(ROOT, "bui
 QEMU = "qemu-system-x86_64"
 PATIENCE = float(os.environ.get("LODGE_TEST_PATIENCE", "1"))
 BOOT_LIMIT = 60         # seconds until the agent answers
+SILENCE_LIMIT = 25      # between two words of the agent's, which says every two seconds that it lives
 STICK_BYTES = 8 << 20
 # Where init mounts something of the lab's own: a checkout below it is shown again.
 COVERED = ["/dev", "/proc", "/run", "/sys", "/tmp", "/lib/modules"]
 # What the tests may know of the world outside.
-PASSED_ON = ["LODGE_TEST_FULL", "LODGE_TEST_PATIENCE", "HOME", "LANG"]
+PASSED_ON = ["LODGE_TEST_FULL", "HOME", "LANG"]
+SLOWER = 4              # than the host
 
 
 class Hang(Exception):
@@ -66,6 +68,7 @@ class Laptop:
     def __init__(self, lab, share, cpus=1, memory="2G", shell=False):
         """lab: what make() says. share: an empty folder, /run/lab inside. shell: one for a person, on our standard input."""
         self.share, self.shell = share, shell
+        self.silence = BOOT_LIMIT
         self.console = os.path.join(share, "console.log")
         self.lines = b""        # what came from the agent and was no whole line yet
         self._fill_share()
@@ -94,7 +97,8 @@ class Laptop:
         put("hidden", "".join(f"{x}\n" for x in folders
                               if any(x.startswith(c + "/") for c in COVERED)))
         env = {x: os.environ[x] for x in PASSED_ON if x in os.environ}
-        env |= {"LODGE_BUILD": BUILD, "LODGE_TEST_CACHE": cache(), "LAB_SHARE": "/run/lab",
+        env |= {"LODGE_TEST_PATIENCE": str(PATIENCE * SLOWER), "LODGE_BUILD": BUILD,
+                "LODGE_TEST_CACHE": cache(), "LAB_SHARE": "/run/lab",
                 "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 "PYTHONPATH": f"{HERE}:{ROOT}/tests/lib", "LAB_SHELL": "1" if self.shell else ""}
         put("start", "".join(f"export {k}={shlex.quote(v)}\n" for k, v in env.items()) +
@@ -133,7 +137,7 @@ class Laptop:
     def _line(self, deadline, what):
         """The agent's next line."""
         while b"\n" not in self.lines:
-            left = deadline - time.monotonic()
+            left = min(deadline - time.monotonic(), self.silence * PATIENCE)
             if left <= 0 or not select.select([self.agent], [], [], left)[0]:
                 raise Hang(f"{what}: no answer in time{self._last_words()}")
             data = self.agent.recv(4096)
@@ -171,6 +175,7 @@ class Laptop:
     def up(self):
         self.command("qmp_capabilities")
         self.until("up", BOOT_LIMIT, "boot")
+        self.silence = 1e8 if self.shell else SILENCE_LIMIT
 
     def run(self, name, seconds):
         """A test of tests/; its status, 124 and 137 when it ran past its time."""

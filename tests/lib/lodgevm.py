@@ -69,12 +69,13 @@ class VM:
         os.set_blocking(self.p.stdout.fileno(), False)
 
     @classmethod
-    def debian(cls, kind="amd64", cpus=1, memory="256M", append="lodge.noecho", extra=()):
+    def debian(cls, kind="amd64", cpus=1, memory="256M", append="lodge.noecho", extra=(),
+               engine="soft", settings=()):
         d = guest(kind)
         return cls("--kernel", f"{d}/vmlinuz", "--initrd", f"{d}/initrd.cpio",
                    "--append", f"console=ttyS0 quiet panic=-1 {append}".strip(), "--serial", "-",
-                   "--headless", "--engine", "soft", "--cpus", str(cpus), "--memory", memory,
-                   *extra)
+                   "--headless", "--engine", engine, "--cpus", str(cpus), "--memory", memory,
+                   *(word for s in settings for word in ("--set", s)), *extra)
 
     def name(self):
         """What `lodge list` calls it: a test program runs one VM at a time."""
