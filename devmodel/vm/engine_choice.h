@@ -10,7 +10,8 @@
 
 /*
  * Can this host run the engine? 0, or -errno with e. What takes time is tried once after each start
- * of the host: the answer lies in the runtime folder. Before a sandbox is entered.
+ * of the host: the verdict lies in the runtime folder. What may change until then (the device's
+ * permission, say) is looked at every time. Before a sandbox is entered.
  */
 int engine_probe(const struct hv_engine_ops *ops, struct err *e) HV_MUST_CHECK;
 

@@ -5,26 +5,87 @@
 #include <string.h>
 #include "engine/kvm/kvm.h"
 
-#define DEVICE_FD 1000
-#define VM_FD 1001
-#define VCPU_FD 1002
+#define FIRST_FD 1000
+#define MAX_FDS 4096 /* of a test, all in all */
 #define RUN_BYTES 12288
 
 struct fake_kvm fake_kvm;
+
+/* ---- descriptors ---- */
+
+enum kind { CLOSED = 0, DEVICE = 1, VM = 2, VCPU = 4 };
+static struct {
+	enum kind kind;
+	struct kvm_run *run; /* of a vCPU that is mapped */
+} fds[MAX_FDS];
+static unsigned n_fds;
+
+static int new_fd(enum kind kind)
+{
+	if (n_fds == MAX_FDS)
+		return -EMFILE;
+	fds[n_fds].kind = kind;
+	fake_kvm.live++;
+	return FIRST_FD + (int)n_fds++;
+}
+
+static enum kind kind_of(int fd)
+{
+	return fd >= FIRST_FD && fd < FIRST_FD + (int)n_fds ? fds[fd - FIRST_FD].kind : CLOSED;
+}
+
+/* What a request may be made of; those that are not here, of a vCPU. */
+static unsigned kinds_for(unsigned long request)
+{
+	switch (request) {
+	case KVM_GET_API_VERSION:
+	case KVM_GET_VCPU_MMAP_SIZE:
+	case KVM_CREATE_VM:
+	case KVM_GET_SUPPORTED_CPUID:
+		return DEVICE;
+	case KVM_CHECK_EXTENSION:
+		return DEVICE | VM;
+	case KVM_GET_MSRS: /* of the device: those that are features */
+		return DEVICE | VCPU;
+	case KVM_ENABLE_CAP:
+	case KVM_HAS_DEVICE_ATTR:
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_SET_DEVICE_ATTR:
+		return VM | VCPU;
+	case KVM_CREATE_VCPU:
+	case KVM_SET_TSS_ADDR:
+	case KVM_SET_IDENTITY_MAP_ADDR:
+	case KVM_SET_USER_MEMORY_REGION:
+	case KVM_GET_DIRTY_LOG:
+	case KVM_SET_GSI_ROUTING:
+	case KVM_SIGNAL_MSI:
+	case KVM_IOEVENTFD:
+	case KVM_GET_CLOCK:
+	case KVM_SET_CLOCK:
+		return VM;
+	default:
+		return VCPU;
+	}
+}
 
 static int fake_open(const char *path)
 {
 	if (fake_kvm.open_error != 0 || strcmp(path, KVM_DEVICE) != 0)
 		return fake_kvm.open_error != 0 ? fake_kvm.open_error : -ENOENT;
-	fake_kvm.live++;
-	return DEVICE_FD;
+	return new_fd(DEVICE);
 }
 
 static void fake_close(int fd)
 {
-	(void)fd;
+	if (kind_of(fd) == CLOSED) {
+		fake_kvm.wrong++;
+		return;
+	}
+	fds[fd - FIRST_FD].kind = CLOSED;
 	fake_kvm.live--;
 }
+
+/* ---- what it offers ---- */
 
 /* A CPU that offers everything. */
 static void offer(struct kvm_cpuid2 *c)
@@ -72,18 +133,18 @@ static int get_log(const struct kvm_dirty_log *l)
 	return 0;
 }
 
-static struct kvm_run *run_area;
-
-static int run_vcpu(void)
+static int run_vcpu(int fd)
 {
+	struct kvm_run *run = fds[fd - FIRST_FD].run;
 	const unsigned n = fake_kvm.runs++;
 
-	if (fake_kvm.on_run == NULL)
+	fake_kvm.wrong += run == NULL;
+	if (fake_kvm.on_run == NULL || run == NULL)
 		return -EINTR;
-	return fake_kvm.on_run(fake_kvm.ctx, run_area, n);
+	return fake_kvm.on_run(fake_kvm.ctx, run, n);
 }
 
-static int answer(unsigned long request, unsigned long arg)
+static int answer(int fd, unsigned long request, unsigned long arg)
 {
 	void *p = (void *)arg;
 
@@ -95,11 +156,9 @@ static int answer(unsigned long request, unsigned long arg)
 	case KVM_GET_VCPU_MMAP_SIZE:
 		return RUN_BYTES;
 	case KVM_CREATE_VM:
-		fake_kvm.live++;
-		return VM_FD;
+		return new_fd(VM);
 	case KVM_CREATE_VCPU:
-		fake_kvm.live++;
-		return VCPU_FD + (int)arg;
+		return new_fd(VCPU);
 	case KVM_GET_SUPPORTED_CPUID:
 		offer(p);
 		return 0;
@@ -120,7 +179,7 @@ static int answer(unsigned long request, unsigned long arg)
 		fake_kvm.last_vector = ((struct kvm_interrupt *)p)->irq;
 		return 0;
 	case KVM_RUN:
-		return run_vcpu();
+		return run_vcpu(fd);
 	default:
 		return 0;
 	}
@@ -128,33 +187,53 @@ static int answer(unsigned long request, unsigned long arg)
 
 static int fake_ioctl(int fd, unsigned long request, unsigned long arg)
 {
-	(void)fd;
+	if (!(kind_of(fd) & kinds_for(request))) {
+		fake_kvm.wrong++;
+		return kind_of(fd) == CLOSED ? -EBADF : -ENOTTY;
+	}
 	if (request != KVM_RUN)
 		fake_kvm.requests++;
 	if (request == fake_kvm.fail_request && ++fake_kvm.failures == fake_kvm.fail_at)
 		return fake_kvm.fail_error;
-	return answer(request, arg);
+	return answer(fd, request, arg);
 }
 
 static void *fake_map(int fd, size_t bytes)
 {
-	(void)fd;
-	run_area = calloc(1, bytes);
-	fake_kvm.live += run_area != NULL;
-	return run_area;
+	if (kind_of(fd) != VCPU || bytes > RUN_BYTES) {
+		fake_kvm.wrong++;
+		errno = EINVAL;
+		return NULL;
+	}
+	if (fake_kvm.map_error != 0) {
+		errno = -fake_kvm.map_error;
+		return NULL;
+	}
+	fds[fd - FIRST_FD].run = calloc(1, RUN_BYTES);
+	fake_kvm.live++;
+	return fds[fd - FIRST_FD].run;
 }
 
 static void fake_unmap(void *p, size_t bytes)
 {
-	(void)bytes;
-	fake_kvm.live--;
-	free(p);
+	for (unsigned i = 0; i < n_fds; i++) {
+		if (fds[i].run != p)
+			continue;
+		fds[i].run = NULL;
+		fake_kvm.wrong += bytes > RUN_BYTES;
+		fake_kvm.live--;
+		free(p);
+		return;
+	}
+	fake_kvm.wrong++;
 }
 
 static const struct kvm_sys fake_sys = { fake_open, fake_close, fake_ioctl, fake_map, fake_unmap };
 
 void fake_kvm_begin(void)
 {
+	memset(fds, 0, sizeof(fds));
+	n_fds = 0;
 	fake_kvm = (struct fake_kvm){ .api_version = KVM_API_VERSION, .missing_cap = -1 };
 	kvm_sys = &fake_sys;
 }
@@ -163,4 +242,23 @@ void fake_kvm_end(void)
 {
 	kvm_device_close();
 	kvm_sys = &kvm_sys_linux;
+}
+
+int fake_kvm_selftest(void *ctx, struct kvm_run *run, unsigned n)
+{
+	const unsigned without = *(const unsigned *)ctx;
+	unsigned step = n;
+
+	step += (without & FAKE_NO_PORT) ? 1 : 0;
+	step += (without & FAKE_NO_DEVICE) && step > 0 ? 1 : 0;
+	run->exit_reason = step == 0 ? KVM_EXIT_IO : step == 1 ? KVM_EXIT_MMIO : KVM_EXIT_HLT;
+	if (step == 0) {
+		run->io.port = 0x80;
+		run->io.direction = KVM_EXIT_IO_OUT;
+	} else if (step == 1) {
+		run->mmio.phys_addr = 0x200000;
+		run->mmio.len = 4;
+		run->mmio.is_write = 1;
+	}
+	return 0;
 }

@@ -113,6 +113,7 @@ static int teardown(void **state)
 	free(f);
 	fake_kvm_end();
 	assert_int_equal(fake_kvm.live, 0);
+	assert_int_equal(fake_kvm.wrong, 0);
 	return 0;
 }
 
@@ -402,6 +403,26 @@ static void test_creation_failures(void **state)
 		assert_true(strlen(f->e.msg) > 15 && f->vm.n_vcpus == 0);
 		assert_int_equal(fake_kvm.live, 1); /* the device stays open */
 	}
+	fake_kvm.map_error = -ENOMEM;
+	assert_int_equal(hv_vm_init(&f->vm, 1, &f->e), -ENOMEM);
+	assert_int_equal(fake_kvm.live, 1);
+}
+
+/* The processor's virtualization went to another hypervisor after KVM was tried: this host has no
+ * KVM now, which is a reason to take another engine (engine_instead). */
+static void test_in_use(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_kvm.fail_request = KVM_CREATE_VM;
+	fake_kvm.fail_error = -EBUSY;
+	fake_kvm.fail_at = 1;
+	assert_int_equal(hv_vm_init(&f->vm, 1, &f->e), -ENOTSUP);
+	assert_int_equal(f->e.code, -ENOTSUP);
+	assert_non_null(strstr(f->e.msg, "another hypervisor"));
+	fake_kvm.fail_error = -EINTR; /* once, then it works */
+	fake_kvm.failures = 0;
+	start(f);
 }
 
 static void test_tsc(void **state)
@@ -541,6 +562,7 @@ int main(void)
 		ENGINE_TEST(test_other_ends),
 		ENGINE_TEST(test_requests),
 		ENGINE_TEST(test_creation_failures),
+		ENGINE_TEST(test_in_use),
 		ENGINE_TEST(test_tsc),
 		ENGINE_TEST(test_missing_feature),
 		ENGINE_TEST(test_speculation),

@@ -2,6 +2,7 @@
 #include "ctest.h"
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include "engine/kvm/kvm.h"
@@ -20,6 +21,7 @@ static int teardown(void **state)
 	(void)state;
 	fake_kvm_end();
 	assert_int_equal(fake_kvm.live, 0);
+	assert_int_equal(fake_kvm.wrong, 0);
 	return 0;
 }
 
@@ -43,32 +45,93 @@ static void test_open(void **state)
 	kvm_sys->close(fd);
 }
 
-static void test_no_device(void **state)
+static void test_open_fails(void **state)
 {
 	(void)state;
 	fake_kvm.open_error = -ENOENT;
 	fails_with(kvm_open, -ENOTSUP, "/dev/kvm");
-	fails_with(kvm_open, -ENOTSUP, "vm.engine=soft");
 	fake_kvm.open_error = -EACCES;
-	fails_with(kvm_open, -EACCES, "usermod -aG kvm");
-	fake_kvm.open_error = -EBUSY;
-	fails_with(kvm_open, -EBUSY, "in use by another hypervisor");
+	fails_with(kvm_open, -EACCES, "you may not use /dev/kvm");
 	fake_kvm.open_error = -EMFILE;
 	fails_with(kvm_open, -EMFILE, "Too many open files");
 }
 
+/* Every host that there is, and what its user is told to do. */
+static void test_hosts(void **state)
+{
+	static const struct {
+		int open_error, code;
+		struct kvm_host h;
+		const char *words;
+	} hosts[] = {
+		{ -ENOENT,
+		  -ENOTSUP,
+		  { .vmx = true },
+		  "no /dev/kvm: load the module (sudo modprobe kvm_intel)" },
+		{ -ENOENT,
+		  -ENOTSUP,
+		  { .svm = true },
+		  "no /dev/kvm: load the module (sudo modprobe kvm_amd)" },
+		{ -ENOENT, -ENOTSUP, { .vmx = true, .is_guest = true }, "modprobe kvm_intel" },
+		{ -ENODEV, -ENOTSUP, { .vmx = true }, "nothing behind /dev/kvm: load the module" },
+		{ -ENODEV, -ENOTSUP, { .svm = true }, "switch \"SVM\" on in the firmware's setup" },
+		{ -ENXIO, -ENOTSUP, { .vmx = true }, "switch \"VT-x\" on in the firmware's setup" },
+		{ -ENOENT, -ENOTSUP, { .is_guest = true }, "itself a virtual machine" },
+		{ -ENOENT, -ENOTSUP, { .vmx = false }, "does not offer virtualization" },
+		{ -ENOENT, -ENOTSUP, { .vmx = true, .registered = true }, "is this a container?" },
+		{ -EPERM, -EPERM, { .registered = true }, "this container may not use /dev/kvm" },
+		{ -EACCES, -EACCES, { .group = "kvm" }, "sudo usermod -aG kvm $USER" },
+		{ -EACCES, -EACCES, { .group = "virt" }, "sudo usermod -aG virt $USER" },
+		{ -EACCES, -EACCES, { .group = "kvm", .is_member = true }, "log in again" },
+		{ -EACCES, -EACCES, { .group = "" }, "for no group" },
+		{ -EBUSY, -EBUSY, { .vmx = true }, "in use by another hypervisor" },
+		{ -EMFILE, -EMFILE, { .vmx = true }, "Too many open files" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < HV_ARRAY_LEN(hosts); i++) {
+		struct err e = { .msg = "" };
+		const int r = kvm_host_reason(&hosts[i].h, hosts[i].open_error, &e);
+		if (r != hosts[i].code || strstr(e.msg, hosts[i].words) == NULL ||
+		    strstr(e.msg, "vm.engine=soft") == NULL)
+			fail_msg("host %zu: %d '%s' instead of %d '%s'", i, r, e.msg, hosts[i].code,
+				 hosts[i].words);
+		assert_null(strchr(e.msg, '\n'));
+	}
+}
+
+/* What the engine cannot do without, by name. */
 static void test_old(void **state)
 {
+#define CAP(name)                                                                                  \
+	{                                                                                          \
+		KVM_CAP_##name, "lacks " #name ", "                                                \
+	}
+	static const struct {
+		int cap;
+		const char *words;
+	} caps[] = {
+		CAP(USER_MEMORY),    CAP(DESTROY_MEMORY_REGION_WORKS),
+		CAP(READONLY_MEM),   CAP(SET_TSS_ADDR),
+		CAP(IRQ_ROUTING),    CAP(SET_IDENTITY_MAP_ADDR),
+		CAP(SPLIT_IRQCHIP),  CAP(SIGNAL_MSI),
+		CAP(IOEVENTFD),	     CAP(USER_NMI),
+		CAP(EXT_CPUID),	     CAP(MP_STATE),
+		CAP(VCPU_EVENTS),    CAP(DEBUGREGS),
+		CAP(XSAVE),	     CAP(XCRS),
+		CAP(ADJUST_CLOCK),   CAP(GET_TSC_KHZ),
+		CAP(IMMEDIATE_EXIT),
+	};
 	(void)state;
+
 	fake_kvm.api_version = 11;
 	fails_with(kvm_open, -ENOTSUP, "API version 11");
 	fake_kvm.api_version = KVM_API_VERSION;
-	fake_kvm.missing_cap = KVM_CAP_SPLIT_IRQCHIP;
-	fails_with(kvm_open, -ENOTSUP, "lacks SPLIT_IRQCHIP");
-	fake_kvm.missing_cap = KVM_CAP_IMMEDIATE_EXIT;
-	fails_with(kvm_open, -ENOTSUP, "lacks IMMEDIATE_EXIT");
-	fake_kvm.missing_cap = KVM_CAP_READONLY_MEM;
-	fails_with(kvm_open, -ENOTSUP, "lacks READONLY_MEM");
+	for (size_t i = 0; i < HV_ARRAY_LEN(caps); i++) {
+		fake_kvm.missing_cap = caps[i].cap;
+		fails_with(kvm_open, -ENOTSUP, caps[i].words);
+		assert_int_equal(fake_kvm.live, 0);
+	}
 }
 
 /* ---- the self-test ---- */
@@ -83,51 +146,40 @@ static int selftest(struct err *e)
 	return r;
 }
 
-enum { PORT = 1, DEVICE = 2, HALT = 4 };
-
-/* As the guest does, or with some of its exits left out. */
-static int right_way(void *ctx, struct kvm_run *run, unsigned n)
-{
-	const unsigned left_out = *(const unsigned *)ctx;
-	const unsigned step = left_out & PORT ? n + 1 : left_out & DEVICE && n > 0 ? n + 1 : n;
-
-	run->exit_reason = step == 0 ? KVM_EXIT_IO : step == 1 ? KVM_EXIT_MMIO : KVM_EXIT_HLT;
-	if (step == 0) {
-		run->io.port = 0x80;
-		run->io.direction = KVM_EXIT_IO_OUT;
-	} else if (step == 1) {
-		run->mmio.phys_addr = 0x200000;
-		run->mmio.len = 4;
-		run->mmio.is_write = 1;
-	}
-	return 0;
-}
-
-/* A signal of somebody else's comes first. */
-static int interrupted(void *ctx, struct kvm_run *run, unsigned n)
-{
-	return n == 0 ? -EINTR : right_way(ctx, run, n - 1);
-}
-
 static void test_right_way(void **state)
 {
-	unsigned left_out = 0;
+	unsigned without = 0;
 	struct err e;
 	(void)state;
 
-	fake_kvm.on_run = right_way;
-	fake_kvm.ctx = &left_out;
+	fake_kvm.on_run = fake_kvm_selftest;
+	fake_kvm.ctx = &without;
 	assert_ok(selftest(&e), &e);
-	fake_kvm.on_run = interrupted;
-	fake_kvm.runs = 0;
-	assert_ok(selftest(&e), &e);
-	fake_kvm.on_run = right_way;
-	left_out = PORT;
+	assert_int_equal(fake_kvm.runs, 3);
+	without = FAKE_NO_PORT;
 	fake_kvm.runs = 0;
 	fails_with(selftest, -ENOTSUP, "an exception was not delivered");
-	left_out = DEVICE;
+	without = FAKE_NO_DEVICE;
 	fake_kvm.runs = 0;
 	fails_with(selftest, -ENOTSUP, "no access to a device came");
+}
+
+/* A debugger, a stop and a continuation, or the test's own clock interrupt a guest that is fine. */
+static int interrupted(void *ctx, struct kvm_run *run, unsigned n)
+{
+	return n % 2 == 0 ? -EINTR : fake_kvm_selftest(ctx, run, n / 2);
+}
+
+static void test_interrupted(void **state)
+{
+	unsigned without = 0;
+	struct err e;
+	(void)state;
+
+	fake_kvm.on_run = interrupted;
+	fake_kvm.ctx = &without;
+	assert_ok(selftest(&e), &e);
+	assert_int_equal(fake_kvm.runs, 6);
 }
 
 static int internal_error(void *ctx, struct kvm_run *run, unsigned n)
@@ -164,14 +216,30 @@ static int no_memory(void *ctx, struct kvm_run *run, unsigned n)
 	return -ENOMEM;
 }
 
-/* A guest that runs and runs, until a signal comes. */
+/* A guest that computes and computes; as often as a signal would come it is interrupted. */
 static int endless(void *ctx, struct kvm_run *run, unsigned n)
 {
+	struct timespec ts;
+	uint64_t now, begin = 0;
 	(void)ctx;
+	(void)run;
 	(void)n;
-	while (__atomic_load_n(&run->immediate_exit, __ATOMIC_SEQ_CST) == 0)
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+
+	do {
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+		now = (uint64_t)ts.tv_sec * HV_NS_PER_SEC + (uint64_t)ts.tv_nsec;
+		begin = begin == 0 ? now : begin;
+	} while (now - begin < HV_NS_PER_SEC / 100);
 	return -EINTR;
+}
+
+/* One that never gets a processor, until a signal really comes. */
+static int starved(void *ctx, struct kvm_run *run, unsigned n)
+{
+	(void)ctx;
+	(void)run;
+	(void)n;
+	return nanosleep(&(struct timespec){ .tv_sec = 30 }, NULL) < 0 ? -errno : -EIO;
 }
 
 /* Exits without end. */
@@ -195,7 +263,7 @@ static void test_wrong_ways(void **state)
 		{ refused, -ENOTSUP, "refused a test guest (0x80000021)" },
 		{ shutdown, -ENOTSUP, "ended with exit 8" },
 		{ no_memory, -ENOMEM, "cannot run a test guest: Cannot allocate memory" },
-		{ endless, -ENOTSUP, "does not run guests but emulates them" },
+		{ starved, -EAGAIN, "this host is too busy" },
 		{ busy, -ENOTSUP, "does not end" },
 	};
 	(void)state;
@@ -207,6 +275,47 @@ static void test_wrong_ways(void **state)
 	}
 }
 
+static void test_emulated(void **state)
+{
+	struct err e = { .msg = "" };
+	int r = -EAGAIN;
+	(void)state;
+
+	fake_kvm.on_run = endless;
+	for (int i = 0; i < 20 && r == -EAGAIN; i++) /* this host may be too busy, too */
+		r = selftest(&e);
+	assert_int_equal(r, -ENOTSUP);
+	assert_non_null(strstr(e.msg, "does not run guests but emulates them"));
+}
+
+static void seen(int sig)
+{
+	(void)sig;
+}
+
+/* Signals are the caller's again. */
+static void test_signals(void **state)
+{
+	const struct sigaction mine = { .sa_handler = seen };
+	struct sigaction after;
+	sigset_t before_mask, mask;
+	unsigned without = 0;
+	struct err e;
+	(void)state;
+
+	fake_kvm.on_run = fake_kvm_selftest;
+	fake_kvm.ctx = &without;
+	sigaction(SIGUSR1, &mine, NULL);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &mask, &before_mask);
+	assert_ok(selftest(&e), &e);
+	sigaction(SIGUSR1, NULL, &after);
+	assert_ptr_equal(after.sa_handler, seen);
+	pthread_sigmask(SIG_SETMASK, &before_mask, &mask);
+	assert_true(sigismember(&mask, SIGUSR1));
+}
+
 static void test_creation_failures(void **state)
 {
 	static const struct {
@@ -215,7 +324,7 @@ static void test_creation_failures(void **state)
 		const char *words;
 	} fails[] = {
 		{ KVM_CREATE_VM, -EBUSY, "another hypervisor" },
-		{ KVM_CREATE_VM, -EOPNOTSUPP, "off in the firmware" },
+		{ KVM_CREATE_VM, -EOPNOTSUPP, "virtualization is off" },
 		{ KVM_CREATE_VM, -ENOMEM, "Cannot allocate memory" },
 		{ KVM_SET_USER_MEMORY_REGION, -EINVAL, "CPU with memory" },
 		{ KVM_CREATE_VCPU, -EINVAL, "CPU with memory" },
@@ -225,12 +334,17 @@ static void test_creation_failures(void **state)
 	};
 	(void)state;
 
+	fake_kvm.map_error = -ENOMEM;
+	fails_with(selftest, -ENOMEM, "cannot be shared");
+	fake_kvm.map_error = 0;
 	for (size_t i = 0; i < HV_ARRAY_LEN(fails); i++) {
 		fake_kvm.fail_request = fails[i].request;
 		fake_kvm.fail_error = fails[i].error;
 		fake_kvm.fail_at = 1;
 		fake_kvm.failures = 0;
 		fails_with(selftest, fails[i].error, fails[i].words);
+		fake_kvm.failures = 0;
+		fails_with(selftest, fails[i].error, "vm.engine=soft");
 		assert_int_equal(fake_kvm.live, 0);
 	}
 }
@@ -240,9 +354,11 @@ static void test_creation_failures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PROBE_TEST(test_open),	     PROBE_TEST(test_no_device),
-		PROBE_TEST(test_old),	     PROBE_TEST(test_right_way),
-		PROBE_TEST(test_wrong_ways), PROBE_TEST(test_creation_failures),
+		PROBE_TEST(test_open),	     PROBE_TEST(test_open_fails),
+		PROBE_TEST(test_hosts),	     PROBE_TEST(test_old),
+		PROBE_TEST(test_right_way),  PROBE_TEST(test_interrupted),
+		PROBE_TEST(test_wrong_ways), PROBE_TEST(test_emulated),
+		PROBE_TEST(test_signals),    PROBE_TEST(test_creation_failures),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

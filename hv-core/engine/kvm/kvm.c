@@ -52,16 +52,15 @@ static int check_options(const struct hv_vm *hv, struct err *e)
 
 static int create_fd(int kvm, struct kvm_vm *vm, struct err *e)
 {
+	struct err why;
 	int r = kvm_sys->ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 
 	if (r < (int)sizeof(struct kvm_run))
 		return err_set(e, r < 0 ? r : -EINVAL, "KVM does not say how large a vCPU is");
 	vm->run_bytes = (size_t)r;
-	do
-		r = kvm_sys->ioctl(kvm, KVM_CREATE_VM, 0);
-	while (r == -EINTR);
-	if (r < 0)
-		return err_set(e, r, "KVM cannot create a VM: %s", strerror(-r));
+	r = kvm_create_vm(kvm, &why);
+	if (r < 0) /* for whom wants a VM now, one that another has is none */
+		return err_set(e, r == -EBUSY ? -ENOTSUP : r, "%s", why.msg);
 	vm->fd = r;
 	return 0;
 }

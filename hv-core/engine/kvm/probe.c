@@ -1,83 +1,10 @@
 /* What the device says of itself; see probe.h. */
 #include "engine/kvm/probe.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/kvm.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/util.h"
 #include "engine/kvm/sys.h"
-
-#define SOFT "; vm.engine=soft works without"
-
-/* ---- why there is none ---- */
-
-static bool cpu_has_flag(const char *flag)
-{
-	char line[4096];
-	bool found = false;
-	FILE *f = fopen("/proc/cpuinfo", "re");
-
-	while (f != NULL && !found && fgets(line, sizeof(line), f) != NULL) {
-		const char *at = strncmp(line, "flags", 5) == 0 ? strstr(line, flag) : NULL;
-		const size_t n = strlen(flag);
-		found = at != NULL && at[-1] == ' ' && (at[n] == ' ' || at[n] == '\n');
-	}
-	if (f != NULL)
-		fclose(f);
-	return found;
-}
-
-static int no_device(struct err *e)
-{
-	if (access("/sys/module/kvm", F_OK) == 0 && (cpu_has_flag("vmx") || cpu_has_flag("svm")))
-		return err_set(
-			e, -ENOTSUP,
-			"the kernel's KVM is there, but not %s: is this a container? Give it "
-			"the device" SOFT,
-			KVM_DEVICE);
-	if (cpu_has_flag("vmx"))
-		return err_set(
-			e, -ENOTSUP,
-			"there is no %s: load the module kvm_intel (modprobe kvm_intel)" SOFT,
-			KVM_DEVICE);
-	if (cpu_has_flag("svm"))
-		return err_set(e, -ENOTSUP,
-			       "there is no %s: load the module kvm_amd (modprobe kvm_amd)" SOFT,
-			       KVM_DEVICE);
-	if (cpu_has_flag("hypervisor"))
-		return err_set(e, -ENOTSUP,
-			       "there is no %s: this computer is itself a virtual machine, whose "
-			       "host does not let it have guests" SOFT,
-			       KVM_DEVICE);
-	return err_set(e, -ENOTSUP,
-		       "there is no %s: the processor does not offer virtualization; look for "
-		       "\"VT-x\", \"SVM\" or \"Virtualization\" in the firmware's setup" SOFT,
-		       KVM_DEVICE);
-}
-
-static int open_failed(int r, struct err *e)
-{
-	switch (r) {
-	case -ENOENT:
-	case -ENODEV:
-	case -ENXIO:
-		return no_device(e);
-	case -EACCES:
-	case -EPERM:
-		return err_set(e, r,
-			       "you may not use %s: join its group (sudo usermod -aG kvm $USER, "
-			       "then log in again)" SOFT,
-			       KVM_DEVICE);
-	case -EBUSY:
-		return err_set(e, r, "%s is in use by another hypervisor: end that first" SOFT,
-			       KVM_DEVICE);
-	default:
-		return err_set(e, r, "cannot open %s: %s" SOFT, KVM_DEVICE, strerror(-r));
-	}
-}
 
 /* ---- what it can ---- */
 
@@ -94,6 +21,7 @@ static const struct {
 	{ KVM_CAP_IRQ_ROUTING, "IRQ_ROUTING" },
 	{ KVM_CAP_SIGNAL_MSI, "SIGNAL_MSI" },
 	{ KVM_CAP_IOEVENTFD, "IOEVENTFD" },
+	{ KVM_CAP_USER_NMI, "USER_NMI" },
 	{ KVM_CAP_EXT_CPUID, "EXT_CPUID" },
 	{ KVM_CAP_MP_STATE, "MP_STATE" },
 	{ KVM_CAP_VCPU_EVENTS, "VCPU_EVENTS" },
@@ -111,13 +39,13 @@ static int look(int kvm, struct err *e)
 
 	if (version != KVM_API_VERSION)
 		return err_set(e, -ENOTSUP,
-			       "this kernel's KVM has API version %d instead of %d" SOFT, version,
-			       KVM_API_VERSION);
+			       "this kernel's KVM has API version %d instead of %d" KVM_SOFT,
+			       version, KVM_API_VERSION);
 	for (size_t i = 0; i < HV_ARRAY_LEN(needed); i++)
 		if (kvm_sys->ioctl(kvm, KVM_CHECK_EXTENSION, (unsigned long)needed[i].cap) <= 0)
 			return err_set(e, -ENOTSUP,
 				       "this kernel's KVM lacks %s, which Linux 4.11 and later "
-				       "have: use a newer kernel" SOFT,
+				       "have: use a newer kernel" KVM_SOFT,
 				       needed[i].name);
 	return 0;
 }
@@ -126,12 +54,39 @@ int kvm_open(struct err *e)
 {
 	const int kvm = kvm_sys->open(KVM_DEVICE);
 
-	if (kvm < 0)
-		return open_failed(kvm, e);
+	if (kvm < 0) {
+		struct kvm_host h;
+		kvm_host_look(&h);
+		return kvm_host_reason(&h, kvm, e);
+	}
 	const int r = look(kvm, e);
 	if (r < 0) {
 		kvm_sys->close(kvm);
 		return r;
 	}
 	return kvm;
+}
+
+int kvm_create_vm(int kvm, struct err *e)
+{
+	int r;
+
+	do
+		r = kvm_sys->ioctl(kvm, KVM_CREATE_VM, 0);
+	while (r == -EINTR);
+	switch (r) {
+	case -EBUSY:
+		return err_set(
+			e, r,
+			"KVM cannot create a VM: another hypervisor (VirtualBox, say) has the "
+			"processor's virtualization; end its VMs" KVM_SOFT);
+	case -EOPNOTSUPP:
+		return err_set(
+			e, -ENOTSUP,
+			"KVM cannot create a VM: the processor's virtualization is off; look "
+			"for \"VT-x\" or \"SVM\" in the firmware's setup" KVM_SOFT);
+	default:
+		return r >= 0 ? r
+			      : err_set(e, r, "KVM cannot create a VM: %s" KVM_SOFT, strerror(-r));
+	}
 }

@@ -10,14 +10,13 @@
  * and what lies at 2 MiB is nothing: a device, as it were.
  */
 #include <errno.h>
-#include <pthread.h>
+#include <linux/kvm.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
-#include "base/thread.h"
+#include <unistd.h>
 #include "base/util.h"
 #include "cpu/x86_defs.h"
 #include "engine/kvm/kvm.h"
@@ -31,9 +30,10 @@
 #define STACK 0x8000u
 #define MMIO 0x200000u
 #define PORT 0x80u
-#define LOOPS 1000000u /* at half a microsecond an instruction: the whole time */
-#define MAGIC 0x600du
-#define STEPS_MAX 100u
+#define LOOPS 1000000u /* emulated, at half a microsecond an instruction: more than the limit */
+#define EXITS_MAX 100  /* it makes three */
+#define TICK_SIGNAL SIGUSR1
+#define TICK_NS 20000000
 
 /* Position-independent; the sizes are those of the immediates as gas writes them. */
 __asm__(".pushsection .rodata\n"
@@ -62,11 +62,8 @@ struct selftest {
 	size_t run_bytes;
 	struct kvm_run *run;
 	uint8_t *mem;
-	/* of the thread; done: any */
 	bool port, mmio;
-	int result;
-	struct err err;
-	_Atomic bool done;
+	uint64_t cpu_ns, wall_ns; /* when it began */
 };
 
 /* ---- making it ---- */
@@ -93,21 +90,16 @@ static void fill_memory(struct selftest *t)
 
 static int create(int kvm, struct selftest *t, struct err *e)
 {
-	int r = kvm_sys->ioctl(kvm, KVM_CREATE_VM, 0);
+	int r = kvm_create_vm(kvm, e);
 
 	if (r < 0)
-		return err_set(e, r,
-			       r == -EBUSY || r == -EOPNOTSUPP
-				       ? "KVM cannot create a VM: another hypervisor has the "
-					 "processor's virtualization, or it is off in the firmware"
-				       : "KVM cannot create a VM: %s",
-			       strerror(-r));
+		return r;
 	t->vm = r;
 	(void)kvm_sys->ioctl(t->vm, KVM_SET_TSS_ADDR, 0xfeffd000ul);
 	t->mem = mmap(NULL, MEM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (t->mem == MAP_FAILED) {
 		t->mem = NULL;
-		return err_set(e, -ENOMEM, "out of memory");
+		return err_set(e, -ENOMEM, "out of memory for KVM's test guest");
 	}
 	fill_memory(t);
 	const struct kvm_userspace_memory_region m = { .memory_size = MEM_BYTES,
@@ -116,13 +108,14 @@ static int create(int kvm, struct selftest *t, struct err *e)
 	if (r >= 0)
 		r = t->vcpu = kvm_sys->ioctl(t->vm, KVM_CREATE_VCPU, 0);
 	if (r < 0)
-		return err_set(e, r, "KVM cannot make a CPU with memory: %s", strerror(-r));
+		return err_set(e, r, "KVM cannot make a CPU with memory: %s" KVM_SOFT,
+			       strerror(-r));
 	r = kvm_sys->ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	t->run_bytes = r < (int)sizeof(*t->run) ? sizeof(*t->run) : (size_t)r;
 	t->run = kvm_sys->map(t->vcpu, t->run_bytes);
-	return t->run != NULL
-		       ? 0
-		       : err_set(e, -errno, "KVM's CPU cannot be shared: %s", strerror(errno));
+	return t->run != NULL ? 0
+			      : err_set(e, -errno, "KVM's CPU cannot be shared: %s" KVM_SOFT,
+					strerror(errno));
 }
 
 static struct kvm_segment flat(uint8_t type, bool code)
@@ -155,7 +148,8 @@ static int set_registers(struct selftest *t, struct err *e)
 		r = kvm_call(t->vcpu, KVM_SET_SREGS, &s);
 	if (r >= 0)
 		r = kvm_call(t->vcpu, KVM_SET_REGS, &regs);
-	return r < 0 ? err_set(e, r, "KVM does not take a 64-bit CPU's registers: %s", strerror(-r))
+	return r < 0 ? err_set(e, r, "KVM does not take a 64-bit CPU's registers: %s" KVM_SOFT,
+			       strerror(-r))
 		     : 0;
 }
 
@@ -171,14 +165,26 @@ static void destroy(struct selftest *t)
 		munmap(t->mem, MEM_BYTES);
 }
 
-/* ---- running it: a thread, since only a signal brings one out of a guest that does not end ----
- */
+/* ---- running it ---- */
+
+/* All that is said of a guest that was run. */
+static int verdict(struct err *e, int code, const char *fmt, ...) HV_PRINTF(3, 4);
+static int verdict(struct err *e, int code, const char *fmt, ...)
+{
+	struct err why;
+	va_list ap;
+
+	va_start(ap, fmt);
+	err_vset(&why, code, fmt, ap);
+	va_end(ap);
+	return err_set(e, code, "%s is there, but %.160s" KVM_SOFT, KVM_DEVICE, why.msg);
+}
 
 static int finished(const struct selftest *t, struct err *e)
 {
 	if (t->port && t->mmio)
 		return 0;
-	return err_set(e, -ENOTSUP, "its test guest took a wrong way: %s",
+	return verdict(e, -ENOTSUP, "its test guest took a wrong way: %s",
 		       t->port ? "no access to a device came" : "an exception was not delivered");
 }
 
@@ -194,73 +200,100 @@ static int handle(struct selftest *t, struct err *e)
 	case KVM_EXIT_MMIO:
 		t->mmio = run->mmio.phys_addr == MMIO && run->mmio.is_write && run->mmio.len == 4;
 		return 1;
+	case KVM_EXIT_INTR:
+		return 1;
 	case KVM_EXIT_HLT:
 		return finished(t, e);
 	case KVM_EXIT_INTERNAL_ERROR:
-		return err_set(e, -ENOTSUP, "it gave up in a test guest (internal error %u)",
+		return verdict(e, -ENOTSUP, "it gave up in a test guest (internal error %u)",
 			       run->internal.suberror);
 	case KVM_EXIT_FAIL_ENTRY:
-		return err_set(e, -ENOTSUP, "the processor refused a test guest (%#llx)",
+		return verdict(e, -ENOTSUP, "the processor refused a test guest (%#llx)",
 			       (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 	default:
-		return err_set(e, -ENOTSUP, "its test guest ended with exit %u", run->exit_reason);
+		return verdict(e, -ENOTSUP, "its test guest ended with exit %u", run->exit_reason);
 	}
 }
 
-/* What stands in the way of running it to its end, or 0; 1: go on. */
-static int step(struct selftest *t)
+static uint64_t now_ns(clockid_t clock)
 {
-	const int r = kvm_sys->ioctl(t->vcpu, KVM_RUN, 0);
+	struct timespec ts;
 
-	if (r == -EINTR && !__atomic_load_n(&t->run->immediate_exit, __ATOMIC_SEQ_CST))
-		return 1; /* somebody else's signal */
-	if (r == -EINTR)
-		return err_set(&t->err, -ENOTSUP,
-			       "it does not run guests but emulates them (%u instructions took "
-			       "more than %u ms)",
-			       2 * LOOPS, KVM_SELFTEST_MS);
-	if (r < 0)
-		return err_set(&t->err, r, "it cannot run a test guest: %s", strerror(-r));
-	return handle(t, &t->err);
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * HV_NS_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-static void *run_thread(void *arg)
+/* 1: there is time left. What it cost is the thread's own, however busy the host is. */
+static int check_time(const struct selftest *t, struct err *e)
 {
-	struct selftest *t = arg;
-	int r = kvm_kick_init(&t->err);
+	const uint64_t cpu_ms = (now_ns(CLOCK_THREAD_CPUTIME_ID) - t->cpu_ns) / 1000000;
+	const uint64_t wall_ms = (now_ns(CLOCK_MONOTONIC) - t->wall_ns) / 1000000;
 
-	if (r == 0)
-		r = 1;
-	/* More exits than it makes would be an endless loop, too. */
-	for (unsigned n = 0; r == 1 && n < STEPS_MAX; n++)
-		r = step(t);
-	if (r == 1)
-		r = err_set(&t->err, -ENOTSUP, "its test guest does not end");
-	t->result = r;
-	atomic_store(&t->done, true);
-	return NULL;
+	if (cpu_ms >= KVM_SELFTEST_CPU_MS)
+		return verdict(
+			e, -ENOTSUP,
+			"it does not run guests but emulates them (%u instructions take more "
+			"than %u ms)",
+			2 * LOOPS, KVM_SELFTEST_CPU_MS);
+	if (wall_ms >= KVM_SELFTEST_MS)
+		return verdict(
+			e, -EAGAIN,
+			"this host is too busy to find out whether it runs guests: try again");
+	return 1;
 }
 
+static int run_guest(struct selftest *t, struct err *e)
+{
+	unsigned exits = 0;
+	int r = 1;
+
+	t->cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	t->wall_ns = now_ns(CLOCK_MONOTONIC);
+	while (r == 1) {
+		const int ret = kvm_sys->ioctl(t->vcpu, KVM_RUN, 0);
+		if (ret == -EINTR)
+			r = check_time(t, e);
+		else if (ret < 0)
+			r = verdict(e, ret, "it cannot run a test guest: %s", strerror(-ret));
+		else if (++exits > EXITS_MAX)
+			r = verdict(e, -ENOTSUP, "its test guest does not end");
+		else
+			r = handle(t, e);
+	}
+	return r;
+}
+
+static void on_tick(int sig)
+{
+	(void)sig; /* it has brought the thread out of the guest */
+}
+
+/* By a signal again and again: one that comes before the guest is entered does not matter then. */
 static int run(struct selftest *t, struct err *e)
 {
-	static const struct timespec moment = { .tv_nsec = 1000000 };
-	pthread_t thread;
-	int r = hv_thread_start(&thread, "kvm-test", run_thread, t, e);
+	const struct sigaction sa = { .sa_handler = on_tick, .sa_flags = SA_RESTART };
+	const struct itimerspec every = { .it_interval.tv_nsec = TICK_NS,
+					  .it_value.tv_nsec = TICK_NS };
+	struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TICK_SIGNAL };
+	struct sigaction before;
+	sigset_t tick, mask;
+	timer_t timer;
 
-	if (r < 0)
-		return r;
-	for (unsigned ms = 0; !atomic_load(&t->done); ms++) {
-		nanosleep(&moment, NULL);
-		if (ms < KVM_SELFTEST_MS)
-			continue;
-		__atomic_store_n(&t->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-		pthread_kill(thread, KVM_KICK_SIGNAL);
-	}
-	pthread_join(thread, NULL);
-	r = t->result;
-	return r < 0 ? err_set(e, r, "%s is there, but %s; vm.engine=soft works without",
-			       KVM_DEVICE, t->err.msg)
-		     : 0;
+	ev._sigev_un._tid = gettid();
+	if (timer_create(CLOCK_MONOTONIC, &ev, &timer) < 0)
+		return err_set(e, -errno, "no timer for KVM's test guest: %s" KVM_SOFT,
+			       strerror(errno));
+	sigemptyset(&tick);
+	sigaddset(&tick, TICK_SIGNAL);
+	sigaction(TICK_SIGNAL, &sa, &before);
+	pthread_sigmask(SIG_UNBLOCK, &tick, &mask);
+	timer_settime(timer, 0, &every, NULL);
+
+	const int r = run_guest(t, e);
+	timer_delete(timer); /* a last signal is taken before it returns */
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	sigaction(TICK_SIGNAL, &before, NULL);
+	return r;
 }
 
 int kvm_selftest(int kvm, struct err *e)
