@@ -377,6 +377,46 @@ static void test_requests(void **state)
 	assert_int_equal(f->acks, 1);
 }
 
+static void ask_pic_only(struct kvm_run *run)
+{
+	ask_pic(run);
+	atomic_fetch_and(&asked->requests, ~(uint32_t)HV_REQ_NMI);
+}
+
+static void signal_before(struct kvm_run *run)
+{
+	(void)run; /* the kernel says nothing of an exit */
+	atomic_fetch_and(&asked->requests, ~(uint32_t)HV_REQ_INTR);
+	hv_vcpu_request(asked, HV_REQ_STOP);
+}
+
+static void signal_after(struct kvm_run *run)
+{
+	signal_before(run);
+	run->exit_reason = KVM_EXIT_INTR;
+}
+
+/* A stop between the PIC's acknowledgement and the guest: the state has the vector, once. */
+static void test_stop_before_vector(void **state)
+{
+	struct fixture *f = *state;
+	struct x86_state s;
+
+	asked = start(f);
+	assert_int_equal(RUN(f, { 0, ask_pic_only }, { -EINTR, signal_before }), HV_EXIT_KICKED);
+	assert_int_equal(fake_kvm.injected, 1);
+	hv_vcpu_state_get(asked, &s);
+	assert_true(s.exc_pending && s.exc_kind == 2 && s.exc_vector == 0x30);
+	assert_ok(hv_vcpu_state_set(asked, &s, &f->e), &f->e);
+	assert_int_equal(fake_kvm.events.interrupt.injected, 0);
+	s.exc_vector = 0x31;
+	assert_ok(hv_vcpu_state_set(asked, &s, &f->e), &f->e);
+	assert_int_equal(fake_kvm.events.interrupt.injected, 1);
+	assert_int_equal(RUN(f, { -EINTR, signal_after }), HV_EXIT_KICKED);
+	hv_vcpu_state_get(asked, &s);
+	assert_false(s.exc_pending);
+}
+
 /* ---- creation ---- */
 
 static void test_creation_failures(void **state)
@@ -561,6 +601,7 @@ int main(void)
 		ENGINE_TEST(test_every_reason),
 		ENGINE_TEST(test_other_ends),
 		ENGINE_TEST(test_requests),
+		ENGINE_TEST(test_stop_before_vector),
 		ENGINE_TEST(test_creation_failures),
 		ENGINE_TEST(test_in_use),
 		ENGINE_TEST(test_tsc),

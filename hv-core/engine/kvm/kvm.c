@@ -169,7 +169,7 @@ static int vcpu_create(struct hv_vcpu *hv, void **ret_priv, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	v->hv = hv;
 	v->vm = kvm_of(hv->vm);
-	v->fd = -1;
+	v->fd = v->given_vector = -1;
 	const int r = fill(v, e);
 	if (r < 0) {
 		destroy_vcpu(v);

@@ -64,7 +64,10 @@ struct kvm_vcpu {
 	pthread_t thread;      /* valid once in_guest was true */
 	/* the vCPU's thread; loop thread while it is idle */
 	bool unfinished; /* of a port or memory access, the kernel has not taken the answer yet */
-	bool shut_down;	 /* after a triple fault */
+	/* The PIC's vector that the kernel was given, while KVM_RUN has not come as far as taking
+	 * it; none of what the kernel tells of the vCPU has it. -1: none. */
+	int given_vector;
+	bool shut_down;	     /* after a triple fault */
 	uint64_t tsc_offset; /* x86_state's, as of the last stop or state_set */
 	struct hv_engine_stats stats;
 	struct hv_debug debug;

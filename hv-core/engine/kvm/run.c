@@ -115,9 +115,12 @@ static void come_out(struct kvm_vcpu *v)
 static int enter(struct kvm_vcpu *v)
 {
 	go_in(v);
+	v->run->exit_reason = KVM_EXIT_UNKNOWN; /* stays so where immediate_exit ends it */
 	const int r = kvm_sys->ioctl(v->fd, KVM_RUN, 0);
 	come_out(v);
 	v->unfinished = false;
+	if (r != -EINTR || v->run->exit_reason != KVM_EXIT_UNKNOWN)
+		v->given_vector = -1;
 	return r;
 }
 
@@ -310,6 +313,7 @@ static void take_pic(struct kvm_vcpu *v)
 		i.irq = (uint32_t)vector;
 		if (vector >= 0 && kvm_call(v->fd, KVM_INTERRUPT, &i) >= 0) {
 			v->stats.interrupts++;
+			v->given_vector = vector;
 			v->run->ready_for_interrupt_injection = 0;
 		}
 	}

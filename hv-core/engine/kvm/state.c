@@ -239,6 +239,10 @@ static void get_events(struct kvm_vcpu *v, struct x86_state *s)
 
 	memset(&k, 0, sizeof(k));
 	kvm_call(v->fd, KVM_GET_VCPU_EVENTS, &k);
+	if (v->given_vector >= 0) {
+		k.interrupt.injected = 1;
+		k.interrupt.nr = (uint8_t)v->given_vector;
+	}
 	get_event(&k, s);
 	s->nmi_pending = k.nmi.pending != 0;
 	s->nmi_masked = k.nmi.masked != 0;
@@ -258,7 +262,8 @@ static int set_events(struct kvm_vcpu *v, const struct x86_state *s, struct err 
 		k.exception.has_error_code = s->exc_has_error;
 		k.exception.error_code = s->exc_error;
 	} else if (s->exc_pending && s->exc_kind != 3) {
-		k.interrupt.injected = 1;
+		const bool given = s->exc_kind == 2 && s->exc_vector == v->given_vector;
+		k.interrupt.injected = !given; /* or the guest would have it twice */
 		k.interrupt.nr = s->exc_vector;
 		k.interrupt.soft = s->exc_kind == 1;
 	} else if (s->exc_pending) {
