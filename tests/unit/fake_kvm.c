@@ -171,6 +171,9 @@ static int answer(int fd, unsigned long request, unsigned long arg)
 		return get_log(p);
 	case KVM_GET_TSC_KHZ:
 		return fake_kvm.tsc_khz;
+	case KVM_SET_SREGS:
+		fake_kvm.sregs = *(struct kvm_sregs *)p;
+		return 0;
 	case KVM_SET_VCPU_EVENTS:
 		fake_kvm.events = *(struct kvm_vcpu_events *)p;
 		return 0;

@@ -28,6 +28,7 @@ struct fake_kvm {
 	unsigned wrong; /* calls on what is not open, or is not what the request is for */
 	unsigned failures, runs, nmis, injected, requests;
 	unsigned last_vector;
+	struct kvm_sregs sregs;
 	struct kvm_vcpu_events events;		     /* as they were set last */
 	struct kvm_userspace_memory_region slot[32]; /* memory_size 0: none */
 };

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/loop.h"
+#include "cpu/x86_defs.h"
 #include "engine/kvm/kvm.h"
 #include "fake_kvm.h"
 
@@ -417,6 +418,25 @@ static void test_stop_before_vector(void **state)
 	assert_false(s.exc_pending);
 }
 
+/* A program that an AMD processor's SYSRET went back to: CPL 3, its stack segment's DPL is 0. */
+static void test_cpl(void **state)
+{
+	struct fixture *f = *state;
+	struct hv_vcpu *v = start(f);
+	struct x86_state s;
+
+	x86_state_reset(&s, true);
+	s.cr0 |= X86_CR0_PE;
+	s.cpl = 3;
+	s.seg[X86_CS].sel = 0x33;
+	s.seg[X86_SS].sel = 0x2b;
+	assert_ok(hv_vcpu_state_set(v, &s, &f->e), &f->e);
+	assert_int_equal(fake_kvm.sregs.ss.dpl, 3);
+	s.cpl = 0;
+	assert_ok(hv_vcpu_state_set(v, &s, &f->e), &f->e);
+	assert_int_equal(fake_kvm.sregs.ss.dpl, 0);
+}
+
 /* ---- creation ---- */
 
 static void test_creation_failures(void **state)
@@ -602,6 +622,7 @@ int main(void)
 		ENGINE_TEST(test_other_ends),
 		ENGINE_TEST(test_requests),
 		ENGINE_TEST(test_stop_before_vector),
+		ENGINE_TEST(test_cpl),
 		ENGINE_TEST(test_creation_failures),
 		ENGINE_TEST(test_in_use),
 		ENGINE_TEST(test_tsc),

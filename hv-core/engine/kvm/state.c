@@ -126,6 +126,8 @@ static int set_sregs(struct kvm_vcpu *v, const struct x86_state *s, struct err *
 	kvm_call(v->fd, KVM_GET_SREGS, &r);
 	for (unsigned i = 0; i < X86_NSEGS; i++)
 		*seg[i] = seg_of(&s->seg[i]);
+	/* To KVM it is the CPL. On AMD's processors SYSRET leaves the kernel's 0 there. */
+	r.ss.dpl = s->cpl;
 	r.gdt = (struct kvm_dtable){ .base = s->gdt_base, .limit = s->gdt_limit };
 	r.idt = (struct kvm_dtable){ .base = s->idt_base, .limit = s->idt_limit };
 	r.cr0 = s->cr0;
