@@ -17,6 +17,8 @@ build      libzydis-dev       x86 instruction decoder of the soft engine
 build      libglib2.0-dev     GDBus and GKeyFile of lodge-vm and lodge
 build      libpng-dev         screenshots of lodge
 build      libseccomp-dev     system call filter of lodge-vm
+build      zlib1g-dev         compressed clusters of disk images (qcow2)
+build      libzstd-dev        the same, newer
 build      acpica-tools       iasl compiles the ACPI tables, acpiexec tests them
 build      seabios            BIOS that a VM without a kernel starts with, VGA BIOS
 build      libsdl2-dev        the window of lodge-console
@@ -42,6 +44,7 @@ test       libxtst6           keys and pointer as a person gives them
 test       openbox            a window manager, for windows as on a desktop
 test       qemu-system-x86    the laptop of tests/lab: a PC with SVM, USB and a battery
 test       strace             counts the calls of a vCPU thread under KVM (tests/lab)
+test       qemu-utils         qemu-img judges the disk images that are written
 test       x11-xkb-utils      keyboard layouts of other countries
 bench      qemu-system-x86    the rival that tests/bench/engine measures
 bench      qemu-system-gui    its SDL window, for tests/bench/display

@@ -38,6 +38,20 @@ struct blk_changes {
 	uint64_t data_bytes;
 };
 
+/* What lies at a place of an image. */
+enum blk_extent_kind {
+	BLK_EXTENT_DATA,
+	BLK_EXTENT_COMPRESSED, /* data that can be read, but not in one piece from the file */
+	BLK_EXTENT_ZERO,       /* reads as zeroes, whatever the backing image has */
+	BLK_EXTENT_BACKING     /* nothing here: the backing image's; zeroes without one */
+};
+
+struct blk_extent {
+	enum blk_extent_kind kind;
+	uint64_t bytes;	   /* how far it goes; not 0 */
+	uint64_t host_off; /* of DATA in the image's file */
+};
+
 struct blk_ops {
 	/* O: begins the back-end's threads; before the first request, twice is once. Without it
 	 * requests are done in submit. A call of its own, so that a program can put itself into its
@@ -45,6 +59,12 @@ struct blk_ops {
 	int (*start)(struct blk *b, struct err *e);
 	/* Any thread. Takes the request in every case; done tells how it went. */
 	void (*submit)(struct blk *b, struct blk_req *r);
+	/* Any thread. Does the request in the caller's and returns 0 or -errno; done is not called.
+	 * iov may be changed. Blocks. */
+	int (*run)(struct blk *b, struct blk_req *r);
+	/* O (all is data): what the image has at off, no more than bytes of it (not 0, within the
+	 * image). Any thread, blocks. */
+	int (*map)(struct blk *b, uint64_t off, uint64_t bytes, struct blk_extent *ret_extent);
 	/* Returns when nothing is under way any more. Loop thread. */
 	void (*drain)(struct blk *b);
 	void (*close)(struct blk *b);
@@ -61,6 +81,7 @@ struct blk {
 	const struct blk_ops *ops;
 	uint64_t bytes;	     /* size; a multiple of 512 */
 	uint32_t block_size; /* logical: 512 or 4096 */
+	struct blk *backing; /* owned by the back-end: what shows where it has nothing; O */
 	bool read_only;
 	char serial[21];
 };
@@ -75,11 +96,26 @@ int blk_raw_open_fd(int fd, const char *name, bool read_only, bool overlay, stru
 /* Whose disk has at least that many bytes; those that the file lacks are zeroes. */
 int blk_raw_open_padded(int fd, const char *name, bool read_only, bool overlay, uint64_t bytes,
 			struct blk **ret_blk, struct err *e) HV_MUST_CHECK;
+/* Writes to base (taken over on success) are kept in an unlinked temporary file and forgotten. */
+int blk_overlay_open(struct blk *base, struct blk **ret_blk, struct err *e) HV_MUST_CHECK;
 int blk_null_open(uint64_t bytes, struct blk **ret_blk, struct err *e) HV_MUST_CHECK;
 /* What was opened takes requests from here on. */
 static inline HV_MUST_CHECK int blk_start(struct blk *b, struct err *e)
 {
 	return b->ops->start != NULL ? b->ops->start(b, e) : 0;
+}
+/* A transfer in the caller's thread; buf of READ and WRITE only. Blocks. */
+static inline HV_MUST_CHECK int blk_run(struct blk *b, enum blk_op op, uint64_t off, void *buf,
+					uint64_t bytes)
+{
+	struct blk_req r;
+
+	r.op = op;
+	r.offset = off;
+	r.bytes = bytes;
+	r.iov[0] = (struct iovec){ buf, bytes };
+	r.n_iov = buf != NULL ? 1 : 0;
+	return b->ops->run(b, &r);
 }
 static inline void blk_close(struct blk *b)
 {

@@ -16,7 +16,7 @@
 #define MB_MAGIC 0x1badb002u
 #define MB2_MAGIC 0xe85250d6u
 
-#define CONVERT "qemu-img convert -O raw makes a raw one, which this version wants"
+#define CONVERT "qemu-img convert -O qcow2 makes one that this version can use"
 #define UNPACK "unpack it first"
 
 /* Whatever else may be in them, these are what their first bytes say. */
@@ -28,7 +28,7 @@ static const struct mark {
 	const char *what, *hint;
 } marks[] = {
 	{ 0, "LodgeVM", 7, IMAGE_STATE, "a saved state", NULL },
-	{ 0, "QFI\xfb", 4, IMAGE_CONTAINER, "a qcow2 disk image", CONVERT },
+	{ 0, "QFI\xfb", 4, IMAGE_QCOW2, "a qcow2 disk image", NULL },
 	{ 0, "KDMV", 4, IMAGE_CONTAINER, "a VMDK disk image", CONVERT },
 	{ 0, "COWD", 4, IMAGE_CONTAINER, "a VMDK disk image", CONVERT },
 	{ 0, "# Disk DescriptorFile", 21, IMAGE_CONTAINER, "the description of a VMDK disk image",
@@ -73,8 +73,8 @@ const char *image_option(enum image_kind k)
 		[IMAGE_UNKNOWN] = "",	     [IMAGE_CD] = "--iso",
 		[IMAGE_FLOPPY] = "--floppy", [IMAGE_DISK] = "--disk",
 		[IMAGE_LINUX] = "--kernel",  [IMAGE_MULTIBOOT] = "--kernel",
-		[IMAGE_STATE] = "--state",   [IMAGE_CONTAINER] = "",
-		[IMAGE_REFUSED] = "",
+		[IMAGE_STATE] = "--state",   [IMAGE_QCOW2] = "--disk",
+		[IMAGE_CONTAINER] = "",	     [IMAGE_REFUSED] = "",
 	};
 
 	return options[k];

@@ -16,7 +16,8 @@ enum image_kind {
 	IMAGE_LINUX,	 /* bzImage */
 	IMAGE_MULTIBOOT, /* ELF, or with addresses in its header */
 	IMAGE_STATE,	 /* saved state */
-	IMAGE_CONTAINER, /* a disk image in a format that is not raw */
+	IMAGE_QCOW2,	 /* a disk in that format */
+	IMAGE_CONTAINER, /* a disk image in a format that is not known here */
 	IMAGE_REFUSED,	 /* known, and nothing that can run */
 	IMAGE_N_KINDS
 };

@@ -3,12 +3,25 @@
 #include "base/util.h"
 #include "devmodel/storage/blk.h"
 
-static void null_submit(struct blk *b, struct blk_req *r)
+static int null_run(struct blk *b, struct blk_req *r)
 {
 	(void)b;
 	for (unsigned i = 0; i < r->n_iov && r->op == BLK_READ; i++)
 		memset(r->iov[i].iov_base, 0, r->iov[i].iov_len);
-	r->done(r, 0);
+	return 0;
+}
+
+static void null_submit(struct blk *b, struct blk_req *r)
+{
+	r->done(r, null_run(b, r));
+}
+
+static int null_map(struct blk *b, uint64_t off, uint64_t bytes, struct blk_extent *ret)
+{
+	(void)b;
+	(void)off;
+	*ret = (struct blk_extent){ .kind = BLK_EXTENT_ZERO, .bytes = bytes };
+	return 0;
 }
 
 static void null_drain(struct blk *b)
@@ -23,6 +36,8 @@ static void null_close(struct blk *b)
 
 static const struct blk_ops null_ops = {
 	.submit = null_submit,
+	.run = null_run,
+	.map = null_map,
 	.drain = null_drain,
 	.close = null_close,
 };

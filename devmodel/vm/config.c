@@ -14,6 +14,8 @@ static const char *const tiers[] = { "interp", "translate", NULL };
 static const char *const floppies[] = { "auto", "360K", "1.2M", "720K", "1.44M", "2.88M", NULL };
 static const char *const buses[] = { "virtio", "ahci", "ide", NULL };
 static const char *const cd_buses[] = { "ahci", "ide", NULL };
+static const char *const formats[] = { "auto", "raw", "qcow2", NULL };
+static const char *const caches[] = { "safe", "host", "unsafe", NULL };
 static const char *const clocks[] = { "utc", "local", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", "trace", NULL };
 
@@ -72,7 +74,12 @@ const struct setting vm_settings[] = {
 	{ "boot.state", SETTING_FILE_IN, OFF(state), 1, TEXT_MAX, NULL, NULL,
 	  "saved state to continue" },
 	{ "disk.*.file", SETTING_FILE_IN, DISK(file), 1, TEXT_MAX, NULL, NULL,
-	  "raw image given to the guest as a disk" },
+	  "image given to the guest as a disk" },
+	{ "disk.*.format", SETTING_CHOICE, DISK(format), 0, 0, formats, "auto",
+	  "format of the image: auto looks; say raw of a disk whose guest is not trusted" },
+	{ "disk.*.cache", SETTING_CHOICE, DISK(cache), 0, 0, caches, "safe",
+	  "what the guest flushed survives: safe: a power cut; host: the end of the VM, but not of "
+	  "the host; unsafe: neither" },
 	{ "disk.*.bus", SETTING_CHOICE, DISK(bus), 0, 0, buses, "virtio",
 	  "how it is attached: ahci and ide are for guests without virtio drivers" },
 	KEEP("disk.*.keep", DISK(keep)),
@@ -443,6 +450,8 @@ void vm_config_finish(struct vm_config *c)
 		free_text(&c->disk[i].name);
 		free_text(&c->disk[i].file);
 		free_text(&c->disk[i].bus);
+		free_text(&c->disk[i].format);
+		free_text(&c->disk[i].cache);
 	}
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		free_text(&c->serial[i].output);

@@ -17,6 +17,7 @@ struct vm_disk_config {
 	char *name; /* all strings owned; NULL: not set */
 	char *file; /* CD drive: NULL or "" is an empty one */
 	char *bus;  /* NULL: the usual one */
+	char *format, *cache;
 	bool cdrom;
 	bool read_only;
 	bool keep; /* changes go to the file; else they are forgotten */

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "devmodel/storage/floppy.h"
+#include "devmodel/storage/image.h"
 #include "vm/recognise.h"
 
 /* An ordinary file that is not empty, or a block device where allowed. */
@@ -26,6 +27,17 @@ static int open_in(const char *key, const char *path, int *ret_fd, struct err *e
 	if (st.st_size == 0)
 		return err_set(e, -EINVAL, "%s: '%s' is empty", key, path);
 	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static int open_fd(const char *key, const char *path, bool write, int *ret_fd, struct err *e)
+{
+	/* Not blocking, so that a FIFO is refused and not waited for. */
+	const int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return err_set(e, -errno, "%s: cannot open '%s': %s", key, path, strerror(errno));
+	*ret_fd = fd;
 	return 0;
 }
 
@@ -50,15 +62,43 @@ int vm_files_open_image(const char *key, const char *path, int fd, enum image_ki
 	return r;
 }
 
+/* A disk in any format, with what it is based on: all of it is opened now. */
+static int open_disk(const char *key, const struct vm_disk_config *d, struct blk **ret_blk,
+		     struct err *e)
+{
+	struct image_options o = { .read_only = d->read_only,
+				   .forget = !d->keep && !d->read_only,
+				   .cache = IO_CACHE_SAFE };
+	int fd = -1, r;
+
+	if (d->format && image_format_parse(d->format, &o.format) < 0)
+		o.format = IMAGE_FORMAT_AUTO;
+	if (g_strcmp0(d->cache, "host") == 0)
+		o.cache = IO_CACHE_HOST;
+	else if (g_strcmp0(d->cache, "unsafe") == 0)
+		o.cache = IO_CACHE_UNSAFE;
+	r = open_fd(key, d->file, d->keep && !d->read_only, &fd, e);
+	if (r < 0)
+		return r;
+	if (o.format == IMAGE_FORMAT_AUTO) {
+		r = vm_image_expect(fd, key, d->file, IMAGE_DISK, e);
+		if (r < 0) {
+			close(fd);
+			return r;
+		}
+	}
+	r = image_open_fd(fd, d->file, &o, ret_blk, e);
+	return r < 0 ? err_prefix(e, "%s", key) : 0;
+}
+
 static int open_image(const char *key, const char *path, enum image_kind kind, bool read_only,
 		      bool keep, struct blk **ret_blk, struct err *e)
 {
-	/* Not blocking, so that a FIFO is refused and not waited for. */
-	const int fd = open(path, (keep && !read_only ? O_RDWR : O_RDONLY) | O_CLOEXEC |
-					  O_NONBLOCK | O_NOCTTY);
+	int fd = -1;
+	const int r = open_fd(key, path, keep && !read_only, &fd, e);
 
-	if (fd < 0)
-		return err_set(e, -errno, "%s: cannot open '%s': %s", key, path, strerror(errno));
+	if (r < 0)
+		return r;
 	return vm_files_open_image(key, path, fd, kind, read_only, keep, ret_blk, e);
 }
 
@@ -70,9 +110,11 @@ static int open_disks(const struct vm_config *c, struct vm_files *f, struct err 
 		const struct vm_disk_config *d = &c->disk[i];
 		g_autofree char *key = g_strdup_printf("%s%s.file", d->cdrom ? "" : "disk.",
 						       d->name);
-		if (vm_disk_has_file(d))
-			r = open_image(key, d->file, d->cdrom ? IMAGE_CD : IMAGE_DISK, d->read_only,
-				       d->keep, &f->disk[i], e);
+		if (vm_disk_has_file(d) && d->cdrom)
+			r = open_image(key, d->file, IMAGE_CD, d->read_only, d->keep, &f->disk[i],
+				       e);
+		else if (vm_disk_has_file(d))
+			r = open_disk(key, d, &f->disk[i], e);
 	}
 	return r;
 }

@@ -61,7 +61,10 @@ static bool is_kernel(enum image_kind k)
 
 static const char *name_of(enum image_kind k)
 {
-	return k == IMAGE_CD ? "a CD" : k == IMAGE_STATE ? "a saved state" : "a kernel";
+	return k == IMAGE_CD	   ? "a CD"
+	       : k == IMAGE_FLOPPY ? "a floppy disk"
+	       : k == IMAGE_STATE  ? "a saved state"
+				   : "a kernel";
 }
 
 /* Disks may hold anything but another format's contents. */
@@ -71,7 +74,7 @@ static bool fits(const struct image_guess *g, enum image_kind want)
 		return is_kernel(g->kind) || is_kernel(g->also) || g->kind == IMAGE_UNKNOWN;
 	if (want == IMAGE_CD)
 		return g->kind == IMAGE_CD || g->kind == IMAGE_UNKNOWN;
-	return g->kind != IMAGE_CONTAINER;
+	return g->kind != IMAGE_CONTAINER && (g->kind != IMAGE_QCOW2 || want == IMAGE_DISK);
 }
 
 int vm_image_expect(int fd, const char *key, const char *path, enum image_kind kind, struct err *e)
@@ -161,6 +164,7 @@ static int put(struct vm_config *c, const struct image_guess *g, struct err *e)
 	case IMAGE_FLOPPY:
 		return put_floppy(c, e);
 	case IMAGE_DISK:
+	case IMAGE_QCOW2:
 		return put_disk(c, e);
 	case IMAGE_LINUX:
 	case IMAGE_MULTIBOOT:
@@ -187,7 +191,7 @@ static void tell(const struct vm_config *c, const struct image_guess *g)
 			g->what, g->doubt, image_option(g->also));
 	else if (g->doubt)
 		fprintf(stderr, "lodge: '%s' is %s; %s\n", file, g->what, g->doubt);
-	else if (g->kind == IMAGE_DISK)
+	else if (g->kind == IMAGE_DISK || g->kind == IMAGE_QCOW2)
 		fprintf(stderr, "lodge: '%s' is %s, attached by AHCI (--disk: by virtio)\n", file,
 			g->what);
 }

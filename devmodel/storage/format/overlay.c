@@ -1,26 +1,33 @@
 /*
- * Overlay, see overlay.h. A cluster that was written lies in the temporary file at the offset that
- * it has in the image; a bit says so. A partly written one is copied up first.
+ * Writes that are forgotten (blk_overlay_open()): a cluster that was written lies in an unlinked
+ * temporary file at the offset that it has in the image; a bit says so. A partly written one is
+ * copied up first.
  */
-#include "devmodel/storage/format/overlay.h"
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include "base/cleanup.h"
 #include "base/thread.h"
 #include "base/util.h"
+#include "devmodel/storage/format/pooled.h"
 #include "devmodel/storage/io/file.h"
 
 #define CLUSTER 65536u
 #define SMALL_BYTES (4u << 20)
 
 struct overlay {
-	int base_fd; /* borrowed */
-	int fd;	     /* owned */
+	struct blk_pooled p; /* its blk.backing is what lies below */
+	int fd;		     /* owned */
 	uint64_t bytes;
 	pthread_mutex_t lock; /* of map, and of copying a cluster up */
 	uint8_t *map;	      /* owned: a bit a cluster */
 };
+
+static struct overlay *of(struct blk *b)
+{
+	return HV_CONTAINER_OF(b, struct overlay, p.blk);
+}
 
 static bool present(const struct overlay *o, uint64_t cluster)
 {
@@ -38,7 +45,7 @@ static int copy_up(struct overlay *o, uint64_t cluster)
 	const uint64_t off = cluster * CLUSTER;
 	const size_t n = hv_min_u64(CLUSTER, o->bytes - off);
 	uint8_t buf[CLUSTER];
-	int r = io_file_read(o->base_fd, &(struct iovec){ buf, n }, 1, off);
+	int r = blk_run(o->p.blk.backing, BLK_READ, off, buf, n);
 
 	if (r == 0)
 		r = io_file_write(o->fd, &(struct iovec){ buf, n }, 1, off);
@@ -68,9 +75,24 @@ static int make_present(struct overlay *o, uint64_t off, uint64_t bytes)
 	return r;
 }
 
-static int overlay_read(struct overlay *o, const struct blk_req *q)
+static int read_base(struct overlay *o, const struct blk_req *q, uint64_t done, uint64_t bytes)
+{
+	struct blk_req r = { .op = BLK_READ, .offset = q->offset + done, .bytes = bytes };
+
+	r.n_iov = io_iov_slice(q->iov, q->n_iov, done, bytes, r.iov);
+	return o->p.blk.backing->ops->run(o->p.blk.backing, &r);
+}
+
+static int read_own(struct overlay *o, const struct blk_req *q, uint64_t done, uint64_t bytes)
 {
 	struct iovec part[BLK_MAX_IOV];
+
+	return io_file_read(o->fd, part, io_iov_slice(q->iov, q->n_iov, done, bytes, part),
+			    q->offset + done);
+}
+
+static int overlay_read(struct overlay *o, const struct blk_req *q)
+{
 	uint64_t done = 0;
 
 	while (done < q->bytes) {
@@ -82,8 +104,7 @@ static int overlay_read(struct overlay *o, const struct blk_req *q)
 			end += CLUSTER;
 		pthread_mutex_unlock(&o->lock);
 		const uint64_t n = hv_min_u64(end, q->offset + q->bytes) - at;
-		const unsigned k = io_iov_slice(q->iov, q->n_iov, done, n, part);
-		const int r = io_file_read(here ? o->fd : o->base_fd, part, k, at);
+		const int r = here ? read_own(o, q, done, n) : read_base(o, q, done, n);
 		if (r < 0)
 			return r;
 		done += n;
@@ -91,8 +112,9 @@ static int overlay_read(struct overlay *o, const struct blk_req *q)
 	return 0;
 }
 
-int overlay_run(struct overlay *o, struct blk_req *q)
+static int overlay_run(struct blk *b, struct blk_req *q)
 {
+	struct overlay *o = of(b);
 	int r;
 
 	switch (q->op) {
@@ -119,8 +141,9 @@ static size_t map_bytes(uint64_t bytes)
 	return (bytes + CLUSTER - 1) / CLUSTER / 8 + 1;
 }
 
-int overlay_changes_begin(struct overlay *o, struct blk_changes *c, struct err *e)
+static int overlay_changes_begin(struct blk *b, struct blk_changes *c, struct err *e)
 {
+	const struct overlay *o = of(b);
 	const uint64_t n = hv_align_up(o->bytes, HV_PAGE_SIZE);
 	void *p = mmap(NULL, n, PROT_READ, MAP_SHARED, o->fd, 0);
 
@@ -130,15 +153,16 @@ int overlay_changes_begin(struct overlay *o, struct blk_changes *c, struct err *
 	return 0;
 }
 
-void overlay_changes_end(struct overlay *o, struct blk_changes *c)
+static void overlay_changes_end(struct blk *b, struct blk_changes *c)
 {
-	(void)o;
+	(void)b;
 	munmap((void *)(uintptr_t)c->data, c->data_bytes);
 }
 
-int overlay_changes_load(struct overlay *o, const uint8_t *map, size_t n_map, int fd, uint64_t off,
-			 uint64_t data_bytes, struct err *e)
+static int overlay_changes_load(struct blk *b, const uint8_t *map, size_t n_map, int fd,
+				uint64_t off, uint64_t data_bytes, struct err *e)
 {
+	struct overlay *o = of(b);
 	uint8_t buf[CLUSTER];
 	int r = 0;
 
@@ -156,16 +180,32 @@ int overlay_changes_load(struct overlay *o, const uint8_t *map, size_t n_map, in
 	return r < 0 ? err_set(e, r, "cannot copy a disk's changes: %s", strerror(-r)) : 0;
 }
 
-void overlay_destroy(struct overlay *o)
+static void overlay_destroy(struct overlay *o)
 {
-	if (o == NULL)
-		return;
+	pooled_finish(&o->p);
 	if (o->fd >= 0)
 		close(o->fd);
 	pthread_mutex_destroy(&o->lock);
 	free(o->map);
 	free(o);
 }
+
+static void overlay_close(struct blk *b)
+{
+	struct blk *base = b->backing;
+
+	overlay_destroy(of(b));
+	blk_close(base);
+}
+
+static const struct blk_ops overlay_ops = {
+	POOLED_OPS,
+	.run = overlay_run,
+	.close = overlay_close,
+	.changes_begin = overlay_changes_begin,
+	.changes_end = overlay_changes_end,
+	.changes_load = overlay_changes_load,
+};
 
 /* A floppy's is in memory: it may be made when no file can be opened any more. */
 static int open_unlinked(uint64_t bytes, struct err *e)
@@ -190,26 +230,33 @@ static int open_unlinked(uint64_t bytes, struct err *e)
 
 static void overlay_destroyp(struct overlay **o)
 {
-	overlay_destroy(*o);
+	if (*o != NULL)
+		overlay_destroy(*o);
 }
 
-int overlay_create(int base_fd, uint64_t bytes, struct overlay **ret_overlay, struct err *e)
+int blk_overlay_open(struct blk *base, struct blk **ret_blk, struct err *e)
 {
 	struct overlay *o __attribute__((cleanup(overlay_destroyp))) = calloc(1, sizeof(*o));
 
 	if (o == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	pthread_mutex_init(&o->lock, NULL);
-	o->base_fd = base_fd;
-	o->bytes = bytes;
-	o->fd = open_unlinked(bytes, e);
+	o->p.blk = (struct blk){ .ops = &overlay_ops,
+				 .bytes = base->bytes,
+				 .block_size = base->block_size,
+				 .backing = base };
+	snprintf(o->p.blk.serial, sizeof(o->p.blk.serial), "%s", base->serial);
+	o->bytes = base->bytes;
+	o->fd = open_unlinked(o->bytes, e);
 	if (o->fd < 0)
 		return o->fd;
-	o->map = calloc(1, map_bytes(bytes));
+	o->map = calloc(1, map_bytes(o->bytes));
 	if (o->map == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
-	if (ftruncate(o->fd, (off_t)hv_align_up(bytes, HV_PAGE_SIZE)) < 0)
+	if (ftruncate(o->fd, (off_t)hv_align_up(o->bytes, HV_PAGE_SIZE)) < 0)
 		return err_set(e, -errno, "cannot make a temporary file: %s", strerror(errno));
-	*ret_overlay = TAKE_PTR(o);
-	return 0;
+	const int r = pooled_init(&o->p, e);
+	if (r == 0)
+		*ret_blk = &((struct overlay *)TAKE_PTR(o))->p.blk;
+	return r;
 }

@@ -2,113 +2,141 @@
  * Raw images: the file is the disk. See blk.h. Locked while open, so that no two machines write one
  * image and nobody writes what another reads.
  */
+#include "devmodel/storage/format/raw.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/util.h"
-#include "devmodel/storage/blk.h"
-#include "devmodel/storage/format/overlay.h"
+#include "devmodel/storage/format/pooled.h"
 #include "devmodel/storage/io/file.h"
-#include "devmodel/storage/io/pool.h"
 
 struct raw {
-	struct blk blk;
-	int fd;			 /* owned */
-	struct overlay *overlay; /* owned; NULL: writes go to the file */
-	struct io_pool *pool;	 /* owned */
+	struct blk_pooled p;
+	struct io_host host;
+	bool guarded;
 };
 
-static int raw_run(void *ctx, struct blk_req *r)
+static struct raw *of(struct blk *b)
 {
-	struct raw *w = ctx;
+	return HV_CONTAINER_OF(b, struct raw, p.blk);
+}
 
-	if (w->overlay != NULL)
-		return overlay_run(w->overlay, r);
-	if (w->blk.read_only && r->op != BLK_READ && r->op != BLK_FLUSH)
+/* Whose first bytes make a qcow2 image of the disk: its guest would choose the backing file that
+ * the host opens for it the next time. */
+static int check_mark(const struct blk_req *r)
+{
+	uint8_t first[4];
+	unsigned n = 0;
+
+	if (r->offset != 0)
+		return 0;
+	for (unsigned i = 0; i < r->n_iov; i++)
+		for (size_t k = 0; k < r->iov[i].iov_len && n < sizeof(first); k++)
+			first[n++] = ((const uint8_t *)r->iov[i].iov_base)[k];
+	if (n < sizeof(first) || memcmp(first, "QFI\xfb", sizeof(first)) != 0)
+		return 0;
+	log_msg(LOG_LVL_WARN, "disk",
+		"the guest may not make a qcow2 image of a raw disk whose format was guessed: set "
+		"its format to raw");
+	return -EPERM;
+}
+
+static int raw_write(struct raw *w, struct blk_req *r)
+{
+	const int e = w->guarded ? check_mark(r) : 0;
+
+	return e < 0 ? e : io_host_write(&w->host, r->iov, r->n_iov, r->offset);
+}
+
+static int raw_run(struct blk *b, struct blk_req *r)
+{
+	struct raw *w = of(b);
+
+	if (b->read_only && r->op != BLK_READ && r->op != BLK_FLUSH)
 		return -EROFS;
 	switch (r->op) {
 	case BLK_READ:
-		return io_file_read(w->fd, r->iov, r->n_iov, r->offset);
+		return io_host_read(&w->host, r->iov, r->n_iov, r->offset);
 	case BLK_WRITE:
-		return io_file_write(w->fd, r->iov, r->n_iov, r->offset);
+		return raw_write(w, r);
 	case BLK_FLUSH:
-		return w->blk.read_only ? 0 : io_file_flush(w->fd);
+		return b->read_only ? 0 : io_host_flush(&w->host);
 	case BLK_DISCARD:
-		return io_file_discard(w->fd, r->offset, r->bytes);
+		return io_host_discard(&w->host, r->offset, r->bytes);
 	default:
-		return io_file_zero(w->fd, r->offset, r->bytes);
+		return io_host_zero(&w->host, r->offset, r->bytes);
 	}
 }
 
-static int raw_start(struct blk *b, struct err *e)
+static int raw_map(struct blk *b, uint64_t off, uint64_t bytes, struct blk_extent *ret)
 {
-	return io_pool_start(HV_CONTAINER_OF(b, struct raw, blk)->pool, e);
-}
+	const int fd = of(b)->host.fd;
+	const off_t data = lseek(fd, (off_t)off, SEEK_DATA);
+	const bool here = data >= 0 ? (uint64_t)data == off : errno != ENXIO;
+	uint64_t end = off + bytes;
 
-static void raw_submit(struct blk *b, struct blk_req *r)
-{
-	io_pool_submit(HV_CONTAINER_OF(b, struct raw, blk)->pool, r);
-}
-
-static void raw_drain(struct blk *b)
-{
-	io_pool_drain(HV_CONTAINER_OF(b, struct raw, blk)->pool);
+	/* What cannot be asked for is data; what lies past the last of it is none. */
+	if (here && data >= 0) {
+		const off_t hole = lseek(fd, (off_t)off, SEEK_HOLE);
+		end = hole > (off_t)off ? hv_min_u64(end, (uint64_t)hole) : end;
+	} else if (!here && data >= 0) {
+		end = hv_min_u64(end, (uint64_t)data);
+	}
+	*ret = (struct blk_extent){ .kind = here ? BLK_EXTENT_DATA : BLK_EXTENT_ZERO,
+				    .bytes = end - off,
+				    .host_off = off };
+	return 0;
 }
 
 static void raw_close(struct blk *b)
 {
-	struct raw *w = HV_CONTAINER_OF(b, struct raw, blk);
+	struct raw *w = of(b);
 
-	io_pool_destroy(w->pool);
-	overlay_destroy(w->overlay);
-	if (w->fd >= 0)
-		close(w->fd);
+	pooled_finish(&w->p);
+	io_host_finish(&w->host);
 	free(w);
 }
 
 static const struct blk_ops raw_ops = {
-	.start = raw_start,
-	.submit = raw_submit,
-	.drain = raw_drain,
+	POOLED_OPS,
+	.run = raw_run,
+	.map = raw_map,
 	.close = raw_close,
-};
-
-static struct overlay *overlay_of(struct blk *b)
-{
-	return HV_CONTAINER_OF(b, struct raw, blk)->overlay;
-}
-
-static int raw_changes_begin(struct blk *b, struct blk_changes *c, struct err *e)
-{
-	return overlay_changes_begin(overlay_of(b), c, e);
-}
-
-static void raw_changes_end(struct blk *b, struct blk_changes *c)
-{
-	overlay_changes_end(overlay_of(b), c);
-}
-
-static int raw_changes_load(struct blk *b, const uint8_t *map, size_t map_bytes, int fd,
-			    uint64_t off, uint64_t data_bytes, struct err *e)
-{
-	return overlay_changes_load(overlay_of(b), map, map_bytes, fd, off, data_bytes, e);
-}
-
-static const struct blk_ops overlay_ops = {
-	.start = raw_start,
-	.submit = raw_submit,
-	.drain = raw_drain,
-	.close = raw_close,
-	.changes_begin = raw_changes_begin,
-	.changes_end = raw_changes_end,
-	.changes_load = raw_changes_load,
 };
 
 static void raw_closep(struct raw **w)
 {
-	if (*w != NULL)
-		raw_close(&(*w)->blk);
+	if (*w != NULL) {
+		(*w)->host.fd = -1; /* still the caller's */
+		raw_close(&(*w)->p.blk);
+	}
+}
+
+int raw_open(int fd, const char *name, const struct raw_options *o, struct blk **ret_blk,
+	     struct err *e)
+{
+	struct raw *w __attribute__((cleanup(raw_closep))) = calloc(1, sizeof(*w));
+	int r;
+
+	if (w == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	io_host_init(&w->host, fd, o->cache);
+	w->guarded = o->guarded;
+	w->p.blk = (struct blk){ .ops = &raw_ops, .block_size = 512, .read_only = o->read_only };
+	snprintf(w->p.blk.serial, sizeof(w->p.blk.serial), "lodge-disk");
+	r = io_file_size(fd, name, &w->p.blk.bytes, e);
+	w->p.blk.bytes = hv_max_u64(w->p.blk.bytes, o->bytes);
+	if (r == 0)
+		r = io_file_lock(fd, !o->read_only, name, e);
+	if (r == 0 && o->direct)
+		r = io_host_direct(&w->host, name, e);
+	if (r == 0)
+		r = pooled_init(&w->p, e);
+	if (r == 0)
+		*ret_blk = &((struct raw *)TAKE_PTR(w))->p.blk;
+	return r;
 }
 
 int blk_raw_open_fd(int fd, const char *name, bool read_only, bool overlay, struct blk **ret_blk,
@@ -120,29 +148,21 @@ int blk_raw_open_fd(int fd, const char *name, bool read_only, bool overlay, stru
 int blk_raw_open_padded(int fd, const char *name, bool read_only, bool overlay, uint64_t bytes,
 			struct blk **ret_blk, struct err *e)
 {
-	struct raw *w __attribute__((cleanup(raw_closep))) = calloc(1, sizeof(*w));
-	int r;
+	const struct raw_options o = { .read_only = read_only || overlay, .bytes = bytes };
+	struct blk *base = NULL;
+	int r = raw_open(fd, name, &o, &base, e);
 
-	if (w == NULL)
-		return err_set(e, -ENOMEM, "out of memory");
-	w->fd = -1;
-	w->blk = (struct blk){ .ops = overlay ? &overlay_ops : &raw_ops,
-			       .block_size = 512,
-			       .read_only = read_only };
-	snprintf(w->blk.serial, sizeof(w->blk.serial), "lodge-disk");
-	r = io_file_size(fd, name, &w->blk.bytes, e);
-	w->blk.bytes = hv_max_u64(w->blk.bytes, bytes);
-	if (r == 0)
-		r = io_file_lock(fd, !read_only && !overlay, name, e);
-	if (r == 0 && overlay)
-		r = overlay_create(fd, w->blk.bytes, &w->overlay, e);
-	if (r == 0)
-		r = io_pool_create("io", raw_run, w, &w->pool, e);
-	if (r < 0)
+	if (r < 0 || !overlay) {
+		if (r == 0)
+			*ret_blk = base;
 		return r;
-	w->fd = fd;
-	*ret_blk = &((struct raw *)TAKE_PTR(w))->blk;
-	return 0;
+	}
+	r = blk_overlay_open(base, ret_blk, e);
+	if (r < 0) {
+		of(base)->host.fd = -1;
+		raw_close(base);
+	}
+	return r;
 }
 
 int blk_raw_open(const char *path, bool read_only, bool overlay, struct blk **ret_blk,
