@@ -132,7 +132,7 @@ static int open_backing(struct blk *b, const char *path, const struct image_opti
 			       "disk rebase --backing-format raw|qcow2",
 			       path);
 	if (image_format_parse(info->backing_format, &below.format) < 0)
-		return err_set(e, -ENOTSUP,
+		return err_set(e, -EINVAL,
 			       "'%.100s' has a backing file of the format '%.20s', "
 			       "which is not known here",
 			       path, info->backing_format);

@@ -46,20 +46,19 @@ int vm_files_open_image(const char *key, const char *path, int fd, enum image_ki
 {
 	const bool overlay = !keep && !read_only;
 	const off_t end = kind == IMAGE_FLOPPY ? lseek(fd, 0, SEEK_END) : 0;
-	struct blk *b;
-	int r = blk_raw_open_padded(fd, path, read_only, overlay,
-				    end > 0 ? floppy_disk_bytes((uint64_t)end) : 0, &b, e);
+	int r = vm_image_expect(fd, key, path, kind, e);
 
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = blk_raw_open_padded(fd, path, read_only, overlay,
+				end > 0 ? floppy_disk_bytes((uint64_t)end) : 0, ret_blk, e);
 	if (r < 0) {
 		close(fd);
 		return err_prefix(e, "%s", key);
 	}
-	r = vm_image_expect(fd, key, path, kind, e);
-	if (r < 0)
-		blk_close(b);
-	else
-		*ret_blk = b;
-	return r;
+	return 0;
 }
 
 /* A disk in any format, with what it is based on: all of it is opened now. */

@@ -154,7 +154,7 @@ def test_recognise_option_rom(env):
 
 def test_bad_input_recognise(env):
     env.write("text", b"hello\n" * 512)
-    env.write("image", b"QFI\xfb" + bytes(1048572))
+    env.write("image", b"KDMV" + bytes(1048572))
     env.write("gz", b"\x1f\x8b\x08" + bytes(9999))
     env.write("what", bytes(5 << 20))
     env.write("elf", b"\x7fELF" + bytes(9999))
@@ -168,6 +168,6 @@ def test_bad_input_recognise(env):
         check(words in r.err and r.err.count("\n") == 1, r)
     for option in ("--disk", "--iso", "--floppy"):
         r = env.lodge(*RUN, option, "image", rc=2)
-        check("qcow2" in r.err and r.err.count("\n") == 1, r)
+        check("VMDK" in r.err and r.err.count("\n") == 1, r)
     r = env.lodge(*RUN, "--iso", "text", rc=2)
     check("not a CD" in r.err, r)

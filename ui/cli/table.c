@@ -40,7 +40,7 @@ const struct cli_option cli_options[] = {
 	{ "--cpus", "N", "cpu.count", CLI_RUN, "number of CPUs" },
 	{ "--memory", "SIZE", "memory.size", CLI_RUN, "guest memory: 512M, 2G" },
 	{ "--disk", "FILE", "disk.%u.file", CLI_RUN,
-	  "a raw image as a virtio disk; may be repeated" },
+	  "a disk image as a virtio disk; may be repeated" },
 	{ "--iso", "FILE", "cdrom.%u.file", CLI_RUN,
 	  "a CD or DVD image in a drive of its own; may be repeated" },
 	{ "--floppy", "FILE", "floppy.%u.file", CLI_RUN,

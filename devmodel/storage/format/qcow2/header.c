@@ -83,13 +83,13 @@ static int check_features(const struct q2 *q, const uint8_t *table, uint32_t n, 
 	char name[64];
 
 	if (q->incompat & Q2_INCOMPAT_DATA_FILE)
-		return err_set(e, -ENOTSUP,
+		return err_set(e, -EINVAL,
 			       "'%.100s' keeps its data in another file, which is not supported",
 			       q->name);
 	if (unknown == 0)
 		return 0;
 	feature_name(table, n, (unsigned)__builtin_ctzll(unknown), name, sizeof(name));
-	return err_set(e, -ENOTSUP, "'%.100s' needs the qcow2 feature %s, which is not known here",
+	return err_set(e, -EINVAL, "'%.100s' needs the qcow2 feature %s, which is not known here",
 		       q->name, name);
 }
 
@@ -154,7 +154,7 @@ static int read_v3(struct q2 *q, const uint8_t *h, struct err *e)
 	if ((type != 0) != ((q->incompat & Q2_INCOMPAT_COMPRESSION) != 0))
 		return bad(q, e, "its compression type contradicts its features");
 	if (type > QCOW2_ZSTD)
-		return err_set(e, -ENOTSUP, "'%.100s' is compressed in a way (%u) not known here",
+		return err_set(e, -EINVAL, "'%.100s' is compressed in a way (%u) not known here",
 			       q->name, type);
 	q->info.compression = (enum qcow2_compression)type;
 	return 0;
@@ -169,7 +169,7 @@ static int read_fixed(struct q2 *q, const uint8_t *h, struct err *e)
 	if (q2_get32(h) != Q2_MAGIC)
 		return bad(q, e, "it lacks the mark of one");
 	if (q->info.version != 2 && q->info.version != 3)
-		return err_set(e, -ENOTSUP,
+		return err_set(e, -EINVAL,
 			       "'%.100s' is a qcow image of version %u; 2 and 3 are "
 			       "known",
 			       q->name, q->info.version);
@@ -178,7 +178,7 @@ static int read_fixed(struct q2 *q, const uint8_t *h, struct err *e)
 		return bad(q, e, "its clusters have 2^%u bytes", q->info.cluster_bits);
 	q->cluster = 1ull << q->info.cluster_bits;
 	if (crypt != 0)
-		return err_set(e, -ENOTSUP, "'%.100s' is encrypted, which is not supported",
+		return err_set(e, -EINVAL, "'%.100s' is encrypted, which is not supported",
 			       q->name);
 	q->refcount_order = 4;
 	q->header_bytes = Q2_H_V2_BYTES;
@@ -285,7 +285,7 @@ int q2_header_read(struct q2 *q, const struct qcow2_options *o, struct err *e)
 	if (r == 0)
 		r = read_extensions(q, h, end, e);
 	if (r == 0 && q->info.extended_l2 && !o->read_only && !o->for_check)
-		r = err_set(e, -ENOTSUP,
+		r = err_set(e, -EINVAL,
 			    "'%.100s' has subclusters (extended L2), which can be read but not "
 			    "written: lodge disk convert makes one that can",
 			    q->name);

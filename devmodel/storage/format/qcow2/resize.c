@@ -103,7 +103,7 @@ int qcow2_resize(struct blk *b, uint64_t bytes, struct err *e)
 	if (bytes == 0 || bytes % 512 != 0 || n > Q2_MAX_L1_BYTES / 8)
 		return err_set(e, -EINVAL, "'%.100s' cannot have that size", q->name);
 	if (q->info.n_snapshots > 0)
-		return err_set(e, -ENOTSUP, "'%.100s' has internal snapshots, whose size is its",
+		return err_set(e, -EINVAL, "'%.100s' has internal snapshots, whose size is its",
 			       q->name);
 	/* What is cut off must not show when the disk grows again. */
 	if (bytes < b->bytes)
