@@ -57,6 +57,14 @@ struct blk_ops {
 	 * requests are done in submit. A call of its own, so that a program can put itself into its
 	 * sandbox after opening. Loop thread. */
 	int (*start)(struct blk *b, struct err *e);
+	/* O: undoes start; drained. Loop thread. */
+	void (*stop)(struct blk *b);
+	/* O (a back-end that cannot change): false: what was written is in the file and synced,
+	 * nothing is written from here on and others may read the image; true: as before, if the
+	 * file was opened for writing and nobody else reads it. Drained, loop thread. */
+	int (*set_writable)(struct blk *b, bool writable, struct err *e);
+	/* O: a longer or shorter disk; what is cut off is lost. Drained, loop thread. */
+	int (*resize)(struct blk *b, uint64_t bytes, struct err *e);
 	/* Any thread. Takes the request in every case; done tells how it went. */
 	void (*submit)(struct blk *b, struct blk_req *r);
 	/* Any thread. Does the request in the caller's and returns 0 or -errno; done is not called.

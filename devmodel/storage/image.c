@@ -115,7 +115,9 @@ static int open_backing(struct blk *b, const char *path, const struct image_opti
 			struct chain *c, struct err *e)
 {
 	const struct qcow2_info *info = qcow2_info(b);
-	struct image_options below = { .read_only = true, .direct = o->direct, .cache = o->cache };
+	struct image_options below = { .read_only = !o->backing_writable,
+				       .direct = o->direct,
+				       .cache = o->cache };
 	struct blk *backing = NULL;
 
 	if (info->backing_file[0] == '\0' || o->no_backing || o->for_check)

@@ -19,10 +19,11 @@ enum image_format { IMAGE_FORMAT_AUTO, IMAGE_FORMAT_RAW, IMAGE_FORMAT_QCOW2, IMA
 struct image_options {
 	enum image_format format;
 	bool read_only;
-	bool forget;	 /* writes go to an unlinked temporary file */
-	bool direct;	 /* O_DIRECT */
-	bool for_check;	 /* qcow2: as it is, with all that is wrong in it; no requests */
-	bool no_backing; /* what the image names is not opened: reads there give zeroes */
+	bool forget;	       /* writes go to an unlinked temporary file */
+	bool direct;	       /* O_DIRECT */
+	bool for_check;	       /* qcow2: as it is, with all that is wrong in it; no requests */
+	bool no_backing;       /* what the image names is not opened: reads there give zeroes */
+	bool backing_writable; /* the image right below is opened for writing, to merge into it */
 	enum io_cache cache;
 	/* O: instead of what the image names; taken over on success. Must be what it names. */
 	struct blk *backing;

@@ -31,6 +31,11 @@ int pooled_start(struct blk *b, struct err *e)
 	return io_pool_start(of(b)->pool, e);
 }
 
+void pooled_stop(struct blk *b)
+{
+	io_pool_stop(of(b)->pool);
+}
+
 void pooled_submit(struct blk *b, struct blk_req *r)
 {
 	io_pool_submit(of(b)->pool, r);

@@ -15,7 +15,9 @@ void pooled_finish(struct blk_pooled *p); /* waits for what is under way */
 
 /* For blk_ops. */
 int pooled_start(struct blk *b, struct err *e) HV_MUST_CHECK;
+void pooled_stop(struct blk *b);
 void pooled_submit(struct blk *b, struct blk_req *r);
 void pooled_drain(struct blk *b);
-#define POOLED_OPS .start = pooled_start, .submit = pooled_submit, .drain = pooled_drain
+#define POOLED_OPS                                                                                 \
+	.start = pooled_start, .stop = pooled_stop, .submit = pooled_submit, .drain = pooled_drain
 #endif

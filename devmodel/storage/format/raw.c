@@ -90,6 +90,37 @@ static int raw_map(struct blk *b, uint64_t off, uint64_t bytes, struct blk_exten
 	return 0;
 }
 
+static int raw_set_writable(struct blk *b, bool writable, struct err *e)
+{
+	struct raw *w = of(b);
+	int r = 0;
+
+	if (writable == !b->read_only)
+		return 0;
+	if (!writable)
+		r = io_host_flush(&w->host);
+	if (r < 0)
+		return err_set(e, r, "cannot write a disk: %s", strerror(-r));
+	r = io_host_set_writer(&w->host, writable, "a disk", e);
+	if (r == 0)
+		b->read_only = !writable;
+	return r;
+}
+
+static int raw_resize(struct blk *b, uint64_t bytes, struct err *e)
+{
+	int r = bytes == 0 || bytes % 512 != 0 || bytes > INT64_MAX ? -EINVAL : 0;
+
+	if (r == 0)
+		r = io_host_truncate(&of(b)->host, bytes);
+	if (r == 0)
+		r = io_host_flush(&of(b)->host);
+	if (r < 0)
+		return err_set(e, r, "cannot resize a disk: %s", strerror(-r));
+	b->bytes = bytes;
+	return 0;
+}
+
 static void raw_close(struct blk *b)
 {
 	struct raw *w = of(b);
@@ -100,10 +131,8 @@ static void raw_close(struct blk *b)
 }
 
 static const struct blk_ops raw_ops = {
-	POOLED_OPS,
-	.run = raw_run,
-	.map = raw_map,
-	.close = raw_close,
+	POOLED_OPS,	      .run = raw_run,	  .map = raw_map, .set_writable = raw_set_writable,
+	.resize = raw_resize, .close = raw_close,
 };
 
 static void raw_closep(struct raw **w)

@@ -92,6 +92,13 @@ int io_host_direct(struct io_host *h, const char *name, struct err *e)
 		       : err_set(e, -errno, "no direct I/O on '%s': %s", name, strerror(errno));
 }
 
+int io_host_set_writer(struct io_host *h, bool writer, const char *name, struct err *e)
+{
+	if (writer && (fcntl(h->fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		return err_set(e, -EROFS, "'%s' was opened for reading only", name);
+	return io_file_lock(h->fd, writer, name, e);
+}
+
 void io_host_finish(struct io_host *h)
 {
 	if (h->direct_fd >= 0)

@@ -43,6 +43,9 @@ extern const struct io_host_ops io_host_file_ops;
 void io_host_init(struct io_host *h, int fd, enum io_cache cache);
 /* O_DIRECT from here on where a transfer is aligned. Before the first one. */
 int io_host_direct(struct io_host *h, const char *name, struct err *e) HV_MUST_CHECK;
+/* For blk_ops.set_writable: changes the lock; readers are let in or kept out. */
+int io_host_set_writer(struct io_host *h, bool writer, const char *name,
+		       struct err *e) HV_MUST_CHECK;
 void io_host_finish(struct io_host *h);
 
 /* All: 0 or -errno. iov is changed. Past the end zeroes are read. */

@@ -71,16 +71,23 @@ void io_pool_drain(struct io_pool *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
-void io_pool_destroy(struct io_pool *p)
+void io_pool_stop(struct io_pool *p)
 {
-	if (p == NULL)
-		return;
 	pthread_mutex_lock(&p->lock);
 	p->quit = true; /* once nothing waits */
 	pthread_cond_broadcast(&p->work);
 	pthread_mutex_unlock(&p->lock);
 	for (unsigned i = 0; i < p->n_threads; i++)
 		pthread_join(p->thread[i], NULL);
+	p->n_threads = 0;
+	p->quit = false;
+}
+
+void io_pool_destroy(struct io_pool *p)
+{
+	if (p == NULL)
+		return;
+	io_pool_stop(p);
 	pthread_cond_destroy(&p->idle);
 	pthread_cond_destroy(&p->work);
 	pthread_mutex_destroy(&p->lock);

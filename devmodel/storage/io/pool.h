@@ -13,6 +13,7 @@ struct io_pool;
 int io_pool_create(const char *name, int (*run)(void *ctx, struct blk_req *r), void *ctx,
 		   struct io_pool **ret_pool, struct err *e) HV_MUST_CHECK;
 int io_pool_start(struct io_pool *p, struct err *e) HV_MUST_CHECK; /* twice is once */
+void io_pool_stop(struct io_pool *p);	 /* undoes io_pool_start(); nothing is under way */
 void io_pool_destroy(struct io_pool *p); /* waits for what is under way; NULL is fine */
 void io_pool_submit(struct io_pool *p, struct blk_req *r); /* any thread */
 /* Returns when every request submitted before has been answered. */

@@ -293,6 +293,14 @@ int q2_read_buf(struct q2 *q, uint64_t off, void *buf, uint64_t bytes) HV_MUST_C
 int q2_write(struct q2 *q, const struct blk_req *r) HV_MUST_CHECK;
 int q2_zero(struct q2 *q, uint64_t off, uint64_t bytes, bool discard) HV_MUST_CHECK;
 
+/* Within one L2 table; lock and an exclusive range are held, the lock is released meanwhile. */
+int q2_write_held(struct q2 *q, const struct blk_req *r, uint64_t done,
+		  uint64_t bytes) HV_MUST_CHECK;
+/* Whole clusters become zeroes by their entries; as above. */
+int q2_zero_held(struct q2 *q, uint64_t off, uint64_t bytes) HV_MUST_CHECK;
+/* Whole clusters show the backing image again; as above. */
+int q2_forget_held(struct q2 *q, uint64_t off, uint64_t bytes) HV_MUST_CHECK;
+
 /* ---- compress.c: no lock held ---- */
 void q2_unpacked_init(struct q2 *q);
 void q2_unpacked_finish(struct q2 *q);

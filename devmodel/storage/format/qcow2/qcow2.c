@@ -74,10 +74,29 @@ static int q2_map_op(struct blk *b, uint64_t off, uint64_t bytes, struct blk_ext
 	return r;
 }
 
+static int q2_set_writable(struct blk *b, bool writable, struct err *e)
+{
+	struct q2 *q = q2_of(b);
+	int r = 0;
+
+	if (writable == !b->read_only)
+		return 0;
+	if (!writable)
+		r = finish_writing(q);
+	if (r < 0)
+		return err_set(e, r, "cannot write '%.100s': %s", q->name, strerror(-r));
+	r = io_host_set_writer(&q->host, writable, q->name, e);
+	if (r == 0)
+		b->read_only = !writable;
+	return r;
+}
+
 static const struct blk_ops q2_ops = {
 	POOLED_OPS,
 	.run = q2_run,
 	.map = q2_map_op,
+	.set_writable = q2_set_writable,
+	.resize = qcow2_resize,
 	.close = q2_close,
 };
 
@@ -258,49 +277,4 @@ int qcow2_name_backing(struct blk *b, const char *file, const char *format, stru
 	snprintf(q->info.backing_format, sizeof(q->info.backing_format), "%s",
 		 file && format ? format : "");
 	return 0;
-}
-
-/* ---- forgetting ---- */
-
-/* Lock held. */
-static int forget_in_table(struct q2 *q, uint64_t off, uint64_t bytes)
-{
-	int r = 0;
-
-	for (uint64_t at = off; at < off + bytes && r == 0; at += q->cluster) {
-		struct q2_extent x;
-		r = q2_map(q, at, off + bytes - at, &x);
-		if (r == 0 && x.kind == Q2_NONE) {
-			at += hv_align_up(x.bytes, q->cluster) - q->cluster;
-			continue;
-		}
-		if (r == 0)
-			r = q2_own_l2(q, at);
-		if (r == 0)
-			r = q2_set_entry(q, at, 0);
-	}
-	return r;
-}
-
-int qcow2_forget(struct blk *b, uint64_t off, uint64_t bytes)
-{
-	struct q2 *q = q2_of(b);
-	const uint64_t span = q2_l2_span(q);
-	int r = 0;
-
-	for (uint64_t n; bytes > 0 && r == 0; off += n, bytes -= n) {
-		n = hv_min_u64(bytes, span - off % span);
-		r = q2_prepare(q);
-		if (r < 0)
-			break;
-		pthread_mutex_lock(&q->lock);
-		r = forget_in_table(q, off, n);
-		while (r == -ENOBUFS) {
-			r = q2_grow(q);
-			if (r == 0)
-				r = forget_in_table(q, off, n);
-		}
-		pthread_mutex_unlock(&q->lock);
-	}
-	return r;
 }

@@ -70,8 +70,16 @@ int qcow2_name_backing(struct blk *b, const char *file, const char *format,
 
 /* A whole cluster, compressed if that saves anything; it must not hold anything yet. Any thread. */
 int qcow2_write_compressed(struct blk *b, uint64_t off, const void *cluster) HV_MUST_CHECK;
-/* Forgets what the image has there: the backing image shows again. Whole clusters; drained. */
+/* Forgets what the image has there: the backing image shows again. Whole clusters. Any thread. */
 int qcow2_forget(struct blk *b, uint64_t off, uint64_t bytes) HV_MUST_CHECK;
+
+/* Merging, a stretch of whole clusters at a time, while requests go on or not; see image_merge.h.
+ * Down: what the image has there goes to its backing image (writable, as long) and is synced, then
+ * forgotten here. Up: what the backing image itself has there (not what that is based on) and this
+ * one lacks is copied. ret_bytes: copied. Any thread, one at a time. */
+int qcow2_merge_down(struct blk *b, uint64_t off, uint64_t bytes,
+		     uint64_t *ret_bytes) HV_MUST_CHECK;
+int qcow2_merge_up(struct blk *b, uint64_t off, uint64_t bytes, uint64_t *ret_bytes) HV_MUST_CHECK;
 
 struct qcow2_check {
 	uint64_t errors;   /* places at which the image is wrong */

@@ -209,8 +209,7 @@ static int not_in_place(struct q2 *q, uint64_t off, uint64_t bytes, uint64_t *re
 	return 0;
 }
 
-/* Lock held, exclusive. */
-static int write_mixed(struct q2 *q, const struct blk_req *r, uint64_t done, uint64_t bytes)
+int q2_write_held(struct q2 *q, const struct blk_req *r, uint64_t done, uint64_t bytes)
 {
 	while (bytes > 0) {
 		const uint64_t off = r->offset + done;
@@ -252,7 +251,7 @@ static int write_chunk(struct q2 *q, const struct blk_req *r, uint64_t done, uin
 			q2_range_enter(q, &range);
 		}
 		if (e == 0 && range.exclusive) {
-			e = write_mixed(q, r, done, bytes);
+			e = q2_write_held(q, r, done, bytes);
 		} else if (e == 0) {
 			pthread_mutex_unlock(&q->lock);
 			e = write_in_place(q, r, done, bytes);
@@ -304,8 +303,7 @@ static int write_zero_data(struct q2 *q, uint64_t off, uint64_t bytes)
 	return e;
 }
 
-/* Whole clusters within one L2 table become zeroes by their entries. Lock held, exclusive. */
-static int zero_entries(struct q2 *q, uint64_t off, uint64_t bytes)
+int q2_zero_held(struct q2 *q, uint64_t off, uint64_t bytes)
 {
 	const uint64_t entry = q->info.version >= 3 ? Q2_ZERO : 0;
 
@@ -348,7 +346,7 @@ static int zero_clusters(struct q2 *q, uint64_t off, uint64_t bytes)
 			break;
 		pthread_mutex_lock(&q->lock);
 		q2_range_enter(q, &range);
-		e = zero_entries(q, off, n);
+		e = q2_zero_held(q, off, n);
 		q2_range_leave(q, &range);
 		pthread_mutex_unlock(&q->lock);
 	}

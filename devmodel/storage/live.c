@@ -1,0 +1,142 @@
+/* Disks whose image changes, see live.h. */
+#include "devmodel/storage/live.h"
+#include <stdlib.h>
+#include "base/util.h"
+
+struct live {
+	struct blk blk;
+	/* loop thread; others while a request is under way */
+	struct blk *top; /* owned */
+	bool started;
+};
+
+static struct live *of(struct blk *b)
+{
+	return HV_CONTAINER_OF(b, struct live, blk);
+}
+
+static int live_start(struct blk *b, struct err *e)
+{
+	const int r = blk_start(of(b)->top, e);
+
+	of(b)->started |= r == 0;
+	return r;
+}
+
+static void live_submit(struct blk *b, struct blk_req *r)
+{
+	struct blk *top = of(b)->top;
+
+	top->ops->submit(top, r);
+}
+
+static int live_run(struct blk *b, struct blk_req *r)
+{
+	struct blk *top = of(b)->top;
+
+	return top->ops->run(top, r);
+}
+
+static int live_map(struct blk *b, uint64_t off, uint64_t bytes, struct blk_extent *x)
+{
+	struct blk *top = of(b)->top;
+
+	*x = (struct blk_extent){ .kind = BLK_EXTENT_DATA, .bytes = bytes, .host_off = off };
+	return top->ops->map != NULL ? top->ops->map(top, off, bytes, x) : 0;
+}
+
+static void live_drain(struct blk *b)
+{
+	of(b)->top->ops->drain(of(b)->top);
+}
+
+static void live_close(struct blk *b)
+{
+	blk_close(of(b)->top);
+	free(of(b));
+}
+
+static int live_changes_begin(struct blk *b, struct blk_changes *c, struct err *e)
+{
+	return of(b)->top->ops->changes_begin(of(b)->top, c, e);
+}
+
+static void live_changes_end(struct blk *b, struct blk_changes *c)
+{
+	of(b)->top->ops->changes_end(of(b)->top, c);
+}
+
+static int live_changes_load(struct blk *b, const uint8_t *map, size_t map_bytes, int fd,
+			     uint64_t off, uint64_t data_bytes, struct err *e)
+{
+	return of(b)->top->ops->changes_load(of(b)->top, map, map_bytes, fd, off, data_bytes, e);
+}
+
+#define LIVE_OPS                                                                                   \
+	.start = live_start, .submit = live_submit, .run = live_run, .map = live_map,              \
+	.drain = live_drain, .close = live_close
+
+static const struct blk_ops keeping_ops = { LIVE_OPS };
+static const struct blk_ops forgetting_ops = {
+	LIVE_OPS,
+	.changes_begin = live_changes_begin,
+	.changes_end = live_changes_end,
+	.changes_load = live_changes_load,
+};
+
+static void set_top(struct live *l, struct blk *top)
+{
+	l->top = top;
+	l->blk.ops = top->ops->changes_begin != NULL ? &forgetting_ops : &keeping_ops;
+	l->blk.bytes = top->bytes;
+	l->blk.block_size = top->block_size;
+	l->blk.read_only = top->read_only;
+}
+
+int blk_live_open(struct blk *top, struct blk **ret_blk, struct err *e)
+{
+	struct live *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	memcpy(l->blk.serial, top->serial, sizeof(l->blk.serial));
+	set_top(l, top);
+	*ret_blk = &l->blk;
+	return 0;
+}
+
+bool blk_is_live(const struct blk *b)
+{
+	return b->ops == &keeping_ops || b->ops == &forgetting_ops;
+}
+
+struct blk *blk_live_top(const struct blk *live)
+{
+	return HV_CONTAINER_OF(live, const struct live, blk)->top;
+}
+
+int blk_live_seal(struct blk *live, struct err *e)
+{
+	struct blk *top = of(live)->top;
+	const int r = top->ops->set_writable != NULL ? top->ops->set_writable(top, false, e) : 0;
+
+	if (r == 0 && of(live)->started && top->ops->stop != NULL)
+		top->ops->stop(top);
+	return r;
+}
+
+int blk_live_switch(struct blk *live, struct blk *top, struct err *e)
+{
+	struct live *l = of(live);
+	int r = 0;
+
+	if (top->bytes != live->bytes)
+		return err_set(e, -EINVAL, "the image for the disk has another size");
+	if (top == l->top && !live->read_only && top->ops->set_writable != NULL)
+		r = top->ops->set_writable(top, true, e);
+	if (r == 0 && l->started)
+		r = blk_start(top, e);
+	if (r == 0)
+		set_top(l, top);
+	return r;
+}
