@@ -219,10 +219,12 @@ const char *machine_cannot_save(const struct machine *m)
 	return NULL;
 }
 
-int machine_save(struct machine *m, int fd, struct err *e)
+int machine_save_begin(struct machine *m, int fd, struct state_writer **ret_writer,
+		       uint64_t *ret_bytes, struct err *e)
 {
 	struct saved_machine s;
 	struct state_writer *w;
+	struct hv_ram *ram;
 	int r = state_writer_create(fd, &w, e);
 
 	if (r < 0)
@@ -236,13 +238,40 @@ int machine_save(struct machine *m, int fd, struct err *e)
 	if (r == 0)
 		r = put_disks(m, w, put_map, e);
 	if (r == 0)
-		r = put_memory(m, w, e);
-	if (r == 0)
 		r = put_disks(m, w, put_data, e);
+	if (r < 0) {
+		state_writer_destroy(w);
+		return r;
+	}
+	*ret_bytes = state_writer_bytes(w);
+	for (unsigned i = 0; (ram = hv_mem_ram(m->mem, i)) != NULL; i++)
+		*ret_bytes += hv_ram_bytes(ram);
+	*ret_writer = w;
+	return 0;
+}
+
+int machine_save_end(struct machine *m, struct state_writer *w, struct err *e)
+{
+	int r = put_memory(m, w, e);
+
 	if (r == 0)
 		r = state_writer_finish(w, e);
 	state_writer_destroy(w);
 	return r;
+}
+
+void machine_save_cancel(struct state_writer *w)
+{
+	state_writer_destroy(w);
+}
+
+int machine_save(struct machine *m, int fd, struct err *e)
+{
+	struct state_writer *w;
+	uint64_t bytes;
+	const int r = machine_save_begin(m, fd, &w, &bytes, e);
+
+	return r == 0 ? machine_save_end(m, w, e) : r;
 }
 
 /* ---- loading ---- */

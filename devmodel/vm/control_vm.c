@@ -54,7 +54,8 @@ static GVariant *get_reason(struct vm *vm)
 
 static GVariant *get_activity(struct vm *vm)
 {
-	return g_variant_new_string(vm->activity);
+	return vm->saving ? g_variant_new_printf("saving %u %%", saving_percent(vm->saving))
+			  : g_variant_new_string("");
 }
 
 static GVariant *get_engine(struct vm *vm)
@@ -202,11 +203,23 @@ int control_take_handle(GDBusMethodInvocation *inv, gint32 handle, int *ret_fd, 
 	return 0;
 }
 
+static void on_saved(void *ctx, int result, uint64_t bytes, const char *why)
+{
+	GDBusMethodInvocation *inv = ctx;
+	struct err e;
+
+	if (result == 0) {
+		g_dbus_method_invocation_return_value(inv, g_variant_new("(t)", bytes));
+		return;
+	}
+	err_set(&e, result, "%s", why);
+	control_fail(inv, &e);
+}
+
 static void call_save(struct vm *vm, GVariant *args, GDBusMethodInvocation *inv)
 {
 	g_autoptr(GVariant) options = NULL;
 	gboolean stay = FALSE;
-	uint64_t bytes = 0;
 	auto_close int fd = -1;
 	gint32 handle;
 	struct err e;
@@ -216,11 +229,9 @@ static void call_save(struct vm *vm, GVariant *args, GDBusMethodInvocation *inv)
 	g_variant_lookup(options, "pause", "b", &stay);
 	r = control_take_handle(inv, handle, &fd, &e);
 	if (r == 0)
-		r = vm_save(vm, fd, stay, &bytes, &e);
+		r = vm_save(vm, fd, stay, on_saved, inv, &e);
 	if (r < 0)
 		control_fail(inv, &e);
-	else
-		g_dbus_method_invocation_return_value(inv, g_variant_new("(t)", bytes));
 }
 
 void control_vm_call(struct vm *vm, const char *method, GVariant *args, GDBusMethodInvocation *inv)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <linux/kvm.h>
@@ -178,6 +179,7 @@ static const int allowed[] = {
 	SCMP_SYS(gettimeofday),
 	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
+	SCMP_SYS(wait4),
 	/* waiting */
 	SCMP_SYS(poll),
 	SCMP_SYS(ppoll),
@@ -256,12 +258,19 @@ static int add_filtered(scmp_filter_ctx f, bool kvm)
 {
 	int r = 0;
 
-	/* Threads yes, processes no. clone3 hides its flags from the filter: glibc then falls back
+	/* Threads. clone3 hides its flags from the filter: glibc then falls back
 	 * to clone. */
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
 			      SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM,
 				      CLONE_THREAD | CLONE_VM));
 	r |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	/* A copy of this process, to write a saved state (saving.c); it can do no more than this.
+	 */
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+			      SCMP_A0(SCMP_CMP_EQ,
+				      CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD));
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+			      SCMP_A0(SCMP_CMP_EQ, PR_SET_PDEATHSIG));
 	/* On this process alone. */
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 			      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));

@@ -128,24 +128,52 @@ static int check_savable(struct vm *vm, struct err *e)
 	return why ? err_set(e, -EBUSY, "this VM cannot be saved: %s", why) : 0;
 }
 
-int vm_save(struct vm *vm, int fd, bool stay, uint64_t *ret_bytes, struct err *e)
+struct save {
+	struct vm *vm;
+	saving_done *done;
+	void *ctx;
+};
+
+static void on_saved(void *ctx, int result, uint64_t bytes, const char *why)
+{
+	struct save *s = ctx;
+
+	s->vm->saving = NULL;
+	s->done(s->ctx, result, bytes, why);
+	g_free(s);
+}
+
+static int begin_save(struct vm *vm, int fd, saving_done *done, void *ctx, struct err *e)
+{
+	struct save *s = g_new(struct save, 1);
+	struct saving *saving;
+
+	*s = (struct save){ vm, done, ctx };
+	const int r = saving_begin(vm->machine, vm->loop, fd, on_saved, s, &saving, e);
+	if (r < 0)
+		g_free(s);
+	else
+		vm->saving = saving;
+	return r;
+}
+
+int vm_save(struct vm *vm, int fd, bool stay, saving_done *done, void *ctx, struct err *e)
 {
 	const bool was_running = machine_running(vm->machine);
 	struct err again;
-	struct stat st;
 	int r = check_target(fd, e);
 
+	if (r == 0 && vm->saving)
+		r = err_set(e, -EBUSY,
+			    "a state of VM \"%s\" is being saved: try again when it is done",
+			    vm_name(vm));
 	if (r == 0)
 		r = check_savable(vm, e);
 	if (r == 0)
 		r = machine_pause(vm->machine, e);
 	if (r < 0)
 		return r;
-	vm->activity = "saving";
-	r = machine_save(vm->machine, fd, e);
-	vm->activity = "";
-	if (r == 0 && fstat(fd, &st) == 0)
-		*ret_bytes = (uint64_t)st.st_size;
+	r = begin_save(vm, fd, done, ctx, e);
 	if (r == 0 && stay)
 		set_state(vm, VM_PAUSED, "user");
 	else if (was_running && machine_run(vm->machine, &again) < 0)
@@ -376,7 +404,7 @@ int vm_start(struct vm *vm, struct err *e)
 {
 	int r;
 
-	vm->reason = vm->activity = "";
+	vm->reason = "";
 	vm->exit_status = -1;
 	vm->main = g_main_loop_new(NULL, FALSE);
 	r = engine_choose(&vm->cfg, &vm->engine, vm->engine_reason, e);
@@ -400,6 +428,7 @@ int vm_start(struct vm *vm, struct err *e)
 
 void vm_finish(struct vm *vm)
 {
+	saving_wait(vm->saving);
 	gdb_destroy(vm->gdb);
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		if (vm->serial[i])

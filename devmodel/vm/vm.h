@@ -12,6 +12,7 @@
 #include "vm/engine_choice.h"
 #include "vm/files.h"
 #include "vm/input.h"
+#include "vm/saving.h"
 #include "vm/serial.h"
 
 struct control;
@@ -44,9 +45,9 @@ struct vm {
 	const struct hv_engine_ops *engine;
 	char engine_reason[ENGINE_REASON_BYTES];
 	enum vm_state state;
-	const char *reason;   /* static */
-	const char *activity; /* static */
-	bool sleeping;	      /* the guest is in S3 */
+	const char *reason;    /* static */
+	struct saving *saving; /* NULL: none is under way */
+	bool sleeping;	       /* the guest is in S3 */
 	bool quitting;
 	int exit_status;
 	char exit_text[256];
@@ -68,8 +69,10 @@ void vm_reset(struct vm *vm);
 /* Nobody waits for the guest's reaction to the button any more: it runs. */
 void vm_stop_ignored(struct vm *vm);
 void vm_power_button(struct vm *vm);
-/* Pauses for as long as it takes, and stay: afterwards, too. */
-int vm_save(struct vm *vm, int fd, bool stay, uint64_t *ret_bytes, struct err *e) HV_MUST_CHECK;
+/* The state of this moment, to be written while the VM goes on, or stays paused. done: saving.h;
+ * not called on an error. */
+int vm_save(struct vm *vm, int fd, bool stay, saving_done *done, void *ctx,
+	    struct err *e) HV_MUST_CHECK;
 /* Ends the main loop; the first call counts. text: why, "" if that is plain. */
 void vm_quit(struct vm *vm, enum vm_state state, const char *reason, int status, const char *text);
 #endif

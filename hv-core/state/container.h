@@ -44,6 +44,7 @@ int state_writer_ram(struct state_writer *w, const char *name, const uint8_t *ho
 		     struct err *e) HV_MUST_CHECK;
 /* Index, disk, header, disk: only now the file can be opened. */
 int state_writer_finish(struct state_writer *w, struct err *e) HV_MUST_CHECK;
+uint64_t state_writer_bytes(const struct state_writer *w); /* so far */
 void state_writer_destroy(struct state_writer *w); /* NULL is fine; does not touch the file */
 
 /* ---- loading ---- */

@@ -70,6 +70,11 @@ void state_writer_destroy(struct state_writer *w)
 	free(w);
 }
 
+uint64_t state_writer_bytes(const struct state_writer *w)
+{
+	return w->off;
+}
+
 static int check_section(struct state_writer *w, const char *key, size_t len)
 {
 	char name[STATE_KEY_MAX + 1] = "";

@@ -120,6 +120,11 @@ class Env:
         check(rc is None or r.rc == rc, f"expected status {rc}: {r}")
         return r
 
+    def start(self, *args):
+        """Runs lodge, and does not wait for it."""
+        return subprocess.Popen([LODGE, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, env=self.env, cwd=self.work)
+
     def lodge_json(self, *args):
         return json.loads(self.lodge(*args, "--json").out)
 

@@ -1,5 +1,6 @@
 """save and run --state: the guest goes on where it was, in a new process; bad states are refused."""
 import os
+import signal
 import time
 
 from lib import build, check
@@ -63,6 +64,85 @@ def test_state_saver_goes_on(env):
     two.wait()
     numbers(read(env, "out"))
     numbers(read(env, "out") + read(env, "out2"))
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return [int(word) for word in f.read().split()]
+
+
+def machine_of(vm):
+    """The process that has the machine."""
+    return children(vm.p.pid)[0]
+
+
+def writer_of(vm):
+    """The process that writes the state of that VM, stopped as soon as it is there."""
+    end = time.monotonic() + 30
+    while not (writer := children(machine_of(vm))):
+        check(time.monotonic() < end, "no process writes the state")
+    time.sleep(0.02)                # it has a gigabyte to look at; its first step is done by then
+    os.kill(writer[0], signal.SIGSTOP)
+    return writer[0]
+
+
+def begin_save(env, vm, name):
+    """A save that has begun, and does not come to its end before its writer goes on."""
+    saver = env.start("save", "test", name)
+    return saver, writer_of(vm)
+
+
+def test_state_written_while_running(env):
+    """The guest goes on while its state is written; the state is that of the beginning."""
+    vm = env.vm(build(env, "count"), "--memory", "1G", "--serial", "out")
+    wait_lines(env, "out", 3)
+    saver, writer = begin_save(env, vm, "state")
+    n = read(env, "out").count("\n")
+    wait_lines(env, "out", n + 20)
+    check(vm.show()["activity"].startswith("saving "), vm.show()["activity"])
+    r = env.lodge("save", "test", "second", rc=4)
+    check("being saved" in r.err and r.err.count("\n") == 1, r)
+    check(not os.path.exists(env.path("second")), "it left a file")
+    env.lodge("pause", "test")
+    env.lodge("resume", "test")
+    os.kill(writer, signal.SIGCONT)
+    check(saver.wait(60) == 0, "saved")
+    check(vm.show()["activity"] == "", vm.show()["activity"])
+    env.lodge("kill", "test")
+    vm.wait()
+    env.vm("--state", "state", "--serial", "out2")
+    wait_lines(env, "out2", 3)
+    first = numbers(read(env, "out2"))[0]
+    check(first <= numbers(read(env, "out"))[n + 2], f"{first} is a moment after the save began")
+
+
+def test_state_writer_killed(env):
+    """Its end is a save that failed: one line, no file, and the VM goes on; so does a save after it."""
+    vm = env.vm(build(env, "count"), "--memory", "1G", "--serial", "out")
+    saver, writer = begin_save(env, vm, "state")
+    os.kill(writer, signal.SIGKILL)
+    check(saver.wait(30) == 1, "the save fails")
+    said = saver.stderr.read()
+    check(said.count(b"\n") == 1 and b"was ended" in said, said)
+    check(not os.path.exists(env.path("state")), os.listdir(env.work))
+    wait_lines(env, "out", read(env, "out").count("\n") + 3)
+    env.lodge("save", "test", "state")
+
+
+def test_state_writer_outlived(env):
+    """A VM that is killed takes the writer along."""
+    vm = env.vm(build(env, "count"), "--memory", "1G", "--serial", "out")
+    saver, writer = begin_save(env, vm, "state")
+    os.kill(machine_of(vm), signal.SIGKILL)
+    check(saver.wait(30) != 0, "the save fails")
+    end = time.monotonic() + 10
+    while os.path.exists(f"/proc/{writer}"):
+        check(time.monotonic() < end, "the writer lives on")
+        time.sleep(0.02)
+    check(env.lodge_json("list") == [], "a dead VM is listed")
+    vm.wait()
+    env.vm()                        # its place in the runtime folder is tidied up
+    check(not os.path.exists(env.path("state")), os.listdir(env.work))
 
 
 def test_state_overlay_disk(env):

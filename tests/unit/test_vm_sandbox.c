@@ -12,6 +12,8 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -254,10 +256,19 @@ static int ptrace_child(void)
 	return 1;
 }
 
+/* A copy of itself may be made, to write a state; any other process may not. */
 static int fork_child(void)
 {
+	int status;
+
 	WANT(sandbox_calls(false, NULL) == 0);
-	WANT(fork() < 0);
+	const pid_t pid = fork();
+	if (pid == 0)
+		_exit(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 7 : 1);
+	WANT(pid > 0 && waitpid(pid, &status, 0) == pid);
+	WANT(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	WANT(syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL) < 0);
+	WANT(prctl(PR_SET_DUMPABLE, 1) < 0);
 	return 0;
 }
 
