@@ -43,6 +43,6 @@ int kvm_create_vm(int kvm, struct err *e) HV_MUST_CHECK;
  * its own meanwhile.
  */
 #define KVM_SELFTEST_CPU_MS 300
-#define KVM_SELFTEST_MS 900
+#define KVM_SELFTEST_MS 5000
 int kvm_selftest(int kvm, struct err *e) HV_MUST_CHECK;
 #endif
