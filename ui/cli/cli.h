@@ -83,6 +83,9 @@ int cmd_wait(struct cli *c, GError **error);
 int cmd_serial(struct cli *c, GError **error);
 int cmd_console(struct cli *c, GError **error);
 int cmd_media(struct cli *c, GError **error);
+/* Becomes lodge-disk, which has options of its own. */
+int cmd_disk(int argc, char **argv, GError **error);
+int cmd_disk_help(struct cli *c, GError **error); /* for the table of commands */
 int cmd_keys(struct cli *c, GError **error);
 int cmd_type(struct cli *c, GError **error);
 int cmd_screenshot(struct cli *c, GError **error);

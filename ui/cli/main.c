@@ -51,6 +51,8 @@ static int run_command(struct cli *c, int argc, char **argv, GError **error)
 		name = "help";
 	else if (strcmp(name, "--version") == 0)
 		name = "version";
+	if (strcmp(name, "disk") == 0)
+		return cmd_disk(argc - 2, argv + 2, error);
 	c->command = find_command(name, error);
 	if (!c->command || !cli_parse(c, argc - 2, argv + 2, error))
 		return LODGE_ERROR_BAD_ARGUMENT;

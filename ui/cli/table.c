@@ -21,6 +21,8 @@ const struct cli_command cli_commands[] = {
 	{ "serial", "VM [PORT]", 1, 2, CLI_SERIAL, "connect to a serial port", cmd_serial },
 	{ "media", "insert VM FILE [DRIVE] | eject VM [DRIVE] | list VM", 2, 4, CLI_MEDIA,
 	  "change what is in the CD and floppy drives", cmd_media },
+	{ "disk", "VERB ...", 0, 99, 0, "make, convert, check, resize images (lodge disk help)",
+	  cmd_disk_help },
 	{ "keys", "VM KEYS...", 2, 99, 0, "press keys together: ctrl-alt-del, enter, f2",
 	  cmd_keys },
 	{ "type", "VM TEXT|-", 2, 2, 0, "type a text, or standard input, on a US keyboard",

@@ -437,7 +437,8 @@ bool ui_vm_wait_serial(struct ui_vm *vm, unsigned port, const char *text, uint64
 
 char *ui_find_program(const char *name, GError **error)
 {
-	static const char *const places[] = { ".", "../../devmodel/vm", "../sdl", NULL };
+	static const char *const places[] = { ".", "../../devmodel/vm", "../sdl",
+					      "../../devmodel/storage/tool", NULL };
 	g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
 	g_autofree char *dir = self ? g_path_get_dirname(self) : NULL;
 	const char *env = g_getenv("LODGE_VM");
