@@ -149,14 +149,14 @@ static bool count_l2s(struct check *c, uint8_t *l1, uint64_t n, bool active)
 
 static void walk_l1(struct check *c, uint64_t off, uint64_t n, bool active)
 {
-	auto_free uint8_t *l1 = calloc(n > 0 ? n : 1, 8);
-	auto_free uint8_t *buf = malloc(c->q->cluster);
+	/* What lies within the file is not too much to be read. */
+	const bool there = count_table(c, "an L1 table", off, n * 8);
+	auto_free uint8_t *l1 = there ? calloc(n > 0 ? n : 1, 8) : NULL;
+	auto_free uint8_t *buf = there ? malloc(c->q->cluster) : NULL;
 
-	if (l1 == NULL || buf == NULL) {
+	if (there && (l1 == NULL || buf == NULL))
 		c->failed = -ENOMEM;
-		return;
-	}
-	if (!count_table(c, "an L1 table", off, n * 8) || !load(c, l1, n * 8, off))
+	if (!there || c->failed < 0 || !load(c, l1, n * 8, off))
 		return;
 	if (count_l2s(c, l1, n, active) && c->repair)
 		store(c, l1, n * 8, off);
@@ -194,11 +194,12 @@ static void walk_snapshots(struct check *c)
 
 static void walk_bitmap(struct check *c, uint64_t off, uint64_t n)
 {
-	auto_free uint8_t *t = calloc(n > 0 ? n : 1, 8);
+	const bool there = count_table(c, "a bitmap's table", off, n * 8);
+	auto_free uint8_t *t = there ? calloc(n > 0 ? n : 1, 8) : NULL;
 
-	if (t == NULL)
+	if (there && t == NULL)
 		c->failed = -ENOMEM;
-	else if (count_table(c, "a bitmap's table", off, n * 8) && load(c, t, n * 8, off))
+	else if (there && load(c, t, n * 8, off))
 		for (uint64_t i = 0; i < n; i++) {
 			const uint64_t at = q2_get64(t + 8 * i) & Q2_OFFSET_MASK;
 			if (at != 0)
@@ -209,15 +210,13 @@ static void walk_bitmap(struct check *c, uint64_t off, uint64_t n)
 static void walk_bitmaps(struct check *c)
 {
 	const uint64_t bytes = c->q->bitmaps_bytes;
-	auto_free uint8_t *d = malloc(bytes + 1);
+	const bool there = count_table(c, "the table of bitmaps", c->q->bitmaps_off, bytes);
+	auto_free uint8_t *d = there ? malloc(bytes + 1) : NULL;
 	uint64_t at = 0;
 
-	if (d == NULL) {
+	if (there && d == NULL)
 		c->failed = -ENOMEM;
-		return;
-	}
-	if (!count_table(c, "the table of bitmaps", c->q->bitmaps_off, bytes) ||
-	    !load(c, d, bytes, c->q->bitmaps_off))
+	if (!there || c->failed < 0 || !load(c, d, bytes, c->q->bitmaps_off))
 		return;
 	for (unsigned i = 0; i < c->q->n_bitmaps && at + 24 <= bytes && c->failed == 0; i++) {
 		const uint8_t *p = d + at;

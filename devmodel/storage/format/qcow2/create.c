@@ -3,11 +3,9 @@
 #include "base/cleanup.h"
 #include "devmodel/storage/format/qcow2/int.h"
 
-#define REFCOUNT_ORDER 4u
-
 struct layout {
 	uint64_t cluster, bytes;
-	unsigned bits;
+	unsigned bits, order; /* of clusters, of counts */
 	uint64_t rt_clusters, n_blocks, l1_clusters;
 	uint32_t l1_size;
 };
@@ -15,11 +13,17 @@ struct layout {
 static int plan(const struct qcow2_create *c, struct layout *l, struct err *e)
 {
 	const unsigned bits = c->cluster_bits != 0 ? c->cluster_bits : 16;
-	const uint64_t span = 1ull << (2 * bits - 3),
-		       per_block = 1ull << (bits + 3 - REFCOUNT_ORDER);
+	const uint64_t span = 1ull << (2 * bits - 3);
+	const unsigned refcount_bits = c->refcount_bits != 0 ? c->refcount_bits : 16;
 
 	if (bits < QCOW2_MIN_CLUSTER_BITS || bits > QCOW2_MAX_CLUSTER_BITS)
 		return err_set(e, -EINVAL, "clusters are 512 bytes to 2 MiB, a power of two");
+	if (refcount_bits > 64 || (refcount_bits & (refcount_bits - 1)) != 0 ||
+	    (c->version == 2 && refcount_bits != 16))
+		return err_set(e, -EINVAL,
+			       "counts have 1, 2, 4, 8, 16, 32 or 64 bits, 16 in version 2");
+	l->order = (unsigned)__builtin_ctz(refcount_bits);
+	const uint64_t per_block = 1ull << (bits + 3 - l->order);
 	l->bits = bits;
 	l->cluster = 1ull << bits;
 	l->bytes = c->bytes <= 1ull << 61 ? hv_align_up(c->bytes, 512) : 0;
@@ -65,7 +69,7 @@ static int fill_header(const struct qcow2_create *c, const struct layout *l, uin
 					     c->backing_format, Q2_NAME_AT, e);
 	q2_put64(h + Q2_H_INCOMPAT, zstd ? Q2_INCOMPAT_COMPRESSION : 0);
 	q2_put64(h + Q2_H_COMPAT, c->lazy_refcounts ? Q2_COMPAT_LAZY : 0);
-	q2_put32(h + Q2_H_REFCOUNT_ORDER, REFCOUNT_ORDER);
+	q2_put32(h + Q2_H_REFCOUNT_ORDER, l->order);
 	q2_put32(h + Q2_H_LENGTH, Q2_H_V3_BYTES);
 	h[Q2_H_COMPRESSION] = (uint8_t)c->compression;
 	return q2_header_put_backing(h, l->cluster, Q2_H_V3_BYTES, c->backing_file,
@@ -85,7 +89,7 @@ static int write_counts(struct io_host *host, const struct layout *l)
 	for (uint64_t i = 0; i < l->n_blocks; i++)
 		q2_put64(rt + 8 * i, (1 + l->rt_clusters + i) * l->cluster);
 	for (uint64_t i = 0; i < used; i++)
-		q2_entry_put(blocks, REFCOUNT_ORDER, i, 1);
+		q2_entry_put(blocks, l->order, i, 1);
 	r = io_host_put(host, rt, rt_bytes, l->cluster);
 	return r < 0 ? r
 		     : io_host_put(host, blocks, l->n_blocks * l->cluster,

@@ -49,9 +49,10 @@ void qcow2_set_backing(struct blk *b, struct blk *backing);
 int qcow2_file_size(struct blk *b, uint64_t *ret_bytes) HV_MUST_CHECK;
 
 struct qcow2_create {
-	uint64_t bytes;	       /* rounded up to 512 */
-	unsigned cluster_bits; /* 0: 16 */
-	unsigned version;      /* 0: 3 */
+	uint64_t bytes;		/* rounded up to 512 */
+	unsigned cluster_bits;	/* 0: 16 */
+	unsigned version;	/* 0: 3 */
+	unsigned refcount_bits; /* of a cluster's count: 1 to 64; 0: 16; version 2 has 16 */
 	bool lazy_refcounts;
 	enum qcow2_compression compression;
 	const char *backing_file;   /* O */
