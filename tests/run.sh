@@ -8,7 +8,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-all_sets="lint unit cpu bare mutants guest lockstep state programs lab ui screen fuzz demo accept"
+all_sets="lint unit cpu bare mutants guest lockstep state programs img lab ui screen fuzz demo accept"
 build=build
 full=
 sets=
@@ -64,6 +64,7 @@ set_guest() { folder_set tests/guest/run; }
 set_lockstep() { folder_set tests/lockstep/run; }
 set_state() { folder_set tests/state/run; }
 set_programs() { folder_set tests/programs/run; }
+set_img() { folder_set tests/img/run; }
 set_lab() {
 	folder_set tests/lab/run
 	folder_set tests/lab/cross ${full:+10}

@@ -2,6 +2,7 @@
  * A qcow2 image that is used and checked. An input: how it is opened (u8), the number of operations
  * (u8), those (4 bytes each: what, length and place on the disk), then the image's file.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
@@ -78,8 +79,10 @@ static void check(struct blk *b, bool repair)
 
 	if (qcow2_check(b, repair, &c, &e) < 0 || !repair)
 		return;
-	if (qcow2_check(b, false, &c, &e) == 0 && c.errors > 0)
+	if (qcow2_check(b, false, &c, &e) == 0 && c.errors > 0) {
+		fprintf(stderr, "repaired, but %s\n", c.first);
 		abort();
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

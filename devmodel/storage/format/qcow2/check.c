@@ -12,6 +12,7 @@
 
 #define MAX_CLUSTERS (1ull << 30) /* that a check counts */
 #define MAX_SNAPSHOT_ENTRY HV_KIB(128)
+#define MAX_ROUNDS 4
 
 struct check {
 	struct q2 *q;
@@ -415,62 +416,125 @@ static void walk(struct check *c)
 		walk_bitmaps(c);
 }
 
-/* The counts' own clusters are counted for the comparison, and not for what replaces them. */
+/* One look at everything; with the counts' own clusters, which what replaces them does not have. */
+static void look(struct check *c)
+{
+	c->repair = false;
+	walk(c);
+	if (c->failed == 0) {
+		walk_counts(c);
+		compare(c);
+		marks(c);
+	}
+}
+
+static int forget_counts(struct check *c)
+{
+	/* All 0 again, and no memory. */
+	return madvise(c->count, hv_max_u64(c->n, 1) * sizeof(*c->count), MADV_DONTNEED) < 0
+		       ? -errno
+		       : 0;
+}
+
+/* Tables whose entries name each other's places may need it more than once. */
 static int mend(struct check *c)
 {
 	struct q2 *q = c->q;
-	int r = c->failed;
+	int r = forget_counts(c);
 
-	if (r == 0 && !c->repair)
-		return 0;
-	if (r == 0 && c->out->errors + c->out->leaks == 0 && !(q->incompat & 3))
-		return 0;
-	if (madvise(c->count, c->n * sizeof(*c->count), MADV_DONTNEED) < 0) /* all 0 again */
-		return -errno;
-	struct qcow2_check again = { 0 }; /* what was found is told already */
-	c->out = &again;
-	walk(c);
-	r = c->failed == 0 ? rebuild(c) : c->failed;
+	c->repair = true;
+	if (r == 0)
+		walk(c);
+	if (r == 0)
+		r = c->failed == 0 ? rebuild(c) : c->failed;
 	if (r == 0)
 		marks(c);
 	if (r == 0)
 		r = c->failed;
+	return r == 0 ? io_host_flush(&q->host) : r;
+}
+
+static int map_counts(struct check *c)
+{
+	c->n = q2_index(c->q, c->q->file_end);
+	if (c->n > MAX_CLUSTERS)
+		return -EFBIG;
+	/* Not allocated but mapped: of a sparse file most is never touched. */
+	c->count = mmap(NULL, hv_max_u64(c->n, 1) * sizeof(*c->count), PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (c->count != MAP_FAILED)
+		return 0;
+	c->count = NULL;
+	return -ENOMEM;
+}
+
+static void unmap_counts(struct check *c)
+{
+	if (c->count != NULL)
+		munmap(c->count, hv_max_u64(c->n, 1) * sizeof(*c->count));
+	c->count = NULL;
+}
+
+/* The marks go when there is nothing wrong any more. */
+static int finish(struct q2 *q)
+{
+	int r = q2_set_incompat(q, 0, Q2_INCOMPAT_DIRTY | Q2_INCOMPAT_CORRUPT);
+
 	if (r == 0)
 		r = io_host_flush(&q->host);
 	if (r == 0)
-		r = q2_set_incompat(q, 0, Q2_INCOMPAT_DIRTY | Q2_INCOMPAT_CORRUPT);
-	if (r == 0)
 		q->info.dirty = q->info.corrupt = false;
-	return r == 0 ? io_host_flush(&q->host) : r;
+	return r;
+}
+
+static int repair_all(struct check *c, struct err *e)
+{
+	struct q2 *q = c->q;
+	struct qcow2_check left = *c->out;
+	int r = 0;
+
+	for (unsigned round = 0; round < MAX_ROUNDS; round++) {
+		if (left.errors == 0 && (left.leaks == 0 || round > 0) &&
+		    !(round == 0 && q->info.dirty))
+			return finish(q);
+		left = (struct qcow2_check){ 0 }; /* what was found is told already */
+		c->out = &left;
+		r = mend(c);
+		unmap_counts(c);
+		if (r == 0)
+			r = map_counts(c);
+		left = (struct qcow2_check){ 0 };
+		if (r == 0)
+			look(c);
+		if (r == 0)
+			r = c->failed;
+		if (r < 0)
+			return r;
+	}
+	return err_set(e, -EBADMSG, "'%.60s' cannot be repaired: %.120s", q->name, left.first);
 }
 
 int qcow2_check(struct blk *b, bool repair, struct qcow2_check *ret_check, struct err *e)
 {
 	struct q2 *q = q2_of(b);
-	struct check c = { .q = q, .out = ret_check, .repair = false };
-	size_t bytes;
+	struct check c = { .q = q, .out = ret_check };
+	struct err why = { 0 };
 	int r;
 
 	*ret_check = (struct qcow2_check){ 0 };
-	c.n = q2_index(q, q->file_end);
-	if (c.n > MAX_CLUSTERS)
-		return err_set(e, -EFBIG, "'%.100s' is too long to be checked", q->name);
-	bytes = hv_max_u64(c.n, 1) * sizeof(*c.count);
-	/* Not allocated but mapped: of a sparse file most is never touched. */
-	c.count = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (c.count == MAP_FAILED)
-		return err_set(e, -ENOMEM, "out of memory");
-	walk(&c);
-	if (c.failed == 0) {
-		walk_counts(&c);
-		compare(&c);
-		marks(&c);
-	}
-	c.repair = repair;
-	r = mend(&c);
-	munmap(c.count, bytes);
+	r = map_counts(&c);
+	if (r == 0)
+		look(&c);
+	if (r == 0)
+		r = c.failed;
+	if (r == 0 && repair)
+		r = repair_all(&c, &why);
+	unmap_counts(&c);
 	q2_cache_finish(&q->l2);
+	if (r < 0 && why.msg[0] != '\0')
+		return err_set(e, r, "%s", why.msg);
+	if (r == -EFBIG)
+		return err_set(e, r, "'%.100s' is too long to be checked", q->name);
 	return r < 0 ? err_set(e, r, "cannot %s '%.100s': %s", repair ? "repair" : "check", q->name,
 			       strerror(-r))
 		     : 0;
