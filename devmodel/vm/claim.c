@@ -35,35 +35,60 @@ static int lock_folder(const char *dir)
 	return fd;
 }
 
-int vm_claim_take(struct vm_claim *ret_claim, struct err *e)
+/* 0; -EBUSY: a running VM has it; -EAGAIN: try again. */
+static int claim(const char *root, const char *name, struct vm_claim *ret_claim, struct err *e)
+{
+	g_autofree char *dir = g_build_filename(root, name, NULL);
+	const int fd = lock_folder(dir);
+
+	if (fd == -EBUSY || fd == -EAGAIN || fd == -ENOENT)
+		return fd == -ENOENT ? -EAGAIN : fd;
+	if (fd < 0)
+		return err_set(e, fd, "cannot claim '%s': %s", dir, strerror(-fd));
+	*ret_claim = (struct vm_claim){ .root = g_strdup(root),
+					.name = g_strdup(name),
+					.dir = g_steal_pointer(&dir),
+					.lock_fd = fd };
+	ret_claim->socket = g_build_filename(ret_claim->dir, LODGE_RUN_CONTROL, NULL);
+	unlink(ret_claim->socket);
+	return 0;
+}
+
+static int claim_number(const char *root, struct vm_claim *ret_claim, struct err *e)
+{
+	for (unsigned n = 1, tries = 0; n <= MAX_RUNNING; n++) {
+		g_autofree char *name = g_strdup_printf("run-%u", n);
+		const int r = claim(root, name, ret_claim, e);
+		if (r == -EAGAIN && tries++ < 100)
+			n--;
+		else if (r != -EBUSY && r != -EAGAIN)
+			return r;
+	}
+	return err_set(e, -EBUSY, "%d VMs are running already", MAX_RUNNING);
+}
+
+static int claim_home(const char *root, const char *home, struct vm_claim *ret_claim, struct err *e)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *name = lodge_run_name_of_folder(home, &error);
+	int r = -EAGAIN;
+
+	if (!name)
+		return err_set(e, -EIO, "%s", error->message);
+	for (unsigned tries = 0; r == -EAGAIN && tries < 100; tries++)
+		r = claim(root, name, ret_claim, e);
+	return r == -EBUSY || r == -EAGAIN ? err_set(e, -EBUSY, "the VM in '%s' runs already", home)
+					   : r;
+}
+
+int vm_claim_take(const char *home, struct vm_claim *ret_claim, struct err *e)
 {
 	g_autoptr(GError) error = NULL;
 	g_autofree char *root = lodge_run_root(true, &error);
-	int fd;
 
 	if (!root)
 		return err_set(e, -EPERM, "%s", error->message);
-	for (unsigned n = 1, tries = 0; n <= MAX_RUNNING; n++) {
-		g_autofree char *name = g_strdup_printf("run-%u", n);
-		g_autofree char *dir = g_build_filename(root, name, NULL);
-		fd = lock_folder(dir);
-		if ((fd == -EAGAIN || fd == -ENOENT) && tries++ < 100) {
-			n--;
-			continue;
-		}
-		if (fd == -EBUSY)
-			continue;
-		if (fd < 0)
-			return err_set(e, fd, "cannot claim '%s': %s", dir, strerror(-fd));
-		*ret_claim = (struct vm_claim){ .root = g_steal_pointer(&root),
-						.name = g_steal_pointer(&name),
-						.dir = g_steal_pointer(&dir),
-						.lock_fd = fd };
-		ret_claim->socket = g_build_filename(ret_claim->dir, LODGE_RUN_CONTROL, NULL);
-		unlink(ret_claim->socket);
-		return 0;
-	}
-	return err_set(e, -EBUSY, "%d VMs are running already", MAX_RUNNING);
+	return home ? claim_home(root, home, ret_claim, e) : claim_number(root, ret_claim, e);
 }
 
 void vm_claim_release(struct vm_claim *c)

@@ -11,8 +11,9 @@ struct vm_claim {
 	int lock_fd;
 };
 
-/* Takes the first free of run-1, run-2... and clears what a dead VM left there. */
-int vm_claim_take(struct vm_claim *ret_claim, struct err *e) HV_MUST_CHECK;
+/* Takes the place of the VM in the folder home, or without one the first free of run-1, run-2...,
+ * and clears what a dead VM left there. -EBUSY: it runs already. */
+int vm_claim_take(const char *home, struct vm_claim *ret_claim, struct err *e) HV_MUST_CHECK;
 /* Removes socket, lock and folder; a zeroed claim is fine. */
 void vm_claim_release(struct vm_claim *c);
 #endif

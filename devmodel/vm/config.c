@@ -3,10 +3,12 @@
 #include <glib.h>
 #include <stdlib.h>
 #include "base/util.h"
+#include "protocol/folder.h"
 #include "protocol/protocol.h"
 #include "vm/config_int.h"
 
 static const char *const machines[] = { "pc-1", NULL };
+static const char *const vm_formats[] = { LODGE_FOLDER_FORMAT, NULL };
 static const char *const engines[] = { "auto", "kvm", "soft", "driver", "null", NULL };
 static const char *const firmwares[] = { "auto", "bios", "none", NULL };
 static const char *const adapters[] = { "vga", "none", NULL };
@@ -32,6 +34,11 @@ static const char *const levels[] = { "error", "warn", "info", "debug", "trace",
 
 const struct setting vm_settings[] = {
 	{ "vm.name", SETTING_TEXT, OFF(name), 1, 64, NULL, NULL, "name of the VM" },
+	{ "vm.format", SETTING_CHOICE, OFF(format), 0, 0, vm_formats, NULL, "format of vm.ini: 1" },
+	{ "vm.id", SETTING_TEXT, OFF(id), 1, 64, NULL, NULL,
+	  "a number of its own (UUID), made with the VM" },
+	{ "vm.os", SETTING_TEXT, OFF(os), 1, 64, NULL, NULL,
+	  "the guest's operating system, such as debian12" },
 	{ "vm.machine", SETTING_CHOICE, OFF(machine), 0, 0, machines, "pc-1", "machine type" },
 	{ "vm.engine", SETTING_CHOICE, OFF(engine), 0, 0, engines, "auto",
 	  "what runs the guest's instructions" },
@@ -363,6 +370,18 @@ int vm_config_set(struct vm_config *c, const char *arg, struct err *e)
 		if (name)
 			obj = find_instance(c, key, name, e);
 		return obj ? set_value(s, key, eq + 1, obj, e) : -EINVAL;
+	}
+	return unknown_key(key, e);
+}
+
+int vm_config_default(const char *key, const char **ret_value, struct err *e)
+{
+	for (const struct setting *s = vm_settings; s->key; s++) {
+		g_autofree char *name = NULL;
+		if (!key_fits(s->key, key, &name))
+			continue;
+		*ret_value = s->def ? s->def : "";
+		return 0;
 	}
 	return unknown_key(key, e);
 }

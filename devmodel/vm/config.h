@@ -35,7 +35,7 @@ struct vm_serial_config {
 };
 
 struct vm_config {
-	char *name, *machine, *engine, *clock, *firmware;
+	char *name, *format, *id, *os, *machine, *engine, *clock, *firmware;
 	char *bios; /* the file of firmware "bios" */
 	char *option_rom;
 	char *vga_bios, *display;
@@ -85,6 +85,8 @@ void vm_config_init(struct vm_config *c);
 void vm_config_finish(struct vm_config *c); /* twice is once */
 /* One "key=value". An unknown key is answered with the nearest one. */
 int vm_config_set(struct vm_config *c, const char *arg, struct err *e) HV_MUST_CHECK;
+/* What a setting is that was not made; "": nothing. */
+int vm_config_default(const char *key, const char **ret_value, struct err *e) HV_MUST_CHECK;
 /* What only all of them together show: a setting that wants another. */
 int vm_config_check(const struct vm_config *c, struct err *e) HV_MUST_CHECK;
 /* Whether it starts with the BIOS: where neither a kernel nor a saved state is what starts. */

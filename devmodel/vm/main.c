@@ -3,6 +3,9 @@
  *
  *   lodge-vm [--json] [--ready-fd N] KEY=VALUE...
  *                                          runs it; ends with the guest's status (protocol.h)
+ *   lodge-vm --folder DIR [--detached] ... the same, of a VM that is kept; detached: who started it
+ *                                          does not wait for its end
+ *   lodge-vm --check DIR                   whether that VM's settings are right
  *   lodge-vm --describe                    prints all settings and devices as JSON
  *   lodge-vm --settings [KEY]              prints the settings as text
  *   lodge-vm --probe, --probe-json         prints what this host can run
@@ -23,13 +26,14 @@
 #include "base/log.h"
 #include "cpu/trace_points.h"
 #include "devmodel/machine/trace_points.h"
+#include "devmodel/storage/image.h"
 #include "protocol/protocol.h"
 #include "vm/control_int.h"
 #include "vm/probe.h"
 #include "vm/recognise.h"
 #include "vm/vm.h"
 
-static bool as_json;
+static bool as_json, detached;
 
 static int complain(const struct err *e)
 {
@@ -38,6 +42,41 @@ static int complain(const struct err *e)
 
 	fprintf(stderr, "%s%s\n", as_json ? "" : "lodge: ", as_json ? json : e->msg);
 	return code == LODGE_ERROR_FAILED ? LODGE_EXIT_FAILED : code;
+}
+
+/* Reads it all, and opens nothing. */
+static int check_folder(const char *dir, struct err *e)
+{
+	struct vm_config c;
+	int r;
+
+	vm_config_init(&c);
+	r = vm_home_read(dir, &c, e);
+	if (r == 0)
+		r = vm_recognise(&c, e);
+	if (r == 0)
+		r = vm_config_check(&c, e);
+	vm_config_finish(&c);
+	return r;
+}
+
+static int check_setting(const char *setting, struct err *e)
+{
+	struct vm_config c;
+	int r;
+
+	vm_config_init(&c);
+	r = vm_config_set(&c, setting, e);
+	vm_config_finish(&c);
+	return r;
+}
+
+static int make_disk(const char *path, const char *bytes, struct err *e)
+{
+	struct image_create c = { .format = IMAGE_FORMAT_QCOW2 };
+
+	c.q.bytes = strtoull(bytes, NULL, 10);
+	return image_create(path, &c, e);
 }
 
 /* The options that run no VM. true: done, with *ret_status to end with. */
@@ -53,6 +92,18 @@ static bool only_tell(int argc, char **argv, int *ret_status)
 	} else if (strcmp(word, "--settings") == 0) {
 		if (vm_print_settings(argc > 2 ? argv[2] : NULL, &e) < 0)
 			*ret_status = complain(&e);
+	} else if (strcmp(word, "--check") == 0 && argc == 3) {
+		*ret_status = check_folder(argv[2], &e) < 0 ? complain(&e) : 0;
+	} else if (strcmp(word, "--check-setting") == 0 && argc == 3) {
+		*ret_status = check_setting(argv[2], &e) < 0 ? complain(&e) : 0;
+	} else if (strcmp(word, "--default") == 0 && argc == 3) {
+		const char *value;
+		if (vm_config_default(argv[2], &value, &e) < 0)
+			*ret_status = complain(&e);
+		else
+			puts(value);
+	} else if (strcmp(word, "--make-disk") == 0 && argc == 4) {
+		*ret_status = make_disk(argv[2], argv[3], &e) < 0 ? complain(&e) : 0;
 	} else if (strcmp(word, "--probe") == 0 || strcmp(word, "--probe-json") == 0) {
 		*ret_status = vm_probe(word[7] != '\0');
 	} else {
@@ -126,6 +177,11 @@ static int parse_args(int argc, char **argv, struct vm *vm, int *ret_ready_fd, s
 	int r = 0;
 
 	*ret_ready_fd = -1;
+	if (argc > 2 && strcmp(argv[1], "--folder") == 0) {
+		r = vm_home_enter(&vm->home, argv[2], &vm->cfg, e);
+		argc -= 2;
+		argv += 2;
+	}
 	for (int i = 1; r == 0 && i < argc; i++) {
 		guint64 fd;
 		if (strcmp(argv[i], "--ready-fd") == 0 && i + 1 < argc &&
@@ -133,6 +189,8 @@ static int parse_args(int argc, char **argv, struct vm *vm, int *ret_ready_fd, s
 			*ret_ready_fd = (int)fd;
 			i++;
 			fcntl(*ret_ready_fd, F_SETFD, FD_CLOEXEC);
+		} else if (strcmp(argv[i], "--detached") == 0) {
+			detached = true;
 		} else if (strcmp(argv[i], "--json") == 0) {
 			as_json = true;
 		} else if (argv[i][0] == '-') {
@@ -163,7 +221,7 @@ static int run(struct vm *vm, int ready_fd, struct err *e)
 {
 	int r;
 
-	if (ready_fd >= 0)
+	if (ready_fd >= 0 && !detached)
 		signal_text = "";
 	vm_files_announce(&vm->cfg, ready_fd);
 	r = start_log(&vm->cfg, e);
@@ -175,7 +233,10 @@ static int run(struct vm *vm, int ready_fd, struct err *e)
 		return complain(e);
 	if (ready_fd >= 0) {
 		dprintf(ready_fd, "ready %s\n", vm->claim.name);
-		g_unix_fd_add(ready_fd, G_IO_ERR | G_IO_HUP, on_parent_gone, vm);
+		if (detached)
+			close(ready_fd);
+		else
+			g_unix_fd_add(ready_fd, G_IO_ERR | G_IO_HUP, on_parent_gone, vm);
 	}
 	if (!vm->quitting)
 		g_main_loop_run(vm->main);
@@ -203,6 +264,7 @@ int main(int argc, char **argv)
 	vm_config_init(&vm.cfg);
 	if (parse_args(argc, argv, &vm, &ready_fd, &e) < 0) {
 		status = complain(&e);
+		vm_home_leave(&vm.home, false);
 		vm_config_finish(&vm.cfg);
 		return status;
 	}

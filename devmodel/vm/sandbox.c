@@ -26,6 +26,11 @@
 #define FS_REFER (1ull << 13)
 #define FS_TRUNCATE (1ull << 14)
 #define FS_IOCTL_DEV (1ull << 15)
+#define FS_HOME                                                                                    \
+	(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |                            \
+	 LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR |                             \
+	 LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |                            \
+	 LANDLOCK_ACCESS_FS_MAKE_REG | FS_REFER | FS_TRUNCATE)
 #define NET_TCP 3ull   /* bind and connect */
 #define SCOPE_ALL 3ull /* abstract sockets and signals to other processes */
 
@@ -66,7 +71,7 @@ static int check_alone(struct err *e)
 	return 0;
 }
 
-int sandbox_files(const char *root, const char *own, struct err *e)
+int sandbox_files(const char *root, const char *own, const char *home, struct err *e)
 {
 	const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0,
 				 LANDLOCK_CREATE_RULESET_VERSION);
@@ -98,6 +103,8 @@ int sandbox_files(const char *root, const char *own, struct err *e)
 			  LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_SOCK, e);
 	if (r == 0 && root)
 		r = allow(ruleset, root, LANDLOCK_ACCESS_FS_REMOVE_DIR, e);
+	if (r == 0 && home)
+		r = allow(ruleset, home, attr.fs & FS_HOME, e);
 	if (r < 0)
 		return r;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
@@ -253,6 +260,14 @@ static const int fatal[] = {
 	SCMP_SYS(userfaultfd),
 };
 
+/* What a VM that is kept does in its own folder. */
+static const int allowed_home[] = {
+	SCMP_SYS(openat),     SCMP_SYS(open),	  SCMP_SYS(rename),	     SCMP_SYS(renameat),
+	SCMP_SYS(renameat2),  SCMP_SYS(mkdir),	  SCMP_SYS(mkdirat),	     SCMP_SYS(getdents64),
+	SCMP_SYS(lstat),      SCMP_SYS(stat),	  SCMP_SYS(access),	     SCMP_SYS(faccessat),
+	SCMP_SYS(faccessat2), SCMP_SYS(readlink), SCMP_SYS(copy_file_range),
+};
+
 /* Calls of which some uses are fine. */
 static int add_filtered(scmp_filter_ctx f, bool kvm)
 {
@@ -290,7 +305,7 @@ static int add_filtered(scmp_filter_ctx f, bool kvm)
 	return r;
 }
 
-int sandbox_calls(bool kvm, struct err *e)
+int sandbox_calls(bool kvm, bool home, struct err *e)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r = 0;
@@ -302,6 +317,8 @@ int sandbox_calls(bool kvm, struct err *e)
 	seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1);
 	for (size_t i = 0; i < HV_ARRAY_LEN(allowed); i++)
 		r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
+	for (size_t i = 0; home && i < HV_ARRAY_LEN(allowed_home); i++)
+		r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed_home[i], 0);
 	for (size_t i = 0; i < HV_ARRAY_LEN(fatal); i++)
 		r |= seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, fatal[i], 0);
 	r |= add_filtered(f, kvm);

@@ -12,9 +12,11 @@
 #include <stdbool.h>
 #include "base/err.h"
 
-/* root: the folder of all runtime folders; own: this VM's in it; both may be NULL. 0, or -ENOSYS:
+/* root: the folder of all runtime folders; own: this VM's in it; home: the
+ * folder of a VM that is kept, where everything is allowed; each may be NULL. 0, or -ENOSYS:
  * this kernel has no Landlock; or -EBUSY: there are other threads, which it would not hold. */
-int sandbox_files(const char *root, const char *own, struct err *e) HV_MUST_CHECK;
-/* kvm: what the host's KVM is asked for is allowed, too. */
-int sandbox_calls(bool kvm, struct err *e) HV_MUST_CHECK;
+int sandbox_files(const char *root, const char *own, const char *home, struct err *e) HV_MUST_CHECK;
+/* kvm: what the host's KVM is asked for is allowed, too; home: so is opening and renaming files, of
+ * which Landlock leaves those in the VM's own folder. */
+int sandbox_calls(bool kvm, bool home, struct err *e) HV_MUST_CHECK;
 #endif

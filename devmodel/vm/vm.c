@@ -365,7 +365,8 @@ static int start_screen(struct vm *vm, struct err *e)
  * on all threads at once and comes last. */
 static int start_sandboxed(struct vm *vm, struct err *e)
 {
-	int r = sandbox_files(vm->claim.root, vm->claim.dir, e);
+	const char *home = vm->home.read_only ? NULL : vm->home.dir;
+	int r = sandbox_files(vm->claim.root, vm->claim.dir, home, e);
 
 	if (r == -ENOSYS)
 		log_msg(LOG_LVL_INFO, "sandbox", "%s: files are guarded by seccomp alone", e->msg);
@@ -379,7 +380,7 @@ static int start_sandboxed(struct vm *vm, struct err *e)
 	if (r == 0 && vm->files.state_fd >= 0)
 		input_release_all(vm->input);
 	if (r == 0)
-		r = sandbox_calls(vm->engine == &hv_engine_kvm, e);
+		r = sandbox_calls(vm->engine == &hv_engine_kvm, home != NULL, e);
 	return r;
 }
 
@@ -415,14 +416,19 @@ int vm_start(struct vm *vm, struct err *e)
 	if (r == 0)
 		r = start_serial(vm, e);
 	if (r == 0)
-		r = vm_claim_take(&vm->claim, e);
+		r = vm_claim_take(vm->home.dir, &vm->claim, e);
 	if (r == 0 && vm->cfg.gdb)
 		r = gdb_create(vm, &vm->gdb, e);
 	if (r == 0)
+		r = vm_home_begin(&vm->home, e);
+	if (r == 0)
 		r = start_sandboxed(vm, e);
+	if (r == 0)
+		r = vm_home_resumed(&vm->home, e);
 	if (r < 0)
 		return r;
 	vm->started_ns = loop_now_ns();
+	vm->begun = true;
 	return first_run(vm, e);
 }
 
@@ -449,6 +455,7 @@ void vm_finish(struct vm *vm)
 		g_source_unref(vm->loop_source);
 	}
 	loop_destroy(vm->loop);
+	vm_home_leave(&vm->home, vm->begun);
 	vm_claim_release(&vm->claim);
 	if (vm->main)
 		g_main_loop_unref(vm->main);

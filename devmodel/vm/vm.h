@@ -11,6 +11,7 @@
 #include "vm/drives.h"
 #include "vm/engine_choice.h"
 #include "vm/files.h"
+#include "vm/home.h"
 #include "vm/input.h"
 #include "vm/saving.h"
 #include "vm/serial.h"
@@ -32,6 +33,7 @@ struct vm {
 	struct vm_files files;
 	struct vm_drives drives;
 	struct vm_claim claim;
+	struct vm_home home;
 	GMainLoop *main;
 	struct loop *loop;
 	GSource *loop_source;
@@ -49,6 +51,7 @@ struct vm {
 	struct saving *saving; /* NULL: none is under way */
 	bool sleeping;	       /* the guest is in S3 */
 	bool quitting;
+	bool begun; /* the guest has run */
 	int exit_status;
 	char exit_text[256];
 	uint64_t started_ns;

@@ -77,7 +77,7 @@ static int files_child(void)
 {
 	char path[128];
 
-	WANT(sandbox_files(root, own, NULL) == 0);
+	WANT(sandbox_files(root, own, NULL, NULL) == 0);
 	WANT(open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES);
 	WANT(open(secret, O_RDONLY) < 0 && errno == EACCES);
 	WANT(open("/tmp/lodge-sandbox-new", O_CREAT | O_WRONLY, 0600) < 0 && errno == EACCES);
@@ -94,7 +94,7 @@ static void test_files(void **state)
 
 	(void)state;
 	/* Tried in a child as well: it cannot be left again. */
-	if (sandbox_files("/nonexistent", NULL, &e) == -ENOSYS) {
+	if (sandbox_files("/nonexistent", NULL, NULL, &e) == -ENOSYS) {
 		print_message("this kernel has no Landlock: skipped\n");
 		skip();
 	}
@@ -122,7 +122,7 @@ static int pool_child(void)
 	struct io_pool *p;
 
 	WANT(io_pool_create("io", pool_run, secret, &p, NULL) == 0);
-	WANT(sandbox_files(root, own, NULL) == 0);
+	WANT(sandbox_files(root, own, NULL, NULL) == 0);
 	WANT(io_pool_start(p, NULL) == 0);
 	io_pool_submit(p, &r);
 	io_pool_drain(p);
@@ -138,7 +138,7 @@ static int busy_child(void)
 
 	WANT(io_pool_create("io", pool_run, secret, &p, NULL) == 0);
 	WANT(io_pool_start(p, NULL) == 0);
-	WANT(sandbox_files(root, own, NULL) == -EBUSY);
+	WANT(sandbox_files(root, own, NULL, NULL) == -EBUSY);
 	io_pool_destroy(p);
 	return 0;
 }
@@ -149,7 +149,7 @@ static void test_files_threads(void **state)
 
 	(void)state;
 	assert_child_ok(busy_child);
-	if (sandbox_files("/nonexistent", NULL, &e) == -ENOSYS)
+	if (sandbox_files("/nonexistent", NULL, NULL, &e) == -ENOSYS)
 		skip();
 	assert_child_ok(pool_child);
 }
@@ -160,7 +160,7 @@ static int own_child(void)
 
 	snprintf(path, sizeof(path), "%s/control", own);
 	close(open(path, O_CREAT | O_WRONLY, 0600));
-	WANT(sandbox_files(root, own, NULL) == 0);
+	WANT(sandbox_files(root, own, NULL, NULL) == 0);
 	WANT(unlink(path) == 0);
 	WANT(rmdir(own) == 0);
 	return 0;
@@ -171,7 +171,7 @@ static void test_own_folder(void **state)
 	struct err e;
 
 	(void)state;
-	if (sandbox_files("/nonexistent", NULL, &e) == -ENOSYS)
+	if (sandbox_files("/nonexistent", NULL, NULL, &e) == -ENOSYS)
 		skip();
 	assert_child_ok(own_child);
 	mkdir(own, 0700);
@@ -179,7 +179,7 @@ static void test_own_folder(void **state)
 
 static int calls_child(void)
 {
-	WANT(sandbox_calls(false, NULL) == 0);
+	WANT(sandbox_calls(false, false, NULL) == 0);
 	WANT(open("/etc/passwd", O_RDONLY) < 0 && errno == EPERM);
 	WANT(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM);
 	WANT(socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EPERM);
@@ -216,7 +216,7 @@ static int needed_child(void)
 
 	pthread_mutex_lock(&gate);
 	WANT(pthread_create(&early, NULL, early_fn, &seen_early) == 0);
-	WANT(sandbox_calls(false, NULL) == 0);
+	WANT(sandbox_calls(false, false, NULL) == 0);
 	pthread_mutex_unlock(&gate);
 	WANT(pthread_create(&late, NULL, thread_fn, &seen_late) == 0);
 	pthread_join(early, NULL);
@@ -244,14 +244,14 @@ static int exec_child(void)
 {
 	char *const argv[] = { (char *)(uintptr_t) "true", NULL };
 
-	WANT(sandbox_calls(false, NULL) == 0);
+	WANT(sandbox_calls(false, false, NULL) == 0);
 	execv("/bin/true", argv);
 	return 1;
 }
 
 static int ptrace_child(void)
 {
-	WANT(sandbox_calls(false, NULL) == 0);
+	WANT(sandbox_calls(false, false, NULL) == 0);
 	ptrace(PTRACE_TRACEME, 0, 0, 0);
 	return 1;
 }
@@ -261,7 +261,7 @@ static int fork_child(void)
 {
 	int status;
 
-	WANT(sandbox_calls(false, NULL) == 0);
+	WANT(sandbox_calls(false, false, NULL) == 0);
 	const pid_t pid = fork();
 	if (pid == 0)
 		_exit(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 7 : 1);

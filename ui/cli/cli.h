@@ -22,6 +22,9 @@ enum cli_set {
 	CLI_SCREENSHOT = 1 << 8,
 	CLI_CONSOLE = 1 << 9,
 	CLI_MEDIA = 1 << 10,
+	CLI_CREATE = 1 << 11,
+	CLI_START = 1 << 12,
+	CLI_LOG = 1 << 13,
 };
 
 struct cli_option {
@@ -73,6 +76,16 @@ void cli_say(const struct cli *c, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /* One per command. */
 int cmd_run(struct cli *c, GError **error);
+int cmd_create(struct cli *c, GError **error);
+int cmd_start(struct cli *c, GError **error);
+int cmd_delete(struct cli *c, GError **error);
+int cmd_rename(struct cli *c, GError **error);
+int cmd_clone(struct cli *c, GError **error);
+int cmd_get(struct cli *c, GError **error);
+int cmd_set(struct cli *c, GError **error);
+int cmd_edit(struct cli *c, GError **error);
+int cmd_check(struct cli *c, GError **error);
+int cmd_log(struct cli *c, GError **error);
 int cmd_save(struct cli *c, GError **error);
 int cmd_list(struct cli *c, GError **error);
 int cmd_show(struct cli *c, GError **error);

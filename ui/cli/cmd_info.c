@@ -1,7 +1,7 @@
 /* lodge list, show, stats: what can be seen of running VMs. */
 #include <stdio.h>
 #include <string.h>
-#include "cli/cli.h"
+#include "cli/kept.h"
 #include "client/client.h"
 #include "protocol/protocol.h"
 
@@ -114,39 +114,58 @@ static void print_row(GVariant *p)
 		lookup_s(p, "Engine"), lookup_u(p, "CpuCount"), memory, lookup_u(p, "Pid"), uptime);
 }
 
+struct list {
+	const char *want; /* state; NULL: all */
+	bool as_json;
+	GString *json;
+	unsigned n;
+};
+
+static void list_one(struct list *l, GVariant *props)
+{
+	if (l->want && strcmp(l->want, lookup_s(props, "State")) != 0)
+		return;
+	if (l->as_json) {
+		g_string_append(l->json, l->n > 0 ? ",\n{" : "{");
+		json_properties(l->json, props);
+		g_string_append_c(l->json, '}');
+	} else if (l->n == 0) {
+		g_print("%-16s %-9s %-7s %4s %7s %8s %9s\n", "NAME", "STATE", "ENGINE", "CPUS",
+			"MEMORY", "PID", "UPTIME");
+	}
+	l->n++;
+	if (!l->as_json && lookup_u(props, "Pid") != 0)
+		print_row(props);
+	else if (!l->as_json)
+		g_print("%-16s %-9s\n", lookup_s(props, "Name"), lookup_s(props, "State"));
+}
+
 int cmd_list(struct cli *c, GError **error)
 {
-	static const char *const states[] = { "starting", "running", "paused", "stopping",
-					      "stopped",  "crashed", NULL };
-	const char *want = cli_value(c, "--state");
-	g_autoptr(GPtrArray) names = NULL;
+	static const char *const states[] = { "starting", "running", "paused",	  "stopping",
+					      "stopped",  "crashed", "suspended", NULL };
 	g_autoptr(GString) json = g_string_new("[");
+	struct list l = { cli_value(c, "--state"), c->json, json, 0 };
+	g_autoptr(GPtrArray) names = NULL, stopped = NULL;
 
-	if (want && !g_strv_contains(states, want))
+	if (l.want && !g_strv_contains(states, l.want))
 		return cli_bad(error,
-			       "--state is starting, running, paused, stopping, stopped or "
-			       "crashed, not '%s'",
-			       want);
+			       "--state is starting, running, paused, stopping, stopped, "
+			       "suspended or crashed, not '%s'",
+			       l.want);
 	names = ui_vm_names(error);
 	if (!names)
 		return error ? cli_code(error) : LODGE_ERROR_FAILED;
-	if (!c->json && names->len > 0)
-		g_print("%-16s %-9s %-7s %4s %7s %8s %9s\n", "NAME", "STATE", "ENGINE", "CPUS",
-			"MEMORY", "PID", "UPTIME");
 	for (guint i = 0; i < names->len; i++) {
 		/* One that ends meanwhile is not there any more. */
-		auto_vm struct ui_vm *vm = ui_vm_connect(names->pdata[i], NULL);
+		auto_vm struct ui_vm *vm = ui_vm_connect_run(names->pdata[i], NULL);
 		g_autoptr(GVariant) props = vm ? ui_vm_properties(vm, NULL) : NULL;
-		if (!props || (want && strcmp(want, lookup_s(props, "State")) != 0))
-			continue;
-		if (!c->json) {
-			print_row(props);
-			continue;
-		}
-		g_string_append(json, json->len > 1 ? ",\n{" : "{");
-		json_properties(json, props);
-		g_string_append_c(json, '}');
+		if (props)
+			list_one(&l, props);
 	}
+	stopped = kept_stopped();
+	for (guint i = 0; i < stopped->len; i++)
+		list_one(&l, stopped->pdata[i]);
 	if (c->json)
 		g_print("%s]\n", json->str);
 	return 0;
@@ -264,13 +283,50 @@ static int show_devices(struct cli *c, struct ui_vm *vm, GString *json, GError *
 	return 0;
 }
 
+/* One that does not run: where it is, its state, its settings. */
+static int show_stopped(struct cli *c, const char *dir, GError **error)
+{
+	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, error);
+	g_autoptr(GPtrArray) all = ini ? lodge_ini_settings(ini) : NULL;
+	g_autofree char *name = g_path_get_basename(dir);
+	g_autoptr(GString) json = g_string_new("{\"name\":");
+
+	if (!ini)
+		return cli_code(error);
+	lodge_json_string(json, name);
+	g_string_append_printf(json, ",\"state\":\"%s\",\"folder\":", lodge_folder_state(dir));
+	lodge_json_string(json, dir);
+	if (!c->json)
+		g_print("%-15s %s\n%-15s %s\n%-15s %s\n", "name", name, "state",
+			lodge_folder_state(dir), "folder", dir);
+	g_string_append(json, ",\"settings\":{");
+	for (guint i = 0; i < all->len; i++) {
+		const char *setting = all->pdata[i], *eq = strchr(setting, '=');
+		g_autofree char *key = g_strndup(setting, (gsize)(eq - setting));
+		if (!c->json)
+			g_print("%-15s %s\n", key, eq + 1);
+		g_string_append(json, i > 0 ? "," : "");
+		lodge_json_string(json, key);
+		g_string_append_c(json, ':');
+		lodge_json_string(json, eq + 1);
+	}
+	if (c->json)
+		g_print("%s}}\n", json->str);
+	return 0;
+}
+
 int cmd_show(struct cli *c, GError **error)
 {
 	auto_vm struct ui_vm *vm = ui_vm_connect(cli_arg(c, 0), error);
+	g_autofree char *dir = vm ? NULL : lodge_folder_find(cli_arg(c, 0), NULL);
 	g_autoptr(GString) json = g_string_new("{");
 	g_autoptr(GVariant) props = NULL;
 	int code = 0;
 
+	if (!vm && dir && !cli_arg(c, 1) && cli_code(error) == LODGE_ERROR_WRONG_STATE) {
+		g_clear_error(error);
+		return show_stopped(c, dir, error);
+	}
 	if (!vm)
 		return cli_code(error);
 	if (cli_arg(c, 1))

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "cli/cli.h"
 #include "client/client.h"
+#include "protocol/folder.h"
 #include "protocol/protocol.h"
 
 static const struct cli_command *find_command(const char *name, GError **error)
@@ -24,19 +25,21 @@ static const struct cli_command *find_command(const char *name, GError **error)
 /* Without a command: what runs, and what to type next. */
 static int bare(void)
 {
-	g_autoptr(GPtrArray) names = ui_vm_names(NULL);
+	g_autoptr(GPtrArray) names = ui_vm_names(NULL), kept = lodge_folder_names();
 
-	if (names && names->len > 0) {
+	if ((names && names->len > 0) || kept->len > 0) {
 		struct cli c = { 0 };
 		c.command = find_command("list", NULL);
 		if (cli_parse(&c, 0, NULL, NULL))
 			cmd_list(&c, NULL);
 		cli_finish(&c);
-		g_print("\nlodge serial VM    its serial port\n"
+		g_print("\nlodge start VM     run it\n"
 			"lodge stop VM      press its power button\n"
 			"lodge help         all commands\n");
 	} else {
 		g_print("lodge run FILE          a CD, disk or floppy image, or a kernel\n"
+			"lodge create NAME --iso FILE --disk-size 20G\n"
+			"                        make a VM that is kept\n"
 			"lodge doctor            what this host can run\n"
 			"lodge help              all commands\n");
 	}

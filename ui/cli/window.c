@@ -109,6 +109,25 @@ void window_open(struct window *w, const char *name)
 		cli_say(w->cli, "no window: %s", error->message);
 }
 
+static void own_session(gpointer data)
+{
+	(void)data;
+	setsid();
+}
+
+void window_leave(struct window *w, const char *dir)
+{
+	const char *argv[] = { w->program, "--", dir, NULL };
+	g_autoptr(GError) error = NULL;
+
+	if (w->program &&
+	    !g_spawn_async(NULL, (char **)(void *)argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL,
+			   own_session, NULL, NULL, &error))
+		cli_say(w->cli, "no window: %s", error->message);
+	w->pid = 0;
+	window_finish(w, false);
+}
+
 void window_finish(struct window *w, bool at_once)
 {
 	if (!w)

@@ -14,5 +14,7 @@ struct window *window_parse(const struct cli *c, void (*plug)(void *ctx), void *
 void window_open(struct window *w, const char *name);
 /* at_once: the user has ended the VM and need not be told; else the window says so and closes by
  * itself. NULL is fine. */
+/* Opens it on the VM in that folder; it outlives this program. Ends w. */
+void window_leave(struct window *w, const char *dir);
 void window_finish(struct window *w, bool at_once);
 #endif

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "protocol/folder.h"
 #include "protocol/protocol.h"
 
 #define CONNECT_TRIES 40
@@ -167,35 +168,58 @@ static void no_such_vm(const char *name, GError **error)
 		    near ? "; the nearest name is " : "", near ? near : "");
 }
 
-struct ui_vm *ui_vm_connect(const char *name, GError **error)
+static struct ui_vm *new_vm(const char *name, GDBusConnection *conn)
 {
-	g_autofree char *folder = NULL;
-	GDBusConnection *conn = NULL;
-	struct ui_vm *vm;
-	bool late = false;
+	struct ui_vm *vm = g_new0(struct ui_vm, 1);
 
-	if (strchr(name, '/')) {
-		folder = lodge_run_name_of_folder(name, error);
-		if (!folder)
-			return NULL;
-	} else if (name[0] != '\0' && name[0] != '.') {
-		folder = g_strdup(name);
-	}
-	if (folder)
-		conn = connect_folder(folder, &late);
-	if (!conn && folder && !late)
-		conn = connect_by_name(name);
-	if (!conn && late)
-		g_set_error(error, LODGE_ERROR, LODGE_ERROR_TIMEOUT,
-			    "VM \"%s\" does not answer: its process hangs or is stopped", name);
-	else if (!conn)
-		no_such_vm(name, error);
-	if (!conn)
-		return NULL;
-	vm = g_new0(struct ui_vm, 1);
 	vm->name = g_strdup(name);
 	vm->conn = conn;
 	return vm;
+}
+
+static void no_answer(const char *name, GError **error)
+{
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_TIMEOUT,
+		    "VM \"%s\" does not answer: its process hangs or is stopped", name);
+}
+
+struct ui_vm *ui_vm_connect_run(const char *name, GError **error)
+{
+	bool late = false;
+	GDBusConnection *conn = connect_folder(name, &late);
+
+	if (conn)
+		return new_vm(name, conn);
+	if (late)
+		no_answer(name, error);
+	else
+		no_such_vm(name, error);
+	return NULL;
+}
+
+struct ui_vm *ui_vm_connect(const char *name, GError **error)
+{
+	g_autofree char *kept = lodge_folder_find(name, NULL);
+	g_autofree char *run = kept ? lodge_run_name_of_folder(kept, NULL) : NULL;
+	GDBusConnection *conn = NULL;
+	bool late = false;
+
+	if (!run && !strchr(name, '/') && name[0] != '\0' && name[0] != '.')
+		run = g_strdup(name);
+	if (run)
+		conn = connect_folder(run, &late);
+	if (!conn && run && !kept && !late)
+		conn = connect_by_name(name);
+	if (conn)
+		return new_vm(name, conn);
+	if (late)
+		no_answer(name, error);
+	else if (kept)
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
+			    "VM \"%s\" is not running (lodge start %s)", name, name);
+	else
+		no_such_vm(name, error);
+	return NULL;
 }
 
 void ui_vm_close(struct ui_vm *vm)

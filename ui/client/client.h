@@ -16,6 +16,8 @@ struct ui_vm; /* a connection to a running VM */
 GPtrArray *ui_vm_names(GError **error);
 /* name: what `lodge list` shows, or a VM's folder (has a slash). */
 struct ui_vm *ui_vm_connect(const char *name, GError **error);
+/* name: one of ui_vm_names(). */
+struct ui_vm *ui_vm_connect_run(const char *name, GError **error);
 void ui_vm_close(struct ui_vm *vm); /* NULL is fine */
 static inline void ui_vm_closep_(struct ui_vm **vm)
 {

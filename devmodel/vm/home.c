@@ -1,0 +1,166 @@
+/* See home.h. */
+#include "vm/home.h"
+#include <errno.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "protocol/folder.h"
+#include "protocol/protocol.h"
+
+#define SUSPENDED "suspended"
+#define SUSPENDED_STATE "suspended/state"
+#define SUSPENDED_FROM "suspended/from" /* names a snapshot's state instead */
+
+static int fail(struct err *e, GError *error)
+{
+	static const int codes[] = {
+		[LODGE_ERROR_BAD_ARGUMENT] = -EINVAL, [LODGE_ERROR_NOT_FOUND] = -ENOENT,
+		[LODGE_ERROR_WRONG_STATE] = -EBUSY,   [LODGE_ERROR_HOST_LIMIT] = -ENOTSUP,
+		[LODGE_ERROR_TIMEOUT] = -ETIMEDOUT,
+	};
+	const int code = error->code < (int)G_N_ELEMENTS(codes) && codes[error->code] < 0
+				 ? codes[error->code]
+				 : -EIO;
+
+	err_set(e, code, "%s", error->message);
+	g_error_free(error);
+	return code;
+}
+
+/* ---- settings ---- */
+
+/* A VM that is kept keeps what its guest writes. */
+static int keep_disk(const struct vm_home *h, const char *setting, struct vm_config *c,
+		     struct err *e)
+{
+	const char *end = strstr(setting, ".file=");
+	g_autofree char *keep = NULL;
+
+	if (h->read_only || !g_str_has_prefix(setting, "disk.") || !end)
+		return 0;
+	keep = g_strdup_printf("%.*s.keep=yes", (int)(end - setting), setting);
+	return vm_config_set(c, keep, e);
+}
+
+static int read_settings(const struct vm_home *h, struct vm_config *c, struct err *e)
+{
+	GError *error = NULL;
+	g_autoptr(GKeyFile) ini = lodge_ini_load(".", &error);
+	g_autoptr(GPtrArray) all = ini ? lodge_ini_settings(ini) : NULL;
+	int r = 0;
+
+	if (!ini)
+		return fail(e, error);
+	for (guint i = 0; i < all->len && r == 0; i++)
+		r = keep_disk(h, all->pdata[i], c, e);
+	for (guint i = 0; i < all->len && r == 0; i++)
+		r = vm_config_set(c, all->pdata[i], e);
+	if (r < 0)
+		return err_prefix(e, "%s/" LODGE_FOLDER_INI, h->dir);
+	if (!c->name)
+		c->name = g_path_get_basename(h->dir);
+	return 0;
+}
+
+/* A suspended VM goes on; what it was once started with is in its state. */
+static void find_state(struct vm_home *h, struct vm_config *c)
+{
+	g_autofree char *from = NULL;
+
+	if (g_file_get_contents(SUSPENDED_FROM, &from, NULL, NULL))
+		g_strstrip(from);
+	else if (g_file_test(SUSPENDED_STATE, G_FILE_TEST_EXISTS))
+		from = g_strdup(SUSPENDED_STATE);
+	if (!from)
+		return;
+	h->suspended = true;
+	g_free(c->state);
+	c->state = g_steal_pointer(&from);
+	g_clear_pointer(&c->kernel, g_free);
+	g_clear_pointer(&c->initrd, g_free);
+	g_clear_pointer(&c->append, g_free);
+	g_clear_pointer(&c->boot_file, g_free);
+}
+
+int vm_home_enter(struct vm_home *h, const char *dir, struct vm_config *c, struct err *e)
+{
+	GError *error = NULL;
+	int r;
+
+	h->lock_fd = -1;
+	h->dir = g_canonicalize_filename(dir, NULL);
+	if (chdir(h->dir) < 0)
+		return err_set(e, -errno, "cannot enter '%s': %s", h->dir, strerror(errno));
+	h->read_only = lodge_folder_read_only(h->dir);
+	if (!h->read_only) {
+		h->lock_fd = lodge_folder_lock(h->dir, "runs", &error);
+		if (h->lock_fd < 0)
+			return fail(e, error);
+	}
+	r = read_settings(h, c, e);
+	if (r == 0)
+		find_state(h, c);
+	return r;
+}
+
+int vm_home_read(const char *dir, struct vm_config *c, struct err *e)
+{
+	struct vm_home h = { .dir = g_canonicalize_filename(dir, NULL), .lock_fd = -1 };
+	int r = 0;
+
+	if (chdir(h.dir) < 0)
+		r = err_set(e, -errno, "cannot enter '%s': %s", h.dir, strerror(errno));
+	if (r == 0)
+		r = read_settings(&h, c, e);
+	g_free(h.dir);
+	return r;
+}
+
+/* ---- state ---- */
+
+static int mark(const struct vm_home *h, const char *state, struct err *e)
+{
+	GError *error = NULL;
+
+	return lodge_folder_mark(h->dir, state, &error) ? 0 : fail(e, error);
+}
+
+int vm_home_begin(struct vm_home *h, struct err *e)
+{
+	g_autofree char *path = h->dir ? g_build_filename(h->dir, "state", NULL) : NULL;
+
+	if (!h->dir || h->read_only)
+		return 0;
+	if (!g_file_get_contents(path, &h->before, NULL, NULL))
+		h->before = g_strdup("stopped");
+	g_strstrip(h->before);
+	return mark(h, "running", e);
+}
+
+int vm_home_resumed(struct vm_home *h, struct err *e)
+{
+	g_autofree char *dir = h->dir ? g_build_filename(h->dir, SUSPENDED, NULL) : NULL;
+	GError *error = NULL;
+
+	if (!h->suspended || h->read_only)
+		return 0;
+	h->suspended = false;
+	if (!lodge_remove_tree(dir, &error))
+		return fail(e, error);
+	lodge_folder_sync(h->dir);
+	return 0;
+}
+
+void vm_home_leave(struct vm_home *h, bool started)
+{
+	struct err e;
+
+	if (h->before && mark(h, started ? "stopped" : h->before, &e) < 0)
+		g_printerr("lodge: %s\n", e.msg);
+	if (h->lock_fd > 0)
+		close(h->lock_fd);
+	g_free(h->before);
+	g_free(h->dir);
+	*h = (struct vm_home){ .lock_fd = -1 };
+}

@@ -1,0 +1,489 @@
+/* lodge create, start, delete, rename, clone, get, set, edit, check, log: VMs that are kept. */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "cli/kept.h"
+#include "cli/window.h"
+#include "client/client.h"
+#include "protocol/protocol.h"
+
+#define CPU_MODEL (__builtin_cpu_supports("x86-64-v3") ? "x86-64-v3" : "x86-64-v2")
+
+static bool io_error(GError **error, const char *what, const char *path)
+{
+	const int err = errno;
+
+	g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err), "cannot %s '%s': %s",
+		    what, path, g_strerror(err));
+	return false;
+}
+
+static bool exists(const char *dir, const char *name, GError **error)
+{
+	if (!g_file_test(dir, G_FILE_TEST_EXISTS))
+		return false;
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
+		    "there is a \"%s\" already: choose another name (lodge list)", name);
+	return true;
+}
+
+/* A new VM's name: of the library, or the last part of its path. */
+static bool name_ok(const char *vm, GError **error)
+{
+	g_autofree char *name = g_path_get_basename(vm);
+
+	return lodge_folder_name_ok(name, error);
+}
+
+/* ---- create ---- */
+
+static const char *format_of(const char *path)
+{
+	char magic[4] = "";
+	FILE *f = fopen(path, "rbe");
+
+	if (f) {
+		if (fread(magic, 1, 4, f) != 4)
+			magic[0] = '\0';
+		fclose(f);
+	}
+	return memcmp(magic, "QFI\xfb", 4) == 0 ? "qcow2" : "raw";
+}
+
+static bool add_disk(GKeyFile *ini, const char *temp, const char *name, const char *from,
+		     const char *size, GError **error)
+{
+	const char *format = from ? format_of(from) : "qcow2";
+	g_autofree char *file = g_strdup_printf("disks/%s.%s", name,
+						strcmp(format, "raw") == 0 ? "img" : "qcow2");
+	g_autofree char *path = g_build_filename(temp, file, NULL);
+	g_autofree char *key = g_strdup_printf("disk.%s.file", name);
+	g_autofree char *format_key = g_strdup_printf("disk.%s.format", name);
+	g_autofree char *out = NULL;
+	guint64 bytes;
+
+	if (from && !kept_copy(from, path, error))
+		return false;
+	if (!from) {
+		g_autofree char *number = NULL;
+		if (!lodge_parse_size(size, &bytes) || bytes == 0 || bytes % 512 != 0) {
+			cli_bad(error, "--disk-size is a size such as 20G, not '%s'", size);
+			return false;
+		}
+		number = g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
+		out = kept_ask(error, (const char *const[]){ "--make-disk", path, number, NULL });
+		if (!out)
+			return false;
+	}
+	lodge_ini_set(ini, key, file);
+	lodge_ini_set(ini, format_key, format);
+	return true;
+}
+
+/* --disk 0 is the root disk; what else names files is told where they lie. */
+static bool add_setting(GKeyFile *ini, const char *temp, const char *setting, GError **error)
+{
+	g_autofree char *absolute = kept_absolute(setting), *key = NULL, *out = NULL;
+	const char *eq = strchr(absolute, '=');
+	unsigned n;
+
+	if (!eq) {
+		cli_bad(error, "'%s' is not KEY=VALUE", setting);
+		return false;
+	}
+	if (sscanf(setting, "disk.%u.file=", &n) == 1) {
+		g_autofree char *name = n == 0 ? g_strdup("root") : g_strdup_printf("%u", n);
+		return add_disk(ini, temp, name, eq + 1, NULL, error);
+	}
+	key = g_strndup(absolute, (gsize)(eq - absolute));
+	out = kept_ask(error, (const char *const[]){ "--check-setting", absolute, NULL });
+	if (!out)
+		return false;
+	lodge_ini_set(ini, key, eq + 1);
+	return true;
+}
+
+static bool fill(struct cli *c, const char *temp, GError **error)
+{
+	g_autoptr(GKeyFile) ini = g_key_file_new();
+	g_autofree char *id = kept_new_id(), *disks = g_build_filename(temp, "disks", NULL);
+	const char *os = cli_value(c, "--os"), *size = cli_value(c, "--disk-size");
+
+	if (mkdir(disks, 0755) < 0)
+		return io_error(error, "make", disks);
+	lodge_ini_set(ini, "vm.format", LODGE_FOLDER_FORMAT);
+	lodge_ini_set(ini, "vm.id", id);
+	if (os)
+		lodge_ini_set(ini, "vm.os", os);
+	lodge_ini_set(ini, "vm.machine", "pc-1");
+	lodge_ini_set(ini, "vm.engine", "auto");
+	lodge_ini_set(ini, "cpu.count", "1");
+	lodge_ini_set(ini, "cpu.model", CPU_MODEL);
+	lodge_ini_set(ini, "memory.size", "1G");
+	if (size && !add_disk(ini, temp, "root", NULL, size, error))
+		return false;
+	for (guint i = 0; i < c->settings->len; i++)
+		if (!add_setting(ini, temp, c->settings->pdata[i], error))
+			return false;
+	return lodge_ini_save(ini, temp, error);
+}
+
+/* A folder beside it, under another name until it is whole. */
+static char *make_temp(const char *dir, GError **error)
+{
+	g_autofree char *parent = g_path_get_dirname(dir), *name = g_path_get_basename(dir);
+	g_autofree char *temp = g_strdup_printf("%s/.%s.%08x", parent, name, g_random_int());
+
+	if (g_mkdir_with_parents(parent, 0755) < 0 || mkdir(temp, 0755) < 0) {
+		io_error(error, "make", temp);
+		return NULL;
+	}
+	return g_steal_pointer(&temp);
+}
+
+static bool publish(const char *temp, const char *dir, GError **error)
+{
+	g_autofree char *parent = g_path_get_dirname(dir);
+
+	lodge_folder_sync(temp);
+	if (rename(temp, dir) < 0)
+		return io_error(error, "make", dir);
+	lodge_folder_sync(parent);
+	return true;
+}
+
+static bool open_window(struct cli *c, const char *dir)
+{
+	struct window *w = window_parse(c, NULL, NULL, NULL);
+
+	if (w)
+		window_leave(w, dir);
+	return true;
+}
+
+int cmd_create(struct cli *c, GError **error)
+{
+	const char *vm = cli_arg(c, 0);
+	g_autofree char *dir = lodge_folder_path(vm), *temp = NULL;
+	bool good;
+
+	if (!name_ok(vm, error) || exists(dir, vm, error))
+		return cli_code(error);
+	temp = make_temp(dir, error);
+	if (!temp)
+		return cli_code(error);
+	good = fill(c, temp, error) && publish(temp, dir, error);
+	if (!good) {
+		lodge_remove_tree(temp, NULL);
+		return cli_code(error);
+	}
+	cli_say(c, "VM \"%s\" is in %s (lodge start %s)", vm, dir, vm);
+	if (!cli_has(c, "--start"))
+		return 0;
+	g_ptr_array_set_size(c->settings, 0);
+	return kept_start(c, dir, error) && open_window(c, dir) ? 0 : cli_code(error);
+}
+
+/* ---- start ---- */
+
+int cmd_start(struct cli *c, GError **error)
+{
+	for (guint i = 0; i < c->args->len; i++) {
+		g_autofree char *dir = lodge_folder_find(cli_arg(c, i), error);
+		if (!dir || !kept_start(c, dir, error))
+			return cli_code(error);
+		open_window(c, dir);
+	}
+	return 0;
+}
+
+/* ---- delete, rename, clone ---- */
+
+int cmd_delete(struct cli *c, GError **error)
+{
+	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *temp = NULL;
+	g_autofree char *parent = dir ? g_path_get_dirname(dir) : NULL;
+	bool good = false;
+	int lock;
+
+	if (!dir || !kept_confirm(c, error, "Delete VM \"%s\" with its disks and snapshots (%s)?",
+				  cli_arg(c, 0), dir))
+		return cli_code(error);
+	lock = kept_lock(dir, "is being deleted", error);
+	if (lock < 0)
+		return cli_code(error);
+	temp = g_strdup_printf("%s/.deleted.%08x", parent, g_random_int());
+	if (rename(dir, temp) < 0)
+		io_error(error, "delete", dir);
+	else
+		good = lodge_remove_tree(temp, error);
+	close(lock);
+	return good ? 0 : cli_code(error);
+}
+
+int cmd_rename(struct cli *c, GError **error)
+{
+	const char *new = cli_arg(c, 1);
+	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *parent = NULL, *to = NULL;
+	g_autofree char *own = NULL;
+	g_autoptr(GKeyFile) ini = NULL;
+	bool good;
+	int lock;
+
+	if (!dir || !lodge_folder_name_ok(new, error))
+		return cli_code(error);
+	parent = g_path_get_dirname(dir);
+	to = g_build_filename(parent, new, NULL);
+	if (exists(to, new, error))
+		return cli_code(error);
+	lock = kept_lock(dir, "is being renamed", error);
+	ini = lock >= 0 ? lodge_ini_load(dir, error) : NULL;
+	good = ini != NULL;
+	own = ini ? lodge_ini_get(ini, "vm.name") : NULL;
+	if (own) { /* the folder's name counts from here on */
+		lodge_ini_set(ini, "vm.name", NULL);
+		good = lodge_ini_save(ini, dir, error);
+	}
+	if (good && rename(dir, to) < 0)
+		good = io_error(error, "rename", dir);
+	if (good)
+		lodge_folder_sync(parent);
+	if (lock >= 0)
+		close(lock);
+	return good ? 0 : cli_code(error);
+}
+
+static bool copy_tree(const char *from, const char *to, GError **error)
+{
+	g_autoptr(GDir) dir = g_dir_open(from, 0, NULL);
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir)) != NULL) {
+		g_autofree char *a = g_build_filename(from, name, NULL);
+		g_autofree char *b = g_build_filename(to, name, NULL);
+		struct stat st;
+		if (strcmp(name, ".lock") == 0 || strcmp(name, "logs") == 0)
+			continue;
+		if (lstat(a, &st) < 0)
+			return io_error(error, "copy", a);
+		if (S_ISDIR(st.st_mode)) {
+			if (mkdir(b, 0755) < 0)
+				return io_error(error, "make", b);
+			if (!copy_tree(a, b, error))
+				return false;
+		} else if (S_ISREG(st.st_mode) && !kept_copy(a, b, error)) {
+			return false;
+		}
+	}
+	lodge_folder_sync(to);
+	return true;
+}
+
+/* The copy is another VM: its own identity. */
+static bool new_identity(const char *dir, GError **error)
+{
+	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, error);
+	g_autofree char *id = kept_new_id();
+
+	if (!ini)
+		return false;
+	lodge_ini_set(ini, "vm.id", id);
+	lodge_ini_set(ini, "vm.name", NULL);
+	return lodge_ini_save(ini, dir, error);
+}
+
+int cmd_clone(struct cli *c, GError **error)
+{
+	const char *new = cli_arg(c, 1);
+	g_autofree char *from = lodge_folder_find(cli_arg(c, 0), error), *temp = NULL;
+	g_autofree char *to = lodge_folder_path(new);
+	bool good;
+	int lock;
+
+	if (!from || !name_ok(new, error) || exists(to, new, error))
+		return cli_code(error);
+	lock = lodge_folder_read_only(from) ? 0 : kept_lock(from, "is being cloned", error);
+	temp = lock >= 0 ? make_temp(to, error) : NULL;
+	if (!temp)
+		return cli_code(error);
+	good = copy_tree(from, temp, error) && new_identity(temp, error) &&
+	       publish(temp, to, error);
+	if (!good)
+		lodge_remove_tree(temp, NULL);
+	if (lock > 0)
+		close(lock);
+	return good ? 0 : cli_code(error);
+}
+
+/* ---- settings ---- */
+
+int cmd_get(struct cli *c, GError **error)
+{
+	const char *key = cli_arg(c, 1);
+	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *value = NULL;
+	g_autoptr(GKeyFile) ini = dir ? lodge_ini_load(dir, error) : NULL;
+	g_autoptr(GPtrArray) all = ini ? lodge_ini_settings(ini) : NULL;
+	g_autoptr(GString) json = g_string_new("{");
+
+	if (!ini)
+		return cli_code(error);
+	if (key) {
+		value = lodge_ini_get(ini, key);
+		if (!value)
+			value = kept_ask(error, (const char *const[]){ "--default", key, NULL });
+		if (!value)
+			return cli_code(error);
+		g_ptr_array_set_size(all, 0);
+		g_ptr_array_add(all, g_strdup_printf("%s=%s", key, g_strchomp(value)));
+	}
+	for (guint i = 0; i < all->len; i++) {
+		const char *setting = all->pdata[i], *eq = strchr(setting, '=');
+		g_autofree char *name = g_strndup(setting, (gsize)(eq - setting));
+		if (!c->json)
+			g_print("%s\n", key ? eq + 1 : setting);
+		g_string_append(json, i > 0 ? "," : "");
+		lodge_json_string(json, name);
+		g_string_append_c(json, ':');
+		lodge_json_string(json, eq + 1);
+	}
+	if (c->json)
+		g_print("%s}\n", json->str);
+	return 0;
+}
+
+static bool set_one(GKeyFile *ini, const char *word, GError **error)
+{
+	g_autofree char *setting = kept_absolute(word), *key = NULL, *out = NULL;
+	const char *eq = strchr(setting, '=');
+
+	if (!eq) {
+		cli_bad(error, "'%s' is not KEY=VALUE; KEY= unsets it", word);
+		return false;
+	}
+	key = g_strndup(setting, (gsize)(eq - setting));
+	out = eq[1] == '\0'
+		      ? kept_ask(error, (const char *const[]){ "--default", key, NULL })
+		      : kept_ask(error, (const char *const[]){ "--check-setting", setting, NULL });
+	if (!out)
+		return false;
+	lodge_ini_set(ini, key, eq[1] == '\0' ? NULL : eq + 1);
+	return true;
+}
+
+int cmd_set(struct cli *c, GError **error)
+{
+	const char *vm = cli_arg(c, 0);
+	g_autofree char *dir = lodge_folder_find(vm, error);
+	g_autoptr(GKeyFile) ini = dir ? lodge_ini_load(dir, error) : NULL;
+
+	if (!ini)
+		return cli_code(error);
+	for (guint i = 1; i < c->args->len; i++)
+		if (!set_one(ini, cli_arg(c, i), error))
+			return cli_code(error);
+	if (!lodge_ini_save(ini, dir, error))
+		return cli_code(error);
+	if (strcmp(lodge_folder_state(dir), "running") == 0)
+		cli_say(c, "VM \"%s\" runs: that holds at its next start", vm);
+	return 0;
+}
+
+int cmd_check(struct cli *c, GError **error)
+{
+	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error);
+	g_autofree char *out = dir ? kept_ask(error, (const char *const[]){ "--check", dir, NULL })
+				   : NULL;
+
+	return out ? 0 : cli_code(error);
+}
+
+static bool run_editor(const char *path, GError **error)
+{
+	const char *editor = g_getenv("VISUAL");
+	g_autofree char *quoted = g_shell_quote(path), *line = NULL;
+	const char *argv[] = { "sh", "-c", NULL, NULL };
+	int status;
+
+	if (!editor || editor[0] == '\0')
+		editor = g_getenv("EDITOR");
+	line = g_strdup_printf("%s %s", editor && editor[0] ? editor : "editor", quoted);
+	argv[2] = line;
+	if (!g_spawn_sync(NULL, (char **)(void *)argv, NULL,
+			  G_SPAWN_SEARCH_PATH | G_SPAWN_CHILD_INHERITS_STDIN, NULL, NULL, NULL,
+			  NULL, &status, error))
+		return false;
+	if (status == 0)
+		return true;
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_FAILED,
+		    "the editor failed; nothing was changed (set VISUAL or EDITOR)");
+	return false;
+}
+
+/* On a copy, which takes the place of vm.ini if it is right, and is kept if it is not. */
+int cmd_edit(struct cli *c, GError **error)
+{
+	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *work = NULL, *ini = NULL;
+	g_autofree char *copy = NULL, *text = NULL, *out = NULL;
+	gsize bytes;
+
+	if (!dir)
+		return cli_code(error);
+	work = g_dir_make_tmp("lodge-edit-XXXXXX", error);
+	if (!work)
+		return cli_code(error);
+	ini = g_build_filename(dir, LODGE_FOLDER_INI, NULL);
+	copy = g_build_filename(work, LODGE_FOLDER_INI, NULL);
+	if (!kept_copy(ini, copy, error) || !run_editor(copy, error)) {
+		lodge_remove_tree(work, NULL);
+		return cli_code(error);
+	}
+	out = kept_ask(error, (const char *const[]){ "--check", work, NULL });
+	if (!out) {
+		g_prefix_error(error, "your text is kept in %s: ", copy);
+		return cli_code(error);
+	}
+	if (!g_file_get_contents(copy, &text, &bytes, error) ||
+	    !lodge_file_replace(ini, text, bytes, error))
+		return cli_code(error);
+	lodge_remove_tree(work, NULL);
+	return 0;
+}
+
+/* ---- log ---- */
+
+int cmd_log(struct cli *c, GError **error)
+{
+	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error);
+	g_autofree char *path = dir ? g_build_filename(dir, "logs", "vm.log", NULL) : NULL;
+	char buf[4096];
+	ssize_t n = 0;
+	int fd;
+
+	if (!dir)
+		return cli_code(error);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* it was never started */
+	if (fd < 0) {
+		io_error(error, "open", path);
+		return cli_code(error);
+	}
+	for (;;) {
+		n = read(fd, buf, sizeof(buf));
+		if (n > 0 && fwrite(buf, 1, (size_t)n, stdout) != (size_t)n)
+			break;
+		if (n <= 0 && !cli_has(c, "--follow"))
+			break;
+		if (n <= 0) {
+			fflush(stdout);
+			g_usleep(200000);
+		}
+	}
+	close(fd);
+	return 0;
+}

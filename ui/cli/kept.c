@@ -1,0 +1,348 @@
+/* See kept.h. */
+#include "cli/kept.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "client/client.h"
+#include "protocol/protocol.h"
+
+#define COPY_BYTES (1 << 20)
+
+/* ---- lodge-vm, asked ---- */
+
+/* Its last line without "lodge: ", as our error. */
+static void said(GError **error, const char *text, int status)
+{
+	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+	const char *last = "it said nothing";
+	const int code = WIFEXITED(status) ? WEXITSTATUS(status) : LODGE_ERROR_FAILED;
+
+	for (guint i = 0; lines[i]; i++)
+		if (lines[i][0] != '\0')
+			last = lines[i];
+	if (g_str_has_prefix(last, "lodge: "))
+		last += strlen("lodge: ");
+	g_set_error(error, LODGE_ERROR,
+		    code > 0 && code <= LODGE_ERROR_TIMEOUT ? code : LODGE_ERROR_FAILED, "%s",
+		    last);
+}
+
+static void host_limit(GError **error, const char *program)
+{
+	g_prefix_error(error, "cannot start '%s': ", program);
+	(*error)->domain = LODGE_ERROR;
+	(*error)->code = LODGE_ERROR_HOST_LIMIT;
+}
+
+char *kept_ask(GError **error, const char *const *words)
+{
+	g_autofree char *program = ui_find_program("lodge-vm", error);
+	g_autoptr(GPtrArray) argv = g_ptr_array_new();
+	g_autofree char *out = NULL, *err = NULL;
+	int status;
+
+	if (!program)
+		return NULL;
+	g_ptr_array_add(argv, program);
+	for (; *words; words++)
+		g_ptr_array_add(argv, (gpointer)(uintptr_t)*words);
+	g_ptr_array_add(argv, NULL);
+	if (!g_spawn_sync(NULL, (char **)(void *)argv->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL,
+			  &out, &err, &status, error)) {
+		host_limit(error, program);
+		return NULL;
+	}
+	if (status == 0)
+		return g_steal_pointer(&out);
+	said(error, err, status);
+	return NULL;
+}
+
+int kept_lock(const char *dir, const char *who, GError **error)
+{
+	return lodge_folder_lock(dir, who, error);
+}
+
+bool kept_confirm(const struct cli *c, GError **error, const char *fmt, ...)
+{
+	g_autofree char *question = NULL;
+	char answer[16] = "";
+	va_list ap;
+
+	if (cli_has(c, "--yes"))
+		return true;
+	va_start(ap, fmt);
+	question = g_strdup_vprintf(fmt, ap);
+	va_end(ap);
+	if (!isatty(STDIN_FILENO)) {
+		cli_bad(error, "%s Say so with --yes", question);
+		return false;
+	}
+	g_printerr("%s [y/N] ", question);
+	if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+		return true;
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_FAILED, "nothing was done");
+	return false;
+}
+
+/* ---- files ---- */
+
+static bool io_error(GError **error, const char *what, const char *path)
+{
+	const int err = errno;
+
+	g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err), "cannot %s '%s': %s",
+		    what, path, g_strerror(err));
+	return false;
+}
+
+static bool copy_piece(int in, int out, off_t at, off_t end, char *buf)
+{
+	while (at < end) {
+		const ssize_t n = pread(in, buf, (size_t)MIN(COPY_BYTES, end - at), at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || pwrite(out, buf, (size_t)n, at) != n)
+			return n == 0;
+		at += n;
+	}
+	return true;
+}
+
+static bool copy_data(int in, int out, off_t bytes)
+{
+	g_autofree char *buf = g_malloc(COPY_BYTES);
+	off_t at = 0;
+
+	if (ioctl(out, FICLONE, in) == 0)
+		return true;
+	while (at < bytes) {
+		const off_t data = lseek(in, at, SEEK_DATA);
+		off_t hole;
+		if (data < 0 && errno == ENXIO)
+			break;
+		at = data < 0 ? at : data;
+		hole = data < 0 ? bytes : lseek(in, at, SEEK_HOLE);
+		if (hole < 0)
+			hole = bytes;
+		if (!copy_piece(in, out, at, hole, buf))
+			return false;
+		at = hole;
+	}
+	return ftruncate(out, bytes) == 0;
+}
+
+bool kept_copy(const char *from, const char *to, GError **error)
+{
+	const int in = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	bool good;
+	int out;
+
+	if (in < 0)
+		return io_error(error, "open", from);
+	if (fstat(in, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(in);
+		cli_bad(error, "'%s' is not a file", from);
+		return false;
+	}
+	out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	good = out >= 0 && copy_data(in, out, st.st_size) && fsync(out) == 0;
+	if (!good)
+		io_error(error, "copy to", to);
+	close(in);
+	if (out >= 0)
+		close(out);
+	return good;
+}
+
+char *kept_absolute(const char *setting)
+{
+	static const char *const files[] = {
+		".file",	 "boot.kernel",	      "boot.initrd",	     "boot.state",
+		"firmware.bios", "firmware.vga-bios", "firmware.option-rom", NULL
+	};
+	const char *eq = strchr(setting, '=');
+	g_autofree char *key = eq ? g_strndup(setting, (gsize)(eq - setting)) : NULL;
+	g_autofree char *path = NULL;
+
+	for (guint i = 0; key && eq[1] != '\0' && files[i]; i++)
+		if (g_str_has_suffix(key, files[i]))
+			path = g_canonicalize_filename(eq + 1, NULL);
+	return path ? g_strdup_printf("%s=%s", key, path) : g_strdup(setting);
+}
+
+char *kept_new_id(void)
+{
+	return g_uuid_string_random();
+}
+
+/* ---- those that do not run ---- */
+
+static GVariant *row(const char *name, const char *dir)
+{
+	GVariantBuilder b;
+
+	g_variant_builder_init(&b, G_VARIANT_TYPE_VARDICT);
+	g_variant_builder_add(&b, "{sv}", "Name", g_variant_new_string(name));
+	g_variant_builder_add(&b, "{sv}", "State", g_variant_new_string(lodge_folder_state(dir)));
+	g_variant_builder_add(&b, "{sv}", "Folder", g_variant_new_string(dir));
+	return g_variant_ref_sink(g_variant_builder_end(&b));
+}
+
+GPtrArray *kept_stopped(void)
+{
+	GPtrArray *rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_variant_unref);
+	g_autoptr(GPtrArray) names = lodge_folder_names();
+
+	for (guint i = 0; i < names->len; i++) {
+		g_autofree char *dir = lodge_folder_path(names->pdata[i]);
+		if (strcmp(lodge_folder_state(dir), "running") != 0)
+			g_ptr_array_add(rows, row(names->pdata[i], dir));
+	}
+	return rows;
+}
+
+/* ---- starting ---- */
+
+/* The log of this start; that of the one before becomes vm.log.1. */
+static int open_log(const char *dir, char **ret_path, GError **error)
+{
+	g_autofree char *logs = g_build_filename(dir, "logs", NULL);
+	g_autofree char *old = NULL;
+	int fd;
+
+	*ret_path = g_build_filename(logs, "vm.log", NULL);
+	if (lodge_folder_read_only(dir))
+		return open("/dev/null", O_WRONLY | O_CLOEXEC);
+	old = g_build_filename(logs, "vm.log.1", NULL);
+	if (mkdir(logs, 0755) < 0 && errno != EEXIST) {
+		io_error(error, "make", logs);
+		return -1;
+	}
+	if (rename(*ret_path, old) < 0 && errno != ENOENT) {
+		io_error(error, "replace", old);
+		return -1;
+	}
+	fd = open(*ret_path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+	if (fd < 0)
+		io_error(error, "make", *ret_path);
+	return fd;
+}
+
+static void own_session(gpointer data)
+{
+	(void)data;
+	setsid();
+}
+
+static bool spawn(struct cli *c, const char *dir, int log, int *ret_ready, GPid *ret_pid,
+		  GError **error)
+{
+	g_autofree char *program = ui_find_program("lodge-vm", error);
+	g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+	const char *const words[] = { program,
+				      "--folder",
+				      dir,
+				      "--detached",
+				      "--ready-fd",
+				      "3",
+				      c->verbose ? "log.level=info" : NULL };
+	const int target = 3, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int ready[2];
+	bool good;
+
+	if (!program || null < 0 || pipe2(ready, O_CLOEXEC) < 0)
+		return false;
+	for (guint i = 0; i < G_N_ELEMENTS(words) && words[i]; i++)
+		g_ptr_array_add(argv, g_strdup(words[i]));
+	for (guint i = 0; i < c->settings->len; i++)
+		g_ptr_array_add(argv, kept_absolute(c->settings->pdata[i]));
+	g_ptr_array_add(argv, NULL);
+	good = g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)(void *)argv->pdata,
+						NULL, G_SPAWN_DO_NOT_REAP_CHILD, own_session, NULL,
+						null, null, log, &ready[1], &target, 1, ret_pid,
+						NULL, NULL, NULL, error);
+	close(null);
+	close(ready[1]);
+	*ret_ready = ready[0];
+	if (!good) {
+		close(ready[0]);
+		host_limit(error, program);
+	}
+	return good;
+}
+
+/* Until it says that it runs, or ends. */
+static bool runs(int ready)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	char buf[512];
+	ssize_t n;
+
+	while ((n = read(ready, buf, sizeof(buf))) > 0 || (n < 0 && errno == EINTR)) {
+		g_string_append_len(text, buf, MAX(n, 0));
+		if (strstr(text->str, "ready ") && strchr(strstr(text->str, "ready "), '\n'))
+			return true;
+	}
+	return false;
+}
+
+static void say_crashed(const struct cli *c, const char *name, const char *log)
+{
+	g_autofree char *text = NULL;
+	g_auto(GStrv) lines = NULL;
+	guint n;
+
+	cli_say(c,
+		"VM \"%s\" crashed: its process was ended while it ran; it starts from its disks",
+		name);
+	if (!g_file_get_contents(log, &text, NULL, NULL))
+		return;
+	lines = g_strsplit(g_strchomp(text), "\n", -1);
+	n = g_strv_length(lines);
+	for (guint i = n > 3 ? n - 3 : 0; i < n; i++)
+		if (lines[i][0] != '\0')
+			cli_say(c, "  %s", lines[i]);
+}
+
+bool kept_start(struct cli *c, const char *dir, GError **error)
+{
+	g_autofree char *name = g_path_get_basename(dir), *path = NULL, *text = NULL;
+	const char *state = lodge_folder_state(dir);
+	const bool crashed = strcmp(state, "crashed") == 0;
+	int ready, log, status;
+	GPid pid;
+	bool good;
+
+	if (strcmp(state, "running") == 0) {
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE, "VM \"%s\" runs already",
+			    name);
+		return false;
+	}
+	if (crashed) {
+		g_autofree char *last = g_build_filename(dir, "logs", "vm.log", NULL);
+		say_crashed(c, name, last);
+	}
+	log = open_log(dir, &path, error);
+	if (log < 0 || !spawn(c, dir, log, &ready, &pid, error))
+		return false;
+	good = runs(ready);
+	close(ready);
+	close(log);
+	if (good)
+		return true;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!g_file_get_contents(path, &text, NULL, NULL))
+		text = g_strdup("");
+	said(error, text, status);
+	return false;
+}

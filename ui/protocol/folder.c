@@ -1,0 +1,244 @@
+/* See folder.h. */
+#include "protocol/folder.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "protocol/protocol.h"
+
+#define NAME_MAX_BYTES 64
+#define LOCK ".lock"
+#define STATE "state"
+
+static bool failed(GError **error, const char *what, const char *path)
+{
+	const int err = errno;
+
+	g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err), "cannot %s '%s': %s",
+		    what, path, g_strerror(err));
+	return false;
+}
+
+/* ---- where ---- */
+
+char *lodge_library(void)
+{
+	return g_build_filename(g_get_user_data_dir(), "lodge", NULL);
+}
+
+bool lodge_folder_name_ok(const char *name, GError **error)
+{
+	bool good = name[0] != '\0' && name[0] != '.' && strlen(name) <= NAME_MAX_BYTES &&
+		    g_utf8_validate(name, -1, NULL) && !strchr(name, '/');
+
+	for (const char *p = name; good && *p != '\0'; p = g_utf8_next_char(p))
+		good = !g_unichar_iscntrl(g_utf8_get_char(p));
+	if (!good)
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT,
+			    "'%s' is no name for a VM: 1 to %d bytes without / and control "
+			    "characters, not beginning with a dot",
+			    name, NAME_MAX_BYTES);
+	return good;
+}
+
+char *lodge_folder_path(const char *vm)
+{
+	g_autofree char *library = lodge_library();
+
+	if (!strchr(vm, '/'))
+		return g_build_filename(library, vm, NULL);
+	return g_canonicalize_filename(vm, NULL);
+}
+
+static bool is_vm(const char *dir)
+{
+	g_autofree char *ini = g_build_filename(dir, LODGE_FOLDER_INI, NULL);
+
+	return g_file_test(ini, G_FILE_TEST_IS_REGULAR);
+}
+
+char *lodge_folder_find(const char *vm, GError **error)
+{
+	g_autofree char *dir = lodge_folder_path(vm);
+	g_autoptr(GPtrArray) names = NULL;
+	const char *near;
+
+	if (vm[0] != '\0' && is_vm(dir))
+		return g_steal_pointer(&dir);
+	names = lodge_folder_names();
+	g_ptr_array_add(names, NULL);
+	near = lodge_nearest(vm, (const char *const *)(void *)names->pdata);
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND,
+		    "there is no VM \"%s\"%s%s (lodge list)", vm,
+		    near ? "; the nearest name is " : "", near ? near : "");
+	return NULL;
+}
+
+static int by_name(gconstpointer a, gconstpointer b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+GPtrArray *lodge_folder_names(void)
+{
+	GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *library = lodge_library();
+	g_autoptr(GDir) dir = g_dir_open(library, 0, NULL);
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir)) != NULL) {
+		g_autofree char *path = g_build_filename(library, name, NULL);
+		if (name[0] != '.' && g_utf8_validate(name, -1, NULL) && is_vm(path))
+			g_ptr_array_add(names, g_strdup(name));
+	}
+	g_ptr_array_sort(names, by_name);
+	return names;
+}
+
+/* ---- who has it, and its state ---- */
+
+/* Who has the lock wrote so into it. */
+static bool locked(GError **error, const char *dir, int fd)
+{
+	g_autofree char *name = g_path_get_basename(dir);
+	char who[64] = "";
+	const ssize_t n = pread(fd, who, sizeof(who) - 1, 0);
+
+	who[n > 0 ? n : 0] = '\0';
+	for (char *p = who; *p != '\0'; p++)
+		if (!g_ascii_isprint(*p))
+			*p = '\0';
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE, "VM \"%s\" is in use: it %s", name,
+		    who[0] ? who : "runs");
+	return false;
+}
+
+int lodge_folder_lock(const char *dir, const char *who, GError **error)
+{
+	g_autofree char *path = g_build_filename(dir, LOCK, NULL);
+	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	const ssize_t len = (ssize_t)strlen(who);
+
+	if (fd < 0) {
+		failed(error, "lock", path);
+		return -1;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			locked(error, dir, fd);
+		else
+			failed(error, "lock", path);
+		close(fd);
+		return -1;
+	}
+	/* What it says is for a message only. */
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, who, (size_t)len, 0) != len)
+		g_debug("%s: nothing written", path);
+	return fd;
+}
+
+static bool is_locked(const char *dir)
+{
+	g_autofree char *path = g_build_filename(dir, LOCK, NULL);
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool held;
+
+	if (fd < 0)
+		return false;
+	held = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	close(fd);
+	return held;
+}
+
+const char *lodge_folder_state(const char *dir)
+{
+	g_autofree char *path = g_build_filename(dir, STATE, NULL);
+	g_autofree char *suspended = g_build_filename(dir, "suspended", "state", NULL);
+	g_autofree char *text = NULL;
+
+	if (is_locked(dir))
+		return "running";
+	if (g_file_get_contents(path, &text, NULL, NULL) && g_str_has_prefix(text, "running"))
+		return "crashed";
+	return g_file_test(suspended, G_FILE_TEST_EXISTS) ? "suspended" : "stopped";
+}
+
+bool lodge_folder_mark(const char *dir, const char *state, GError **error)
+{
+	g_autofree char *path = g_build_filename(dir, STATE, NULL);
+	g_autofree char *text = g_strdup_printf("%s\n", state);
+
+	return lodge_file_replace(path, text, strlen(text), error);
+}
+
+bool lodge_folder_read_only(const char *dir)
+{
+	return access(dir, W_OK) < 0;
+}
+
+/* ---- files ---- */
+
+void lodge_folder_sync(const char *dir)
+{
+	const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	fsync(fd);
+	close(fd);
+}
+
+static bool write_all(int fd, const char *text, gsize bytes)
+{
+	while (bytes > 0) {
+		const ssize_t n = write(fd, text, bytes);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		text += n;
+		bytes -= (gsize)n;
+	}
+	return fsync(fd) == 0;
+}
+
+bool lodge_file_replace(const char *path, const char *text, gsize bytes, GError **error)
+{
+	g_autofree char *dir = g_path_get_dirname(path);
+	g_autofree char *temp = g_strdup_printf("%s.new", path);
+	const int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	bool good;
+
+	if (fd < 0)
+		return failed(error, "make", temp);
+	good = write_all(fd, text, bytes) || failed(error, "write", temp);
+	close(fd);
+	if (good && rename(temp, path) < 0)
+		good = failed(error, "replace", path);
+	if (!good)
+		unlink(temp);
+	else
+		lodge_folder_sync(dir);
+	return good;
+}
+
+bool lodge_remove_tree(const char *path, GError **error)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT || failed(error, "remove", path);
+	if (S_ISDIR(st.st_mode)) {
+		g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+		const char *name;
+		while (dir && (name = g_dir_read_name(dir)) != NULL) {
+			g_autofree char *inner = g_build_filename(path, name, NULL);
+			if (!lodge_remove_tree(inner, error))
+				return false;
+		}
+	}
+	return remove(path) == 0 || failed(error, "remove", path);
+}

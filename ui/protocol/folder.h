@@ -1,0 +1,63 @@
+/*
+ * A VM that is kept: a folder with vm.ini, disks, snapshots and logs. What lodge-vm and its clients
+ * both need to know of it: where it is, who has it, what state it is in, its settings.
+ *
+ *	vm.ini disks/ snapshots/ suspended/ logs/ state .lock
+ *
+ * Every file is replaced as a whole, and on the disk before it counts. Works on file systems
+ *without links and modes (FAT). Errors are of the domain LODGE_ERROR.
+ */
+#ifndef PROTOCOL_FOLDER_H
+#define PROTOCOL_FOLDER_H
+#include <gio/gio.h>
+#include <stdbool.h>
+
+#define LODGE_FOLDER_INI "vm.ini"
+#define LODGE_FOLDER_FORMAT "1" /* vm.format */
+
+/* ---- where ---- */
+
+/* $XDG_DATA_HOME/lodge, where VMs are that are called by name alone. */
+char *lodge_library(void);
+/* 1 to 64 bytes of UTF-8 without / and control characters, not beginning with a dot. */
+bool lodge_folder_name_ok(const char *name, GError **error);
+/* Where a VM of that name or path is or would be. */
+char *lodge_folder_path(const char *vm);
+/* The same of one that is there. NOT_FOUND names the nearest. */
+char *lodge_folder_find(const char *vm, GError **error);
+/* Names in the library, sorted. */
+GPtrArray *lodge_folder_names(void);
+
+/* ---- who has it, and its state ---- */
+
+/* A lock that ends with the descriptor (and the process): WRONG_STATE if another has it. who: what
+ * it is told, such as "runs". */
+int lodge_folder_lock(const char *dir, const char *who, GError **error);
+/* "running" (somebody has it), "crashed" (it ran, and nobody has it), "suspended", "stopped". */
+const char *lodge_folder_state(const char *dir);
+/* Writes what the state is when nobody has it: running or stopped. */
+bool lodge_folder_mark(const char *dir, const char *state, GError **error);
+/* It is on read-only media, or another's. */
+bool lodge_folder_read_only(const char *dir);
+
+/* ---- files ---- */
+
+/* Atomically, and on the disk when it returns. */
+bool lodge_file_replace(const char *path, const char *text, gsize bytes, GError **error);
+/* What was renamed or made in a folder is on the disk; best effort. */
+void lodge_folder_sync(const char *dir);
+/* With everything in it; symbolic links are not followed. */
+bool lodge_remove_tree(const char *path, GError **error);
+
+/* ---- vm.ini ---- */
+
+/* Group "disk.root", key "file" is the setting disk.root.file; comments are kept. */
+GKeyFile *lodge_ini_load(const char *dir, GError **error);
+bool lodge_ini_save(GKeyFile *ini, const char *dir, GError **error);
+/* Without a comment behind it; NULL: not set. */
+char *lodge_ini_get(GKeyFile *ini, const char *key);
+/* NULL: unset. A comment behind the old value stays. */
+void lodge_ini_set(GKeyFile *ini, const char *key, const char *value);
+/* "KEY=VALUE" of all, in the file's order. */
+GPtrArray *lodge_ini_settings(GKeyFile *ini);
+#endif

@@ -1,0 +1,118 @@
+/*
+ * vm.ini, see folder.h. GKeyFile keeps the lines of comment; what stands behind a value, from a
+ * blank and a semicolon on, is a comment of ours.
+ */
+#include <string.h>
+#include "protocol/folder.h"
+#include "protocol/protocol.h"
+
+#define INI_MAX_BYTES (1 << 20)
+
+/* "disk.root.file": group "disk.root", key "file". False: there is no dot. */
+static bool split(const char *key, char **ret_group, const char **ret_name)
+{
+	const char *dot = strrchr(key, '.');
+
+	if (!dot)
+		return false;
+	*ret_group = g_strndup(key, (gsize)(dot - key));
+	*ret_name = dot + 1;
+	return true;
+}
+
+/* Where a comment behind the value begins, blanks included; its end if there is none. */
+static const char *comment_of(const char *value)
+{
+	const char *p = value;
+
+	while ((p = strchr(p, ';')) != NULL) {
+		if (p == value || g_ascii_isspace(p[-1])) {
+			while (p > value && g_ascii_isspace(p[-1]))
+				p--;
+			return p;
+		}
+		p++;
+	}
+	return value + strlen(value);
+}
+
+GKeyFile *lodge_ini_load(const char *dir, GError **error)
+{
+	g_autofree char *path = g_build_filename(dir, LODGE_FOLDER_INI, NULL);
+	g_autoptr(GKeyFile) ini = g_key_file_new();
+	g_autoptr(GError) why = NULL;
+	g_autofree char *text = NULL;
+	gsize bytes;
+
+	if (!g_file_get_contents(path, &text, &bytes, &why)) {
+		g_set_error(error, LODGE_ERROR,
+			    g_error_matches(why, G_FILE_ERROR, G_FILE_ERROR_NOENT)
+				    ? LODGE_ERROR_NOT_FOUND
+				    : LODGE_ERROR_FAILED,
+			    "%s", why->message);
+		return NULL;
+	}
+	if (bytes > INI_MAX_BYTES || !g_utf8_validate(text, (gssize)bytes, NULL)) {
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT,
+			    "'%s' is no text in UTF-8 of at most %d bytes", path, INI_MAX_BYTES);
+		return NULL;
+	}
+	if (!g_key_file_load_from_data(ini, text, bytes, G_KEY_FILE_KEEP_COMMENTS, &why)) {
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT, "'%s': %s", path,
+			    why->message);
+		return NULL;
+	}
+	return g_steal_pointer(&ini);
+}
+
+bool lodge_ini_save(GKeyFile *ini, const char *dir, GError **error)
+{
+	g_autofree char *path = g_build_filename(dir, LODGE_FOLDER_INI, NULL);
+	gsize bytes;
+	g_autofree char *text = g_key_file_to_data(ini, &bytes, NULL);
+
+	return lodge_file_replace(path, text, bytes, error);
+}
+
+char *lodge_ini_get(GKeyFile *ini, const char *key)
+{
+	g_autofree char *group = NULL, *value = NULL;
+	const char *name;
+
+	if (!split(key, &group, &name))
+		return NULL;
+	value = g_key_file_get_value(ini, group, name, NULL);
+	return value ? g_strndup(value, (gsize)(comment_of(value) - value)) : NULL;
+}
+
+void lodge_ini_set(GKeyFile *ini, const char *key, const char *value)
+{
+	g_autofree char *group = NULL, *old = NULL, *text = NULL;
+	const char *name;
+
+	if (!split(key, &group, &name))
+		return;
+	old = g_key_file_get_value(ini, group, name, NULL);
+	if (!value) {
+		g_key_file_remove_key(ini, group, name, NULL);
+		return;
+	}
+	text = g_strconcat(value, old ? comment_of(old) : "", NULL);
+	g_key_file_set_value(ini, group, name, text);
+}
+
+GPtrArray *lodge_ini_settings(GKeyFile *ini)
+{
+	GPtrArray *all = g_ptr_array_new_with_free_func(g_free);
+	g_auto(GStrv) groups = g_key_file_get_groups(ini, NULL);
+
+	for (gsize i = 0; groups[i]; i++) {
+		g_auto(GStrv) keys = g_key_file_get_keys(ini, groups[i], NULL, NULL);
+		for (gsize k = 0; keys && keys[k]; k++) {
+			g_autofree char *key = g_strdup_printf("%s.%s", groups[i], keys[k]);
+			g_autofree char *value = lodge_ini_get(ini, key);
+			g_ptr_array_add(all, g_strdup_printf("%s=%s", key, value ? value : ""));
+		}
+	}
+	return all;
+}
