@@ -373,7 +373,8 @@ int image_create(const char *path, const struct image_create *c, struct err *e)
 
 	if (c->format == IMAGE_FORMAT_RAW && q.backing_file != NULL)
 		return err_set(e, -EINVAL, "a raw image has no backing file");
-	if (q.backing_file != NULL)
+	/* Who says how long it is may have the image below open for writing. */
+	if (q.backing_file != NULL && q.bytes == 0)
 		r = backing_size(path, &q, e);
 	if (r == 0)
 		r = image_new_begin(path, &n, e);

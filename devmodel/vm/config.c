@@ -323,6 +323,13 @@ enum machine_bus vm_disk_bus(const struct vm_disk_config *d)
 	return d->cdrom ? MACHINE_BUS_AHCI : MACHINE_BUS_VIRTIO;
 }
 
+enum io_cache vm_disk_cache(const struct vm_disk_config *d)
+{
+	if (g_strcmp0(d->cache, "host") == 0)
+		return IO_CACHE_HOST;
+	return g_strcmp0(d->cache, "unsafe") == 0 ? IO_CACHE_UNSAFE : IO_CACHE_SAFE;
+}
+
 /* Does key fit the pattern? *ret_name is what stands for the star, NULL without one. */
 static bool key_fits(const char *pattern, const char *key, char **ret_name)
 {

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "devmodel/machine/machine.h"
+#include "devmodel/storage/io/host.h"
 
 #define VM_DISK_NAME_MAX 20
 #define VM_MAX_FLOPPIES 2
@@ -78,6 +79,7 @@ static inline bool vm_disk_has_file(const struct vm_disk_config *d)
 {
 	return d->file != NULL && d->file[0] != '\0';
 }
+enum io_cache vm_disk_cache(const struct vm_disk_config *d);
 enum machine_bus vm_disk_bus(const struct vm_disk_config *d);
 
 /* All defaults. */

@@ -41,6 +41,7 @@ static const struct {
 	{ &org_lodge_display1_interface, control_display_call },
 	{ &org_lodge_serial1_interface, control_serial_call },
 	{ &org_lodge_media1_interface, control_media_call },
+	{ &org_lodge_snapshots1_interface, control_snapshots_call },
 };
 
 void control_fail(GDBusMethodInvocation *inv, const struct err *e)

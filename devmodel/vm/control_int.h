@@ -18,6 +18,8 @@ void control_display_call(struct vm *vm, const char *method, GVariant *args,
 			  GDBusMethodInvocation *inv);
 void control_serial_call(struct vm *vm, const char *method, GVariant *args,
 			 GDBusMethodInvocation *inv);
+void control_snapshots_call(struct vm *vm, const char *method, GVariant *args,
+			    GDBusMethodInvocation *inv);
 void control_media_call(struct vm *vm, const char *method, GVariant *args,
 			GDBusMethodInvocation *inv);
 /* The descriptor of a call's argument of type h, which the caller owns. */

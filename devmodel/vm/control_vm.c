@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "protocol/protocol.h"
 #include "vm/control_int.h"
+#include "vm/snapshot.h"
 #include "vm/gdb/gdb.h"
 
 /* ---- properties ---- */
@@ -174,6 +175,13 @@ static int call_kill(struct vm *vm, struct err *e)
 	return 0;
 }
 
+static int call_replace(struct vm *vm, struct err *e)
+{
+	(void)e;
+	vm_quit(vm, VM_STOPPED, "replaced", 0, "");
+	return 0;
+}
+
 static int call_reset(struct vm *vm, struct err *e)
 {
 	(void)e;
@@ -234,6 +242,45 @@ static void call_save(struct vm *vm, GVariant *args, GDBusMethodInvocation *inv)
 		control_fail(inv, &e);
 }
 
+static void on_suspended(void *ctx, int result, const char *id, const char *why)
+{
+	GDBusMethodInvocation *inv = ctx;
+	struct err e;
+
+	(void)id;
+	if (result == 0) {
+		g_dbus_method_invocation_return_value(inv, NULL);
+		return;
+	}
+	err_set(&e, result, "%s", why);
+	control_fail(inv, &e);
+}
+
+static void on_taken(void *ctx, int result, const char *id, const char *why)
+{
+	GDBusMethodInvocation *inv = ctx;
+	struct err e;
+
+	if (result == 0) {
+		g_dbus_method_invocation_return_value(inv, g_variant_new("(s)", id));
+		return;
+	}
+	err_set(&e, result, "%s", why);
+	control_fail(inv, &e);
+}
+
+void control_snapshots_call(struct vm *vm, const char *method, GVariant *args,
+			    GDBusMethodInvocation *inv)
+{
+	const char *name, *text;
+	struct err e;
+
+	(void)method; /* there is one */
+	g_variant_get(args, "(&s&s)", &name, &text);
+	if (snapshot_take(vm, name, text, on_taken, inv, &e) < 0)
+		control_fail(inv, &e);
+}
+
 void control_vm_call(struct vm *vm, const char *method, GVariant *args, GDBusMethodInvocation *inv)
 {
 	static const struct {
@@ -243,7 +290,7 @@ void control_vm_call(struct vm *vm, const char *method, GVariant *args, GDBusMet
 		{ "Pause", call_pause }, { "Resume", call_resume },
 		{ "Stop", call_stop },	 { "CancelStop", call_cancel_stop },
 		{ "Kill", call_kill },	 { "Reset", call_reset },
-		{ "Nmi", call_nmi },
+		{ "Nmi", call_nmi },	 { "Replace", call_replace },
 	};
 	struct err e = { 0 };
 
@@ -254,6 +301,11 @@ void control_vm_call(struct vm *vm, const char *method, GVariant *args, GDBusMet
 	}
 	if (strcmp(method, "Save") == 0) {
 		call_save(vm, args, inv);
+		return;
+	}
+	if (strcmp(method, "Suspend") == 0) {
+		if (snapshot_suspend(vm, on_suspended, inv, &e) < 0)
+			control_fail(inv, &e);
 		return;
 	}
 	for (size_t i = 0; i < G_N_ELEMENTS(calls); i++) {

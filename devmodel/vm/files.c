@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "devmodel/storage/floppy.h"
 #include "devmodel/storage/image.h"
+#include "devmodel/storage/live.h"
 #include "vm/recognise.h"
 
 /* An ordinary file that is not empty, or a block device where allowed. */
@@ -67,15 +68,12 @@ static int open_disk(const char *key, const struct vm_disk_config *d, struct blk
 {
 	struct image_options o = { .read_only = d->read_only,
 				   .forget = !d->keep && !d->read_only,
-				   .cache = IO_CACHE_SAFE };
+				   .cache = vm_disk_cache(d) };
+	struct blk *top;
 	int fd = -1, r;
 
 	if (d->format && image_format_parse(d->format, &o.format) < 0)
 		o.format = IMAGE_FORMAT_AUTO;
-	if (g_strcmp0(d->cache, "host") == 0)
-		o.cache = IO_CACHE_HOST;
-	else if (g_strcmp0(d->cache, "unsafe") == 0)
-		o.cache = IO_CACHE_UNSAFE;
 	r = open_fd(key, d->file, d->keep && !d->read_only, &fd, e);
 	if (r < 0)
 		return r;
@@ -86,8 +84,17 @@ static int open_disk(const char *key, const struct vm_disk_config *d, struct blk
 			return r;
 		}
 	}
-	r = image_open_fd(fd, d->file, &o, ret_blk, e);
-	return r < 0 ? err_prefix(e, "%s", key) : 0;
+	r = image_open_fd(fd, d->file, &o, &top, e);
+	if (r < 0)
+		return err_prefix(e, "%s", key);
+	if (o.forget || o.read_only) {
+		*ret_blk = top;
+		return 0;
+	}
+	r = blk_live_open(top, ret_blk, e); /* a snapshot may put another image in its place */
+	if (r < 0)
+		blk_close(top);
+	return r;
 }
 
 static int open_image(const char *key, const char *path, enum image_kind kind, bool read_only,

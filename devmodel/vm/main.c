@@ -5,6 +5,7 @@
  *                                          runs it; ends with the guest's status (protocol.h)
  *   lodge-vm --folder DIR [--detached] ... the same, of a VM that is kept; detached: who started it
  *                                          does not wait for its end
+ *   lodge-vm --snapshot VERB DIR ...       to one that does not run: snapshot.h
  *   lodge-vm --check DIR                   whether that VM's settings are right
  *   lodge-vm --describe                    prints all settings and devices as JSON
  *   lodge-vm --settings [KEY]              prints the settings as text
@@ -31,6 +32,7 @@
 #include "vm/control_int.h"
 #include "vm/probe.h"
 #include "vm/recognise.h"
+#include "vm/snapshot.h"
 #include "vm/vm.h"
 
 static bool as_json, detached;
@@ -94,6 +96,8 @@ static bool only_tell(int argc, char **argv, int *ret_status)
 			*ret_status = complain(&e);
 	} else if (strcmp(word, "--check") == 0 && argc == 3) {
 		*ret_status = check_folder(argv[2], &e) < 0 ? complain(&e) : 0;
+	} else if (strcmp(word, "--snapshot") == 0) {
+		*ret_status = snapshot_offline(argc - 2, argv + 2, &e) < 0 ? complain(&e) : 0;
 	} else if (strcmp(word, "--check-setting") == 0 && argc == 3) {
 		*ret_status = check_setting(argv[2], &e) < 0 ? complain(&e) : 0;
 	} else if (strcmp(word, "--default") == 0 && argc == 3) {

@@ -10,6 +10,7 @@
 #include "vm/control.h"
 #include "vm/gdb/gdb.h"
 #include "vm/sandbox.h"
+#include "vm/snapshot.h"
 
 const char *vm_state_name(enum vm_state s)
 {
@@ -157,27 +158,58 @@ static int begin_save(struct vm *vm, int fd, saving_done *done, void *ctx, struc
 	return r;
 }
 
+static int check_save(struct vm *vm, int fd, struct err *e)
+{
+	const int r = check_target(fd, e);
+
+	if (r == 0 && vm->saving)
+		return err_set(e, -EBUSY,
+			       "a state of VM \"%s\" is being saved: try again when it is done",
+			       vm_name(vm));
+	return r == 0 ? check_savable(vm, e) : r;
+}
+
+static void go_on(struct vm *vm)
+{
+	struct err e;
+
+	if (machine_run(vm->machine, &e) < 0)
+		vm_quit(vm, VM_CRASHED, "error", LODGE_EXIT_FAILED, e.msg);
+}
+
 int vm_save(struct vm *vm, int fd, bool stay, saving_done *done, void *ctx, struct err *e)
 {
 	const bool was_running = machine_running(vm->machine);
-	struct err again;
-	int r = check_target(fd, e);
+	int r = check_save(vm, fd, e);
 
-	if (r == 0 && vm->saving)
-		r = err_set(e, -EBUSY,
-			    "a state of VM \"%s\" is being saved: try again when it is done",
-			    vm_name(vm));
-	if (r == 0)
-		r = check_savable(vm, e);
 	if (r == 0)
 		r = machine_pause(vm->machine, e);
 	if (r < 0)
 		return r;
-	r = begin_save(vm, fd, done, ctx, e);
-	if (r == 0 && stay)
+	if (stay)
 		set_state(vm, VM_PAUSED, "user");
-	else if (was_running && machine_run(vm->machine, &again) < 0)
-		vm_quit(vm, VM_CRASHED, "error", LODGE_EXIT_FAILED, again.msg);
+	r = begin_save(vm, fd, done, ctx, e);
+	if (was_running && (!stay || r < 0))
+		go_on(vm);
+	if (was_running && stay && r < 0)
+		set_state(vm, VM_RUNNING, "user");
+	return r;
+}
+
+int vm_snapshot(struct vm *vm, int fd, const char *id, saving_done *done, void *ctx, struct err *e)
+{
+	const bool was_running = machine_running(vm->machine);
+	int r = check_save(vm, fd, e);
+
+	if (r == 0)
+		r = machine_pause(vm->machine, e);
+	if (r < 0)
+		return r;
+	r = snapshot_switch(vm, id, e);
+	if (r == 0)
+		r = begin_save(vm, fd, done, ctx, e);
+	if (was_running)
+		go_on(vm);
 	return r;
 }
 

@@ -76,6 +76,9 @@ void vm_power_button(struct vm *vm);
  * not called on an error. */
 int vm_save(struct vm *vm, int fd, bool stay, saving_done *done, void *ctx,
 	    struct err *e) HV_MUST_CHECK;
+/* As vm_save(), and all disks go on in the layers of that ID (snapshot_switch()). */
+int vm_snapshot(struct vm *vm, int fd, const char *id, saving_done *done, void *ctx,
+		struct err *e) HV_MUST_CHECK;
 /* Ends the main loop; the first call counts. text: why, "" if that is plain. */
 void vm_quit(struct vm *vm, enum vm_state state, const char *reason, int status, const char *text);
 #endif

@@ -25,6 +25,8 @@ enum cli_set {
 	CLI_CREATE = 1 << 11,
 	CLI_START = 1 << 12,
 	CLI_LOG = 1 << 13,
+	CLI_SNAPSHOT = 1 << 14,
+	CLI_FORK = 1 << 15,
 };
 
 struct cli_option {
@@ -86,6 +88,9 @@ int cmd_set(struct cli *c, GError **error);
 int cmd_edit(struct cli *c, GError **error);
 int cmd_check(struct cli *c, GError **error);
 int cmd_log(struct cli *c, GError **error);
+int cmd_snapshot(struct cli *c, GError **error);
+int cmd_suspend(struct cli *c, GError **error);
+int cmd_fork(struct cli *c, GError **error);
 int cmd_save(struct cli *c, GError **error);
 int cmd_list(struct cli *c, GError **error);
 int cmd_show(struct cli *c, GError **error);

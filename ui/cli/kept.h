@@ -22,4 +22,9 @@ char *kept_new_id(void);
 GPtrArray *kept_stopped(void);
 /* Waits for lodge-vm to run it, or says why not. detached: it outlives this program. */
 bool kept_start(struct cli *c, const char *dir, GError **error);
+/* "VM@SNAPSHOT"; false: there is no @. */
+bool kept_split(const char *word, char **ret_vm, char **ret_snapshot);
+/* The folder and the snapshot's ID of what is to be forked; a VM without @ gets a snapshot now. */
+char *kept_fork_source(const char *word, char **ret_id, GError **error);
+bool kept_fork(const char *dir, const char *id, const char *to, GError **error);
 #endif

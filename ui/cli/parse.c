@@ -74,6 +74,8 @@ static const struct cli_option *find_option(const struct cli *c, const char *wor
 			word = "--verbose";
 		else if (word[1] == 'h')
 			word = "--help";
+		else if (word[1] == 'm')
+			word = "--message";
 		else if (word[1] == 'f')
 			word = "--follow";
 		len = strlen(word);

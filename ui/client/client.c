@@ -12,10 +12,13 @@
 
 #define CONNECT_TRIES 40
 #define CONNECT_PAUSE_MS 50
+#define END_TIMEOUT_MS 10000 /* of a process whose VM has ended */
+#define END_PAUSE_MS 2
 #define CONNECT_TIMEOUT_MS 10000 /* to answer at all, on a busy host */
 
 struct ui_vm {
 	char *name;
+	char *run; /* its folder among the running ones; NULL: not known */
 	GDBusConnection *conn;
 };
 
@@ -168,11 +171,12 @@ static void no_such_vm(const char *name, GError **error)
 		    near ? "; the nearest name is " : "", near ? near : "");
 }
 
-static struct ui_vm *new_vm(const char *name, GDBusConnection *conn)
+static struct ui_vm *new_vm(const char *name, const char *run, GDBusConnection *conn)
 {
 	struct ui_vm *vm = g_new0(struct ui_vm, 1);
 
 	vm->name = g_strdup(name);
+	vm->run = g_strdup(run);
 	vm->conn = conn;
 	return vm;
 }
@@ -189,7 +193,7 @@ struct ui_vm *ui_vm_connect_run(const char *name, GError **error)
 	GDBusConnection *conn = connect_folder(name, &late);
 
 	if (conn)
-		return new_vm(name, conn);
+		return new_vm(name, name, conn);
 	if (late)
 		no_answer(name, error);
 	else
@@ -211,7 +215,7 @@ struct ui_vm *ui_vm_connect(const char *name, GError **error)
 	if (!conn && run && !kept && !late)
 		conn = connect_by_name(name);
 	if (conn)
-		return new_vm(name, conn);
+		return new_vm(name, run, conn);
 	if (late)
 		no_answer(name, error);
 	else if (kept)
@@ -228,6 +232,7 @@ void ui_vm_close(struct ui_vm *vm)
 		return;
 	g_object_unref(vm->conn);
 	g_free(vm->name);
+	g_free(vm->run);
 	g_free(vm);
 }
 
@@ -387,6 +392,16 @@ static bool reached(const struct wait *w)
 	return strcmp(w->want, "stopped") == 0 ? ended(w) : strcmp(w->state, w->want) == 0;
 }
 
+/* Its process writes the last of its files, and gives its folder free. */
+static void wait_process(const struct ui_vm *vm)
+{
+	g_autofree char *root = vm->run ? lodge_run_root(false, NULL) : NULL;
+	g_autofree char *dir = root ? g_build_filename(root, vm->run, NULL) : NULL;
+
+	for (unsigned ms = 0; dir && is_live(dir) && ms < END_TIMEOUT_MS; ms += END_PAUSE_MS)
+		g_usleep(END_PAUSE_MS * 1000);
+}
+
 bool ui_vm_wait_state(struct ui_vm *vm, const char *state, uint64_t timeout_ms, GError **error)
 {
 	struct wait w = { .want = state };
@@ -415,6 +430,8 @@ bool ui_vm_wait_state(struct ui_vm *vm, const char *state, uint64_t timeout_ms, 
 		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
 			    "VM \"%s\" ended before it was %s", vm->name, state);
 	const bool good = reached(&w);
+	if (good && ended(&w))
+		wait_process(vm);
 	g_free(w.state);
 	return good;
 }

@@ -155,15 +155,21 @@ static bool is_locked(const char *dir)
 
 const char *lodge_folder_state(const char *dir)
 {
+	return is_locked(dir) ? "running" : lodge_folder_own_state(dir);
+}
+
+const char *lodge_folder_own_state(const char *dir)
+{
 	g_autofree char *path = g_build_filename(dir, STATE, NULL);
 	g_autofree char *suspended = g_build_filename(dir, "suspended", "state", NULL);
+	g_autofree char *from = g_build_filename(dir, "suspended", "from", NULL);
 	g_autofree char *text = NULL;
 
-	if (is_locked(dir))
-		return "running";
 	if (g_file_get_contents(path, &text, NULL, NULL) && g_str_has_prefix(text, "running"))
 		return "crashed";
-	return g_file_test(suspended, G_FILE_TEST_EXISTS) ? "suspended" : "stopped";
+	return g_file_test(suspended, G_FILE_TEST_EXISTS) || g_file_test(from, G_FILE_TEST_EXISTS)
+		       ? "suspended"
+		       : "stopped";
 }
 
 bool lodge_folder_mark(const char *dir, const char *state, GError **error)

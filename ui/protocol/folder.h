@@ -35,6 +35,8 @@ GPtrArray *lodge_folder_names(void);
 int lodge_folder_lock(const char *dir, const char *who, GError **error);
 /* "running" (somebody has it), "crashed" (it ran, and nobody has it), "suspended", "stopped". */
 const char *lodge_folder_state(const char *dir);
+/* The same for whoever has it: what it was before. */
+const char *lodge_folder_own_state(const char *dir);
 /* Writes what the state is when nobody has it: running or stopped. */
 bool lodge_folder_mark(const char *dir, const char *state, GError **error);
 /* It is on read-only media, or another's. */

@@ -15,6 +15,7 @@
 #define LODGE_IFACE_INPUT "org.lodge.Input1"
 #define LODGE_IFACE_DISPLAY "org.lodge.Display1"
 #define LODGE_IFACE_SERIAL "org.lodge.Serial1"
+#define LODGE_IFACE_SNAPSHOTS "org.lodge.Snapshots1"
 #define LODGE_IFACE_MEDIA "org.lodge.Media1"
 
 /* Errors of every call and of the clients themselves; the value is the exit code. */

@@ -1,0 +1,252 @@
+/* See layers.h. */
+#include "vm/layers.h"
+#include <errno.h>
+#include <glib.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "devmodel/storage/image.h"
+#include "devmodel/storage/image_merge.h"
+#include "protocol/snapshots.h"
+
+bool layer_wanted(const struct vm_disk_config *d)
+{
+	return !d->cdrom && d->keep && !d->read_only && vm_disk_has_file(d);
+}
+
+char *layer_name(const struct vm_disk_config *d, const char *id)
+{
+	return g_strdup_printf("disks/%s-%s.qcow2", d->name, id);
+}
+
+static int look(const struct vm_disk_config *d, uint64_t *ret_bytes, enum image_format *ret_format,
+		struct err *e)
+{
+	struct image_options o = { .read_only = true };
+	struct blk *b;
+	int r;
+
+	if (d->format && image_format_parse(d->format, &o.format) < 0)
+		o.format = IMAGE_FORMAT_AUTO;
+	r = image_open(d->file, &o, &b, e);
+	if (r < 0)
+		return r;
+	*ret_bytes = b->bytes;
+	*ret_format = image_format_of(b);
+	blk_close(b);
+	return 0;
+}
+
+/* As the layers are called, whatever way the settings say it. */
+static char *own_name(const char *file)
+{
+	g_autofree char *whole = g_canonicalize_filename(file, NULL), *here = g_get_current_dir();
+	const size_t n = strlen(here);
+
+	return strncmp(whole, here, n) == 0 && whole[n] == '/' ? g_strdup(whole + n + 1)
+							       : g_strdup(file);
+}
+
+/* As the new image names what is below: beside it, or by its whole path. */
+static char *below_name(const char *in, const char *file)
+{
+	g_autofree char *own = own_name(file);
+
+	if (in[0] == '\0' && g_str_has_prefix(own, "disks/") && !strchr(own + 6, '/'))
+		return g_strdup(own + 6);
+	return g_canonicalize_filename(file, NULL);
+}
+
+int layer_create(const char *in, const char *path, const struct vm_disk_config *d, uint64_t bytes,
+		 struct err *e)
+{
+	g_autofree char *below = below_name(in, d->file), *whole = g_build_filename(in, path, NULL);
+	enum image_format format = IMAGE_FORMAT_RAW;
+	int r = 0;
+
+	if (bytes == 0)
+		r = look(d, &bytes, &format, e);
+	else if (!d->format || image_format_parse(d->format, &format) < 0 ||
+		 format == IMAGE_FORMAT_AUTO)
+		return err_set(e, -EINVAL,
+			       "disk.%s.format is not set: say raw or qcow2, so that a snapshot "
+			       "does not have to guess",
+			       d->name);
+	if (r < 0)
+		return r;
+	const struct image_create c = { .format = IMAGE_FORMAT_QCOW2,
+					.q = { .bytes = bytes,
+					       .backing_file = below,
+					       .backing_format = image_format_name(format) } };
+
+	return image_create(in[0] ? whole : path, &c, e);
+}
+
+/* ---- what is needed no more ---- */
+
+struct layer {
+	char *file;  /* "disks/root-0123.qcow2" */
+	char *below; /* the same of what it is based on; NULL: nothing in disks/ */
+	bool qcow2, ours, needed;
+	unsigned n_above;
+	struct layer *above; /* the last one */
+};
+
+static void free_layer(gpointer data)
+{
+	struct layer *l = data;
+
+	g_free(l->file);
+	g_free(l->below);
+	g_free(l);
+}
+
+/* A name that layer_name() gives. */
+static bool is_ours(const char *name)
+{
+	const char *dash = strrchr(name, '-');
+
+	return dash && strlen(dash) == 1 + 12 + strlen(".qcow2") &&
+	       strspn(dash + 1, "0123456789abcdef") == 12 && g_str_has_suffix(name, ".qcow2");
+}
+
+static struct layer *read_layer(const char *name)
+{
+	const struct image_options o = { .format = IMAGE_FORMAT_QCOW2,
+					 .read_only = true,
+					 .no_backing = true };
+	struct layer *l = g_new0(struct layer, 1);
+	struct blk *b;
+
+	l->file = g_build_filename("disks", name, NULL);
+	l->ours = is_ours(name);
+	if (!g_str_has_suffix(name, ".qcow2") || image_open(l->file, &o, &b, NULL) < 0)
+		return l;
+	l->qcow2 = true;
+	if (qcow2_info(b)->backing_file[0] != '\0' && !strchr(qcow2_info(b)->backing_file, '/'))
+		l->below = g_build_filename("disks", qcow2_info(b)->backing_file, NULL);
+	blk_close(b);
+	return l;
+}
+
+static struct layer *find(GPtrArray *all, const char *file)
+{
+	for (guint i = 0; i < all->len; i++)
+		if (strcmp(((struct layer *)all->pdata[i])->file, file) == 0)
+			return all->pdata[i];
+	return NULL;
+}
+
+/* Each disk that these settings have. */
+static int need(GPtrArray *all, const char *dir, struct err *e)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, &error);
+	g_autoptr(GPtrArray) settings = ini ? lodge_ini_settings(ini) : NULL;
+
+	if (!ini)
+		return err_set(e, -EIO, "%s", error->message);
+	for (guint i = 0; i < settings->len; i++) {
+		const char *file = strstr(settings->pdata[i], ".file=");
+		g_autofree char *name = file ? own_name(file + strlen(".file=")) : NULL;
+		struct layer *l = name ? find(all, name) : NULL;
+		if (l)
+			l->needed = true;
+	}
+	return 0;
+}
+
+static int read_all(GPtrArray *all, struct err *e)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GPtrArray) snapshots = lodge_snapshots(".", &error);
+	g_autoptr(GDir) dir = g_dir_open("disks", 0, NULL);
+	const char *name;
+	int r;
+
+	if (!snapshots)
+		return err_set(e, -EIO, "%s", error->message);
+	while (dir && (name = g_dir_read_name(dir)) != NULL)
+		g_ptr_array_add(all, read_layer(name));
+	for (guint i = 0; i < all->len; i++) {
+		struct layer *l = all->pdata[i], *below = l->below ? find(all, l->below) : NULL;
+		if (!below)
+			continue;
+		below->n_above++;
+		below->above = l;
+	}
+	r = need(all, ".", e);
+	for (guint i = 0; i < snapshots->len && r == 0; i++) {
+		const struct lodge_snapshot *s = snapshots->pdata[i];
+		g_autofree char *path = lodge_snapshot_path(".", s->id, NULL);
+		r = need(all, path, e);
+	}
+	return r;
+}
+
+static uint64_t blocks_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? (uint64_t)st.st_blocks : 0;
+}
+
+/* Whichever is less work; what is left has the name of the one above, which others know. */
+static int merge(const struct layer *below, const struct layer *above, struct err *e)
+{
+	const bool down = below->qcow2 && blocks_of(below->file) > blocks_of(above->file);
+	const struct image_options o = { .format = IMAGE_FORMAT_QCOW2, .backing_writable = down };
+	struct image_merge m = { 0 };
+	struct blk *top, *rest;
+	int r = image_open(above->file, &o, &top, e);
+
+	if (r < 0)
+		return r;
+	r = image_merge_begin(&m, top, down ? IMAGE_MERGE_DOWN : IMAGE_MERGE_UP, e);
+	if (r == 0)
+		do
+			r = image_merge_step(&m, e);
+		while (r > 0);
+	if (r == 0)
+		r = image_merge_finish(&m, &rest, e);
+	if (r < 0) {
+		blk_close(top);
+		return r;
+	}
+	blk_close(rest);
+	r = down ? rename(below->file, above->file) : unlink(below->file);
+	lodge_folder_sync("disks");
+	return r < 0 ? err_set(e, -errno, "cannot remove '%s': %s", below->file, strerror(errno))
+		     : 0;
+}
+
+/* 1: something was done, and more may be to be done. */
+static int tidy_one(GPtrArray *all, struct err *e)
+{
+	for (guint i = 0; i < all->len; i++) {
+		const struct layer *l = all->pdata[i];
+		if (l->needed || l->n_above > 1 || (l->n_above == 0 && !l->ours) ||
+		    (l->n_above == 1 && !l->qcow2))
+			continue;
+		if (l->n_above == 0 && unlink(l->file) < 0)
+			return err_set(e, -errno, "cannot remove '%s': %s", l->file,
+				       strerror(errno));
+		const int r = l->n_above == 1 ? merge(l, l->above, e) : 0;
+		return r < 0 ? r : 1;
+	}
+	return 0;
+}
+
+int layers_tidy(struct err *e)
+{
+	int r = 1;
+
+	while (r > 0) {
+		g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(free_layer);
+		r = read_all(all, e);
+		if (r == 0)
+			r = tidy_one(all, e);
+	}
+	return r;
+}

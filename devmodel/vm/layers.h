@@ -1,0 +1,21 @@
+/*
+ * The layers of a kept VM's disks: qcow2 images in disks/ of its folder, each based on the one
+ * below. The top one is in vm.ini and is written to; those below belong to snapshots and are not
+ * written any more. Paths are relative to the VM's folder, which is the current one.
+ */
+#ifndef VM_LAYERS_H
+#define VM_LAYERS_H
+#include "vm/config.h"
+
+/* Does the disk keep its changes, so that a snapshot has to have it? */
+bool layer_wanted(const struct vm_disk_config *d);
+/* "disks/NAME-ID.qcow2"; freed with g_free(). */
+char *layer_name(const struct vm_disk_config *d, const char *id);
+/* An empty one at path over the disk's image; bytes 0: looks how long that is. in: the folder that
+ * path is in, seen from here (for a new VM elsewhere; "" is this one). */
+int layer_create(const char *in, const char *path, const struct vm_disk_config *d, uint64_t bytes,
+		 struct err *e) HV_MUST_CHECK;
+/* Removes the layers that neither vm.ini nor a snapshot needs: those without one above go, those
+ * with one are merged with it. May be killed at any moment. The VM does not run. */
+int layers_tidy(struct err *e) HV_MUST_CHECK;
+#endif

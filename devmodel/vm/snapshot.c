@@ -1,0 +1,633 @@
+/* See snapshot.h. */
+#include "vm/snapshot.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "devmodel/storage/image.h"
+#include "devmodel/storage/live.h"
+#include "protocol/protocol.h"
+#include "protocol/snapshots.h"
+#include "vm/layers.h"
+#include "vm/vm.h"
+
+#define SUSPENDED "suspended"
+
+/* ---- what both kinds share ---- */
+
+static int gone_wrong(struct err *e, const GError *error)
+{
+	const int code = error->domain != LODGE_ERROR		   ? -EIO
+			 : error->code == LODGE_ERROR_NOT_FOUND	   ? -ENOENT
+			 : error->code == LODGE_ERROR_WRONG_STATE  ? -EBUSY
+			 : error->code == LODGE_ERROR_BAD_ARGUMENT ? -EINVAL
+			 : error->code == LODGE_ERROR_HOST_LIMIT   ? -ENOTSUP
+								   : -EIO;
+
+	return err_set(e, code, "%s", error->message);
+}
+
+static int make_dir(const char *path, struct err *e)
+{
+	if (g_mkdir(path, 0755) < 0 && errno != EEXIST)
+		return err_set(e, -errno, "cannot make '%s': %s", path, strerror(errno));
+	return 0;
+}
+
+/* Is the name free, and the ID a new one? */
+static int check_name(const char *name, struct err *e)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GPtrArray) all = lodge_snapshots(".", &error);
+
+	if (!all || !lodge_folder_name_ok(name, &error)) {
+		if (all && error) /* it speaks of VMs */
+			return err_set(e, -EINVAL, "'%s' is no name for a snapshot", name);
+		return gone_wrong(e, error);
+	}
+	for (guint i = 0; i < all->len; i++)
+		if (strcmp(((struct lodge_snapshot *)all->pdata[i])->name, name) == 0)
+			return err_set(e, -EEXIST, "there is a snapshot \"%s\" already", name);
+	return 0;
+}
+
+/* "snapshots/.ID" with everything but the state: settings and manifest. */
+static int begin_folder(const char *id, const char *name, const char *text, char **ret_temp,
+			struct err *e)
+{
+	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+	g_autofree char *hidden = g_strdup_printf(".%s", id), *time = NULL, *parent = NULL;
+	g_autofree char *temp = lodge_snapshot_path(".", hidden, NULL);
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GKeyFile) ini = NULL;
+	int r = make_dir("snapshots", e);
+
+	if (r == 0)
+		r = make_dir(temp, e);
+	if (r < 0)
+		return r;
+	time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ");
+	parent = lodge_snapshot_current(".");
+	const struct lodge_snapshot s = { .id = (char *)(uintptr_t)id,
+					  .name = (char *)(uintptr_t)name,
+					  .text = (char *)(uintptr_t)text,
+					  .parent = parent,
+					  .time = time };
+	ini = lodge_ini_load(".", &error);
+	if (!ini || !lodge_ini_save(ini, temp, &error) || !lodge_snapshot_write(&s, temp, &error)) {
+		lodge_remove_tree(temp, NULL);
+		return gone_wrong(e, error);
+	}
+	*ret_temp = g_steal_pointer(&temp);
+	return 0;
+}
+
+static int set_current(const char *id, struct err *e)
+{
+	g_autoptr(GError) error = NULL;
+
+	return lodge_file_replace("snapshots/current", id, strlen(id), &error)
+		       ? 0
+		       : gone_wrong(e, error);
+}
+
+/* The snapshot is one from here on. */
+static int publish(const char *temp, const char *id, struct err *e)
+{
+	g_autofree char *path = lodge_snapshot_path(".", id, NULL);
+
+	lodge_folder_sync(temp);
+	if (rename(temp, path) < 0)
+		return err_set(e, -errno, "cannot make '%s': %s", path, strerror(errno));
+	lodge_folder_sync("snapshots");
+	return set_current(id, e);
+}
+
+static void set_disk(GKeyFile *ini, const char *name, const char *file)
+{
+	g_autofree char *key = g_strdup_printf("disk.%s.file", name);
+	g_autofree char *format = g_strdup_printf("disk.%s.format", name);
+
+	lodge_ini_set(ini, key, file);
+	lodge_ini_set(ini, format, "qcow2");
+}
+
+/* vm.ini names the layers of that ID. */
+static int point_to(const struct vm_config *c, const char *id, struct err *e)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GKeyFile) ini = lodge_ini_load(".", &error);
+
+	for (unsigned i = 0; ini && i < c->n_disks; i++) {
+		g_autofree char *file = layer_name(&c->disk[i], id);
+		if (layer_wanted(&c->disk[i]))
+			set_disk(ini, c->disk[i].name, file);
+	}
+	return ini && lodge_ini_save(ini, ".", &error) ? 0 : gone_wrong(e, error);
+}
+
+static void remove_layers(const struct vm_config *c, const char *id)
+{
+	for (unsigned i = 0; i < c->n_disks; i++) {
+		g_autofree char *file = layer_name(&c->disk[i], id);
+		if (layer_wanted(&c->disk[i]))
+			unlink(file);
+	}
+}
+
+/* New layers over all disks; b: of a VM that runs, else NULL. */
+static int create_layers(const struct vm_config *c, struct blk *const *b, const char *id,
+			 struct err *e)
+{
+	int r = make_dir("disks", e);
+
+	for (unsigned i = 0; i < c->n_disks && r == 0; i++) {
+		g_autofree char *file = layer_name(&c->disk[i], id);
+		if (layer_wanted(&c->disk[i]))
+			r = layer_create("", file, &c->disk[i], b ? b[i]->bytes : 0, e);
+	}
+	if (r < 0)
+		remove_layers(c, id);
+	return r;
+}
+
+/* ---- of a VM that runs ---- */
+
+struct take {
+	struct vm *vm;
+	char *id, *temp; /* owned */
+	snapshot_done *done;
+	void *ctx;
+};
+
+static void free_take(struct take *t)
+{
+	g_free(t->id);
+	g_free(t->temp);
+	g_free(t);
+}
+
+/* It writes to the image that it had again; top, if there is one, was above that for a while. */
+static void switch_back(struct blk *live, struct blk *old, struct blk *top)
+{
+	struct err e;
+
+	if (top != NULL)
+		qcow2_set_backing(top, NULL);
+	if (blk_live_switch(live, old, &e) < 0)
+		log_msg(LOG_LVL_ERROR, "snapshot", "a disk cannot be written to any more: %s",
+			e.msg);
+	blk_close(top);
+}
+
+static int switch_disk(struct vm *vm, unsigned i, const char *id, struct err *e)
+{
+	const struct vm_disk_config *d = &vm->cfg.disk[i];
+	struct blk *live = vm->files.disk[i], *old = blk_live_top(live), *top = NULL;
+	const struct image_options o = { .format = IMAGE_FORMAT_QCOW2,
+					 .backing = old,
+					 .cache = vm_disk_cache(d) };
+	g_autofree char *file = layer_name(d, id);
+	int r = blk_live_seal(live, e);
+
+	if (r == 0)
+		r = image_open(file, &o, &top, e);
+	if (r == 0)
+		r = blk_live_switch(live, top, e);
+	if (r < 0)
+		switch_back(live, old, top);
+	return r;
+}
+
+/* From here on everything goes to the new layers. The machine is paused. */
+static int switch_disks(struct vm *vm, const char *id, struct err *e)
+{
+	struct blk *old[MACHINE_MAX_DISKS] = { NULL };
+	unsigned n = 0;
+	int r = 0;
+
+	for (; n < vm->cfg.n_disks && r == 0; n++) {
+		if (!layer_wanted(&vm->cfg.disk[n]))
+			continue;
+		old[n] = blk_live_top(vm->files.disk[n]);
+		r = switch_disk(vm, n, id, e);
+		if (r < 0)
+			old[n] = NULL;
+	}
+	if (r == 0)
+		r = point_to(&vm->cfg, id, e);
+	for (unsigned i = 0; i < n && r < 0; i++)
+		if (old[i] != NULL)
+			switch_back(vm->files.disk[i], old[i], blk_live_top(vm->files.disk[i]));
+	return r;
+}
+
+/* As the settings file has it now. */
+static void remember_disks(struct vm_config *c, const char *id)
+{
+	for (unsigned i = 0; i < c->n_disks; i++) {
+		struct vm_disk_config *d = &c->disk[i];
+		if (!layer_wanted(d))
+			continue;
+		g_free(d->file);
+		d->file = layer_name(d, id);
+		g_free(d->format);
+		d->format = g_strdup("qcow2");
+	}
+}
+
+static void on_taken(void *ctx, int result, uint64_t bytes, const char *why)
+{
+	struct take *t = ctx;
+	struct err e = { 0 };
+
+	(void)bytes;
+	if (result == 0)
+		result = publish(t->temp, t->id, &e);
+	else
+		err_set(&e, result, "%s", why);
+	if (result < 0)
+		lodge_remove_tree(t->temp, NULL);
+	t->done(t->ctx, result, t->id, e.msg);
+	free_take(t);
+}
+
+static int begin_take(struct vm *vm, struct take *t, struct err *e)
+{
+	g_autofree char *path = g_build_filename(t->temp, "state", NULL);
+	auto_close int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return err_set(e, -errno, "cannot make '%s': %s", path, strerror(errno));
+	r = create_layers(&vm->cfg, vm->files.disk, t->id, e);
+	return r == 0 ? vm_snapshot(vm, fd, t->id, on_taken, t, e) : r;
+}
+
+int snapshot_switch(struct vm *vm, const char *id, struct err *e)
+{
+	const int r = switch_disks(vm, id, e);
+
+	if (r == 0)
+		remember_disks(&vm->cfg, id);
+	return r;
+}
+
+static int check_home(const struct vm *vm, struct err *e)
+{
+	if (!vm->home.dir)
+		return err_set(e, -EINVAL,
+			       "VM \"%s\" is not kept: there is no folder for snapshots (lodge "
+			       "create)",
+			       vm_name(vm));
+	return vm->home.read_only ? err_set(e, -EROFS, "'%s' cannot be written to", vm->home.dir)
+				  : 0;
+}
+
+int snapshot_take(struct vm *vm, const char *name, const char *text, snapshot_done *done, void *ctx,
+		  struct err *e)
+{
+	struct take *t;
+	int r = check_home(vm, e);
+
+	if (r == 0)
+		r = check_name(name, e);
+	if (r < 0)
+		return r;
+	t = g_new0(struct take, 1);
+	*t = (struct take){ .vm = vm, .id = lodge_snapshot_new_id(), .done = done, .ctx = ctx };
+	r = begin_folder(t->id, name, text, &t->temp, e);
+	if (r == 0) {
+		r = begin_take(vm, t, e);
+		if (r < 0)
+			lodge_remove_tree(t->temp, NULL);
+	}
+	if (r < 0)
+		free_take(t);
+	return r;
+}
+
+static void on_suspended(void *ctx, int result, uint64_t bytes, const char *why)
+{
+	struct take *t = ctx;
+	struct err e = { 0 }, again;
+
+	(void)bytes;
+	if (result < 0)
+		err_set(&e, result, "%s", why);
+	else if (rename(SUSPENDED "/state.new", SUSPENDED "/state") < 0)
+		result = err_set(&e, -errno, "cannot keep the state: %s", strerror(errno));
+	lodge_folder_sync(SUSPENDED);
+	if (result == 0)
+		vm_quit(t->vm, VM_STOPPED, "suspended", 0, "");
+	else if (vm_resume(t->vm, "user", &again) < 0)
+		vm_quit(t->vm, VM_CRASHED, "error", LODGE_EXIT_FAILED, again.msg);
+	t->done(t->ctx, result, "", e.msg);
+	free_take(t);
+}
+
+int snapshot_suspend(struct vm *vm, snapshot_done *done, void *ctx, struct err *e)
+{
+	auto_close int fd = -1;
+	struct take *t;
+	int r = check_home(vm, e);
+
+	if (r == 0)
+		r = make_dir(SUSPENDED, e);
+	if (r < 0)
+		return r;
+	fd = open(SUSPENDED "/state.new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(e, -errno, "cannot make '" SUSPENDED "/state.new': %s",
+			       strerror(errno));
+	t = g_new0(struct take, 1);
+	*t = (struct take){ .vm = vm, .done = done, .ctx = ctx };
+	r = vm_save(vm, fd, true, on_suspended, t, e);
+	if (r < 0)
+		free_take(t);
+	return r;
+}
+
+/* ---- of one that does not run ---- */
+
+static int take_stopped(const struct vm_config *c, const char *name, const char *text,
+			struct err *e)
+{
+	g_autofree char *id = lodge_snapshot_new_id(), *temp = NULL;
+	int r = check_name(name, e);
+
+	if (r == 0 && strcmp(lodge_folder_own_state("."), "suspended") == 0)
+		r = err_set(e, -EBUSY,
+			    "it is suspended: start it first, and take the snapshot while it runs");
+	if (r == 0)
+		r = begin_folder(id, name, text, &temp, e);
+	if (r == 0)
+		r = create_layers(c, NULL, id, e);
+	if (r == 0)
+		r = point_to(c, id, e);
+	if (r == 0)
+		r = publish(temp, id, e);
+	if (r < 0 && temp)
+		lodge_remove_tree(temp, NULL);
+	if (r == 0)
+		puts(id);
+	return r;
+}
+
+/* The settings of a snapshot, as of a VM of its own. */
+static int read_snapshot(const char *id, struct vm_config *c, struct err *e)
+{
+	g_autofree char *path = lodge_snapshot_path(".", id, NULL);
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GKeyFile) ini = lodge_ini_load(path, &error);
+	g_autoptr(GPtrArray) all = ini ? lodge_ini_settings(ini) : NULL;
+	int r = 0;
+
+	vm_config_init(c);
+	if (!ini)
+		return gone_wrong(e, error);
+	for (guint i = 0; i < all->len && r == 0; i++)
+		r = vm_config_set(c, all->pdata[i], e);
+	for (unsigned i = 0; i < c->n_disks; i++)
+		c->disk[i].keep = !c->disk[i].cdrom;
+	return r;
+}
+
+static bool has_state(const char *id)
+{
+	g_autofree char *path = lodge_snapshot_path(".", id, "state");
+
+	return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+/* A start goes on from the snapshot's state. */
+static int go_on_from(const char *in, const char *state, struct err *e)
+{
+	g_autofree char *dir = g_build_filename(in, SUSPENDED, NULL);
+	g_autofree char *from = g_build_filename(dir, "from", NULL);
+	g_autoptr(GError) error = NULL;
+	int r = make_dir(dir, e);
+
+	if (r == 0 && !lodge_file_replace(from, state, strlen(state), &error))
+		r = gone_wrong(e, error);
+	return r;
+}
+
+/* The snapshot's settings with new layers; what makes the VM this one stays. */
+static int write_restored(const struct vm_config *c, const char *snapshot, const char *in,
+			  const char *id, GKeyFile *own, struct err *e)
+{
+	static const char *const identity[] = { "vm.id", "vm.name" };
+	g_autofree char *path = lodge_snapshot_path(".", snapshot, NULL);
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GKeyFile) ini = lodge_ini_load(path, &error);
+
+	for (unsigned i = 0; ini && i < c->n_disks; i++) {
+		g_autofree char *file = layer_name(&c->disk[i], id);
+		if (layer_wanted(&c->disk[i]))
+			set_disk(ini, c->disk[i].name, file);
+	}
+	for (gsize i = 0; ini && i < G_N_ELEMENTS(identity); i++) {
+		g_autofree char *value = lodge_ini_get(own, identity[i]);
+		lodge_ini_set(ini, identity[i], value);
+	}
+	return ini && lodge_ini_save(ini, in[0] ? in : ".", &error) ? 0 : gone_wrong(e, error);
+}
+
+static int forget_state(struct err *e)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!lodge_folder_mark(".", "stopped", &error) || !lodge_remove_tree(SUSPENDED, &error))
+		return gone_wrong(e, error);
+	return 0;
+}
+
+static int restore(const char *snapshot, struct err *e)
+{
+	g_autofree char *id = lodge_snapshot_new_id();
+	g_autofree char *state = lodge_snapshot_path("", snapshot, "state");
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GKeyFile) own = lodge_ini_load(".", &error);
+	struct vm_config c;
+	int r = own ? read_snapshot(snapshot, &c, e) : gone_wrong(e, error);
+
+	if (r == 0)
+		r = create_layers(&c, NULL, id, e);
+	if (r == 0)
+		r = forget_state(e);
+	if (r == 0)
+		r = write_restored(&c, snapshot, "", id, own, e);
+	if (r == 0 && has_state(snapshot))
+		r = go_on_from("", state, e);
+	if (r == 0)
+		r = set_current(snapshot, e);
+	if (r == 0)
+		r = layers_tidy(e);
+	if (own)
+		vm_config_finish(&c);
+	return r;
+}
+
+/* Those that came after it come after its parent now. */
+static int adopt(GPtrArray *all, const struct lodge_snapshot *gone, struct err *e)
+{
+	g_autofree char *current = lodge_snapshot_current(".");
+	g_autoptr(GError) error = NULL;
+
+	for (guint i = 0; i < all->len; i++) {
+		struct lodge_snapshot *s = all->pdata[i];
+		g_autofree char *path = lodge_snapshot_path(".", s->id, NULL);
+		if (strcmp(s->parent, gone->id) != 0)
+			continue;
+		g_free(s->parent);
+		s->parent = g_strdup(gone->parent);
+		if (!lodge_snapshot_write(s, path, &error))
+			return gone_wrong(e, error);
+	}
+	return strcmp(current, gone->id) == 0 ? set_current(gone->parent, e) : 0;
+}
+
+static int delete_one(const char *id, struct err *e)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GPtrArray) all = lodge_snapshots(".", &error);
+	const struct lodge_snapshot *s = all ? lodge_snapshot_find(all, id, &error) : NULL;
+	g_autofree char *path = lodge_snapshot_path(".", id, NULL), *fork = NULL, *temp = NULL;
+	g_autofree char *hidden = g_strdup_printf(".%s", id);
+	int r;
+
+	if (!s)
+		return gone_wrong(e, error);
+	fork = lodge_snapshot_fork(".", id);
+	if (fork)
+		return err_set(e, -EBUSY,
+			       "snapshot \"%s\" is what the VM in '%s' is based on: "
+			       "delete that first",
+			       s->name, fork);
+	if (s->protected)
+		return err_set(e, -EBUSY, "snapshot \"%s\" is protected (lodge snapshot protect)",
+			       s->name);
+	r = adopt(all, s, e);
+	temp = lodge_snapshot_path(".", hidden, NULL);
+	if (r == 0 && rename(path, temp) < 0)
+		r = err_set(e, -errno, "cannot remove '%s': %s", path, strerror(errno));
+	if (r == 0 && !lodge_remove_tree(temp, &error))
+		r = gone_wrong(e, error);
+	return r;
+}
+
+static int delete_and_tidy(const char *id, struct err *e)
+{
+	const int r = delete_one(id, e);
+
+	return r == 0 ? layers_tidy(e) : r;
+}
+
+/* ---- forking ---- */
+
+static int note_fork(const char *snapshot, const char *vm_id, const char *dir, struct err *e)
+{
+	g_autofree char *path = lodge_snapshot_path(".", snapshot, "forks"), *text = NULL;
+	g_autofree char *more = NULL;
+	g_autoptr(GError) error = NULL;
+
+	if (!g_file_get_contents(path, &text, NULL, NULL))
+		text = g_strdup("");
+	more = g_strdup_printf("%s%s %s\n", text, vm_id, dir);
+	return lodge_file_replace(path, more, strlen(more), &error) ? 0 : gone_wrong(e, error);
+}
+
+static int fill_fork(const char *snapshot, const struct vm_config *c, const char *in,
+		     GKeyFile *identity, struct err *e)
+{
+	g_autofree char *id = lodge_snapshot_new_id(), *disks = g_build_filename(in, "disks", NULL);
+	g_autofree char *state = lodge_snapshot_path(".", snapshot, "state");
+	g_autofree char *whole = g_canonicalize_filename(state, NULL);
+	int r = make_dir(disks, e);
+
+	for (unsigned i = 0; i < c->n_disks && r == 0; i++) {
+		g_autofree char *file = layer_name(&c->disk[i], id);
+		if (layer_wanted(&c->disk[i]))
+			r = layer_create(in, file, &c->disk[i], 0, e);
+	}
+	if (r == 0)
+		r = write_restored(c, snapshot, in, id, identity, e);
+	if (r == 0 && has_state(snapshot))
+		r = go_on_from(in, whole, e);
+	return r;
+}
+
+static int fork_to(const char *snapshot, const char *dir, struct err *e)
+{
+	g_autofree char *parent = g_path_get_dirname(dir), *name = g_path_get_basename(dir);
+	g_autofree char *temp = g_strdup_printf("%s/.%s.%08x", parent, name, g_random_int());
+	g_autofree char *vm_id = g_uuid_string_random();
+	g_autoptr(GKeyFile) identity = g_key_file_new();
+	struct vm_config c;
+	int r = read_snapshot(snapshot, &c, e);
+
+	lodge_ini_set(identity, "vm.id", vm_id);
+	if (r == 0 && g_mkdir_with_parents(parent, 0755) < 0)
+		r = err_set(e, -errno, "cannot make '%s': %s", parent, strerror(errno));
+	if (r == 0)
+		r = make_dir(temp, e);
+	if (r == 0)
+		r = fill_fork(snapshot, &c, temp, identity, e);
+	if (r == 0)
+		r = note_fork(snapshot, vm_id, dir, e);
+	lodge_folder_sync(temp);
+	if (r == 0 && rename(temp, dir) < 0)
+		r = err_set(e, -errno, "cannot make '%s': %s", dir, strerror(errno));
+	if (r < 0)
+		lodge_remove_tree(temp, NULL);
+	else
+		lodge_folder_sync(parent);
+	vm_config_finish(&c);
+	return r;
+}
+
+/* ---- lodge-vm --snapshot ---- */
+
+static int locked(const char *verb, const char *dir, int argc, char **argv, struct err *e)
+{
+	struct vm_home home = { 0 };
+	struct vm_config c;
+	int r;
+
+	vm_config_init(&c);
+	r = vm_home_enter(&home, dir, &c, e);
+	if (r == 0 && home.read_only)
+		r = err_set(e, -EROFS, "'%s' cannot be written to", dir);
+	if (r < 0)
+		;
+	else if (strcmp(verb, "take") == 0 && argc == 2)
+		r = take_stopped(&c, argv[0], argv[1], e);
+	else if (strcmp(verb, "restore") == 0 && argc == 1)
+		r = restore(argv[0], e);
+	else if (strcmp(verb, "delete") == 0 && argc == 1)
+		r = delete_and_tidy(argv[0], e);
+	else if (strcmp(verb, "tidy") == 0 && argc == 0)
+		r = layers_tidy(e);
+	else
+		r = err_set(e, -EINVAL, "lodge-vm: --snapshot does not know '%s'", verb);
+	vm_home_leave(&home, false);
+	vm_config_finish(&c);
+	return r;
+}
+
+int snapshot_offline(int argc, char **argv, struct err *e)
+{
+	if (argc < 2)
+		return err_set(e, -EINVAL, "lodge-vm: --snapshot VERB DIR ...");
+	if (strcmp(argv[0], "fork") != 0)
+		return locked(argv[0], argv[1], argc - 2, argv + 2, e);
+	if (argc != 4 || chdir(argv[1]) < 0)
+		return err_set(e, -EINVAL, "lodge-vm: --snapshot fork DIR ID NEW");
+	return fork_to(argv[2], argv[3], e);
+}

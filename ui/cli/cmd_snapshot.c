@@ -1,0 +1,345 @@
+/* lodge snapshot, suspend, fork: what can be taken back, put aside and multiplied. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "cli/kept.h"
+#include "cli/window.h"
+#include "client/client.h"
+#include "protocol/protocol.h"
+#include "protocol/snapshots.h"
+
+#define CALL_TIMEOUT_MS 30000
+
+static bool runs(const char *dir)
+{
+	return strcmp(lodge_folder_state(dir), "running") == 0;
+}
+
+/* lodge-vm does it to a VM that does not run. */
+static bool offline(GError **error, const char *verb, const char *dir, const char *a, const char *b,
+		    char **ret_out)
+{
+	const char *const words[] = { "--snapshot", verb, dir, a, b, NULL };
+	g_autofree char *out = kept_ask(error, words);
+
+	if (!out)
+		return false;
+	if (ret_out)
+		*ret_out = g_strdup(g_strchomp(out));
+	return true;
+}
+
+/* The ID of the snapshot of that name; NULL: the latest. */
+static char *find_id(const char *dir, const char *name, GError **error)
+{
+	g_autoptr(GPtrArray) all = lodge_snapshots(dir, error);
+	const struct lodge_snapshot *s = all ? lodge_snapshot_find(all, name, error) : NULL;
+
+	return s ? g_strdup(s->id) : NULL;
+}
+
+/* ---- take ---- */
+
+static char *default_name(const char *dir)
+{
+	g_autoptr(GPtrArray) all = lodge_snapshots(dir, NULL);
+
+	for (guint n = (all ? all->len : 0) + 1;; n++) {
+		g_autofree char *name = g_strdup_printf("snapshot-%u", n);
+		bool there = false;
+		for (guint i = 0; all && i < all->len; i++)
+			there |= strcmp(((struct lodge_snapshot *)all->pdata[i])->name, name) == 0;
+		if (!there)
+			return g_steal_pointer(&name);
+	}
+}
+
+static char *take_running(const char *dir, const char *name, const char *text, GError **error)
+{
+	auto_vm struct ui_vm *vm = ui_vm_connect(dir, error);
+	g_autoptr(GVariant) r = NULL;
+	char *id = NULL;
+
+	if (vm)
+		r = ui_vm_call(vm, LODGE_IFACE_SNAPSHOTS, "Take", g_variant_new("(ss)", name, text),
+			       -1, error);
+	if (r)
+		g_variant_get(r, "(s)", &id);
+	return id;
+}
+
+static char *take(const char *dir, const char *name, const char *text, GError **error)
+{
+	char *id = NULL;
+
+	if (runs(dir))
+		return take_running(dir, name, text, error);
+	return offline(error, "take", dir, name, text, &id) ? id : NULL;
+}
+
+static int do_take(struct cli *c, const char *dir, GError **error)
+{
+	g_autofree char *name = cli_arg(c, 2) ? g_strdup(cli_arg(c, 2)) : default_name(dir);
+	const char *text = cli_value(c, "--message");
+	g_autofree char *id = take(dir, name, text ? text : "", error);
+	g_autoptr(GString) json = g_string_new("{\"name\":");
+
+	if (!id)
+		return cli_code(error);
+	lodge_json_string(json, name);
+	if (c->json)
+		g_print("%s,\"id\":\"%s\"}\n", json->str, id);
+	else
+		cli_say(c, "snapshot \"%s\" is taken", name);
+	return 0;
+}
+
+/* ---- list ---- */
+
+static void list_json(GPtrArray *all, const char *current)
+{
+	g_autoptr(GString) out = g_string_new("[");
+
+	for (guint i = 0; i < all->len; i++) {
+		const struct lodge_snapshot *s = all->pdata[i];
+		const struct {
+			const char *key, *value;
+		} texts[] = { { "id", s->id },
+			      { "name", s->name },
+			      { "parent", s->parent },
+			      { "message", s->text },
+			      { "time", s->time } };
+		g_string_append(out, i > 0 ? ",\n{" : "{");
+		for (guint k = 0; k < G_N_ELEMENTS(texts); k++) {
+			g_string_append_printf(out, "\"%s\":", texts[k].key);
+			lodge_json_string(out, texts[k].value);
+			g_string_append_c(out, ',');
+		}
+		g_string_append_printf(out, "\"protected\":%s,\"state\":%s,\"current\":%s}",
+				       s->protected ? "true" : "false",
+				       s->has_state ? "true" : "false",
+				       strcmp(s->id, current) == 0 ? "true" : "false");
+	}
+	g_print("%s]\n", out->str);
+}
+
+static void print_line(const struct lodge_snapshot *s, unsigned depth, const char *current)
+{
+	g_autofree char *day = g_strndup(s->time, 16);
+
+	g_print("%*s%-*s %s%s%s%s%s%s\n", (int)(2 * depth), "", (int)MAX(24 - 2 * (int)depth, 1),
+		s->name, day, s->has_state ? "  running" : "  disks",
+		s->protected ? "  protected" : "",
+		strcmp(s->id, current) == 0 ? "  <- the VM goes on from here" : "",
+		s->text[0] ? "  " : "", s->text);
+}
+
+static void print_below(GPtrArray *all, const char *parent, unsigned depth, const char *current)
+{
+	for (guint i = 0; i < all->len && depth < all->len; i++) {
+		const struct lodge_snapshot *s = all->pdata[i];
+		if (strcmp(s->parent, parent) != 0)
+			continue;
+		print_line(s, depth, current);
+		print_below(all, s->id, depth + 1, current);
+	}
+}
+
+static int do_list(struct cli *c, const char *dir, GError **error)
+{
+	g_autoptr(GPtrArray) all = lodge_snapshots(dir, error);
+	g_autofree char *current = lodge_snapshot_current(dir);
+
+	if (!all)
+		return cli_code(error);
+	if (c->json)
+		list_json(all, current);
+	else if (cli_has(c, "--tree"))
+		print_below(all, "", 0, current);
+	else
+		for (guint i = 0; i < all->len; i++)
+			print_line(all->pdata[i], 0, current);
+	return 0;
+}
+
+/* ---- restore ---- */
+
+static bool end_running(const char *dir, GError **error)
+{
+	auto_vm struct ui_vm *vm = ui_vm_connect(dir, error);
+	g_autoptr(GVariant) r = NULL;
+
+	if (vm)
+		r = ui_vm_call(vm, LODGE_IFACE_VM, "Replace", NULL, CALL_TIMEOUT_MS, error);
+	return r && ui_vm_wait_state(vm, "stopped", CALL_TIMEOUT_MS, error);
+}
+
+/* A VM that runs goes on at once where the snapshot was. */
+static int do_restore(struct cli *c, const char *dir, GError **error)
+{
+	g_autofree char *id = find_id(dir, cli_arg(c, 2), error);
+	const bool was_running = runs(dir);
+
+	if (!id ||
+	    !kept_confirm(c, error, "What VM \"%s\" did since is lost: restore?", cli_arg(c, 1)))
+		return cli_code(error);
+	if ((was_running && !end_running(dir, error)) ||
+	    !offline(error, "restore", dir, id, NULL, NULL))
+		return cli_code(error);
+	return !was_running || kept_start(c, dir, error) ? 0 : cli_code(error);
+}
+
+/* ---- delete, rename, protect ---- */
+
+static int do_delete(struct cli *c, const char *dir, GError **error)
+{
+	g_autofree char *id = find_id(dir, cli_arg(c, 2), error);
+
+	if (!id || !cli_arg(c, 2)) {
+		if (!*error)
+			cli_bad(error, "snapshot delete: name one (lodge snapshot list %s)",
+				cli_arg(c, 1));
+		return cli_code(error);
+	}
+	return offline(error, "delete", dir, id, NULL, NULL) ? 0 : cli_code(error);
+}
+
+static int change(const char *dir, const char *name, const char *new_name, int protect,
+		  GError **error)
+{
+	g_autoptr(GPtrArray) all = lodge_snapshots(dir, error);
+	const struct lodge_snapshot *s = all ? lodge_snapshot_find(all, name, error) : NULL;
+	g_autofree char *path = s ? lodge_snapshot_path(dir, s->id, NULL) : NULL;
+	struct lodge_snapshot changed;
+
+	if (!s)
+		return cli_code(error);
+	changed = *s;
+	if (new_name)
+		changed.name = (char *)(uintptr_t)new_name;
+	if (protect >= 0)
+		changed.protected = protect != 0;
+	return lodge_snapshot_write(&changed, path, error) ? 0 : cli_code(error);
+}
+
+static int do_rename(struct cli *c, const char *dir, GError **error)
+{
+	g_autoptr(GPtrArray) all = lodge_snapshots(dir, error);
+	const char *name = cli_arg(c, 2), *new_name = cli_arg(c, 3);
+
+	if (!new_name)
+		return cli_bad(error, "snapshot rename wants VM NAME NEW");
+	if (!lodge_folder_name_ok(new_name, error))
+		return cli_code(error);
+	for (guint i = 0; all && i < all->len; i++)
+		if (strcmp(((struct lodge_snapshot *)all->pdata[i])->name, new_name) == 0) {
+			g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
+				    "there is a snapshot \"%s\" already", new_name);
+			return LODGE_ERROR_WRONG_STATE;
+		}
+	return all ? change(dir, name, new_name, -1, error) : cli_code(error);
+}
+
+static int do_protect(struct cli *c, const char *dir, GError **error)
+{
+	if (!cli_arg(c, 2))
+		return cli_bad(error, "snapshot protect wants VM NAME");
+	return change(dir, cli_arg(c, 2), NULL, !cli_has(c, "--off"), error);
+}
+
+int cmd_snapshot(struct cli *c, GError **error)
+{
+	static const struct {
+		const char *verb;
+		int (*run)(struct cli *c, const char *dir, GError **error);
+	} verbs[] = {
+		{ "take", do_take },	 { "list", do_list },	  { "restore", do_restore },
+		{ "delete", do_delete }, { "rename", do_rename }, { "protect", do_protect },
+	};
+	const char *names[G_N_ELEMENTS(verbs) + 1] = { NULL }, *near;
+	g_autofree char *dir = NULL;
+
+	for (guint i = 0; i < G_N_ELEMENTS(verbs); i++) {
+		names[i] = verbs[i].verb;
+		if (strcmp(cli_arg(c, 0), verbs[i].verb) != 0)
+			continue;
+		dir = lodge_folder_find(cli_arg(c, 1), error);
+		return dir ? verbs[i].run(c, dir, error) : cli_code(error);
+	}
+	near = lodge_nearest(cli_arg(c, 0), names);
+	return cli_bad(error, "snapshot has no '%s'%s%s (lodge help snapshot)", cli_arg(c, 0),
+		       near ? "; the nearest is " : "", near ? near : "");
+}
+
+/* ---- suspend ---- */
+
+int cmd_suspend(struct cli *c, GError **error)
+{
+	for (guint i = 0; i < c->args->len; i++) {
+		auto_vm struct ui_vm *vm = ui_vm_connect(cli_arg(c, i), error);
+		g_autoptr(GVariant) r = NULL;
+		if (vm)
+			r = ui_vm_call(vm, LODGE_IFACE_VM, "Suspend", NULL, -1, error);
+		if (!r || !ui_vm_wait_state(vm, "stopped", CALL_TIMEOUT_MS, error))
+			return cli_code(error);
+	}
+	return 0;
+}
+
+/* ---- fork ---- */
+
+bool kept_split(const char *word, char **ret_vm, char **ret_snapshot)
+{
+	const char *at = strrchr(word, '@');
+
+	*ret_vm = at ? g_strndup(word, (gsize)(at - word)) : g_strdup(word);
+	*ret_snapshot = at ? g_strdup(at + 1) : NULL;
+	return at != NULL;
+}
+
+char *kept_fork_source(const char *word, char **ret_id, GError **error)
+{
+	g_autofree char *vm = NULL, *snapshot = NULL, *name = NULL;
+	const bool named = kept_split(word, &vm, &snapshot);
+	g_autofree char *dir = lodge_folder_find(vm, error);
+
+	if (!dir)
+		return NULL;
+	if (!named)
+		name = default_name(dir);
+	*ret_id = named ? find_id(dir, snapshot, error) : take(dir, name, "for a fork", error);
+	return *ret_id ? g_steal_pointer(&dir) : NULL;
+}
+
+bool kept_fork(const char *dir, const char *id, const char *to, GError **error)
+{
+	return offline(error, "fork", dir, id, to, NULL);
+}
+
+int cmd_fork(struct cli *c, GError **error)
+{
+	const char *new_name = cli_arg(c, 1), *count = cli_value(c, "--count");
+	g_autofree char *id = NULL, *dir = NULL;
+	guint64 n = 1;
+
+	if (count && !g_ascii_string_to_unsigned(count, 10, 1, 100, &n, NULL))
+		return cli_bad(error, "--count is 1 to 100, not '%s'", count);
+	dir = kept_fork_source(cli_arg(c, 0), &id, error);
+	for (guint64 i = 1; dir && i <= n; i++) {
+		g_autofree char *name = count ? g_strdup_printf("%s-%u", new_name, (unsigned)i)
+					      : g_strdup(new_name);
+		g_autofree char *to = lodge_folder_path(name), *last = g_path_get_basename(name);
+		if (!lodge_folder_name_ok(last, error))
+			return cli_code(error);
+		if (g_file_test(to, G_FILE_TEST_EXISTS)) {
+			g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
+				    "there is a \"%s\" already: choose another name (lodge list)",
+				    name);
+			return cli_code(error);
+		}
+		if (!kept_fork(dir, id, to, error) ||
+		    (!cli_has(c, "--stopped") && !kept_start(c, to, error)))
+			return cli_code(error);
+	}
+	return dir ? 0 : cli_code(error);
+}

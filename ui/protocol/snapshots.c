@@ -1,0 +1,167 @@
+/* See snapshots.h. */
+#include "protocol/snapshots.h"
+#include <string.h>
+#include "protocol/protocol.h"
+
+#define GROUP "snapshot"
+#define ID_BYTES 12
+
+char *lodge_snapshot_path(const char *dir, const char *id, const char *file)
+{
+	return g_build_filename(dir, "snapshots", id, file, NULL);
+}
+
+char *lodge_snapshot_new_id(void)
+{
+	return g_strdup_printf("%08x%04x", g_random_int(), g_random_int() & 0xffff);
+}
+
+static bool id_ok(const char *id)
+{
+	return strlen(id) == ID_BYTES && id[strspn(id, "0123456789abcdef")] == '\0';
+}
+
+static void free_one(gpointer data)
+{
+	struct lodge_snapshot *s = data;
+
+	g_free(s->id);
+	g_free(s->name);
+	g_free(s->parent);
+	g_free(s->text);
+	g_free(s->time);
+	g_free(s);
+}
+
+static char *text_of(GKeyFile *f, const char *key)
+{
+	char *s = g_key_file_get_string(f, GROUP, key, NULL);
+
+	return s ? s : g_strdup("");
+}
+
+static struct lodge_snapshot *read_one(const char *dir, const char *id, GError **error)
+{
+	g_autofree char *path = lodge_snapshot_path(dir, id, "manifest");
+	g_autofree char *state = lodge_snapshot_path(dir, id, "state"), *format = NULL;
+	g_autoptr(GKeyFile) f = g_key_file_new();
+	g_autoptr(GError) why = NULL;
+	struct lodge_snapshot *s;
+
+	if (!g_key_file_load_from_file(f, path, G_KEY_FILE_NONE, &why)) {
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_FAILED, "snapshot %s: '%s': %s", id,
+			    path, why->message);
+		return NULL;
+	}
+	format = text_of(f, "format");
+	if (strcmp(format, LODGE_SNAPSHOT_FORMAT) != 0) {
+		g_set_error(
+			error, LODGE_ERROR, LODGE_ERROR_HOST_LIMIT,
+			"snapshot %s is of format '%s'; this version reads " LODGE_SNAPSHOT_FORMAT,
+			id, format);
+		return NULL;
+	}
+	s = g_new0(struct lodge_snapshot, 1);
+	s->id = g_strdup(id);
+	s->name = text_of(f, "name");
+	s->parent = text_of(f, "parent");
+	s->text = text_of(f, "text");
+	s->time = text_of(f, "time");
+	s->protected = g_key_file_get_boolean(f, GROUP, "protected", NULL);
+	s->has_state = g_file_test(state, G_FILE_TEST_EXISTS);
+	return s;
+}
+
+bool lodge_snapshot_write(const struct lodge_snapshot *s, const char *in, GError **error)
+{
+	g_autofree char *path = g_build_filename(in, "manifest", NULL), *text = NULL;
+	g_autoptr(GKeyFile) f = g_key_file_new();
+	gsize bytes;
+
+	g_key_file_set_string(f, GROUP, "format", LODGE_SNAPSHOT_FORMAT);
+	g_key_file_set_string(f, GROUP, "name", s->name);
+	g_key_file_set_string(f, GROUP, "parent", s->parent);
+	g_key_file_set_string(f, GROUP, "text", s->text);
+	g_key_file_set_string(f, GROUP, "time", s->time);
+	g_key_file_set_boolean(f, GROUP, "protected", s->protected);
+	text = g_key_file_to_data(f, &bytes, NULL);
+	return lodge_file_replace(path, text, bytes, error);
+}
+
+static int by_time(gconstpointer a, gconstpointer b)
+{
+	const struct lodge_snapshot *x = *(const struct lodge_snapshot *const *)a;
+	const struct lodge_snapshot *y = *(const struct lodge_snapshot *const *)b;
+	const int r = strcmp(x->time, y->time);
+
+	return r != 0 ? r : strcmp(x->id, y->id);
+}
+
+GPtrArray *lodge_snapshots(const char *dir, GError **error)
+{
+	g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(free_one);
+	g_autofree char *path = g_build_filename(dir, "snapshots", NULL);
+	g_autoptr(GDir) d = g_dir_open(path, 0, NULL);
+	const char *name;
+
+	while (d && (name = g_dir_read_name(d)) != NULL) {
+		struct lodge_snapshot *s;
+		if (!id_ok(name))
+			continue;
+		s = read_one(dir, name, error);
+		if (!s)
+			return NULL;
+		g_ptr_array_add(all, s);
+	}
+	g_ptr_array_sort(all, by_time);
+	return g_steal_pointer(&all);
+}
+
+const struct lodge_snapshot *lodge_snapshot_find(GPtrArray *all, const char *name, GError **error)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+	const char *near;
+
+	if (!name && all->len > 0)
+		return all->pdata[all->len - 1];
+	for (guint i = all->len; i-- > 0;) {
+		const struct lodge_snapshot *s = all->pdata[i];
+		if (name && (strcmp(s->name, name) == 0 || strcmp(s->id, name) == 0))
+			return s;
+		g_ptr_array_add(names, s->name);
+	}
+	g_ptr_array_add(names, NULL);
+	near = name ? lodge_nearest(name, (const char *const *)(void *)names->pdata) : NULL;
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND,
+		    "there is no snapshot%s%s%s%s%s (lodge snapshot list)", name ? " \"" : "",
+		    name ? name : "", name ? "\"" : "", near ? "; the nearest is " : "",
+		    near ? near : "");
+	return NULL;
+}
+
+char *lodge_snapshot_current(const char *dir)
+{
+	g_autofree char *path = g_build_filename(dir, "snapshots", "current", NULL), *text = NULL;
+
+	if (!g_file_get_contents(path, &text, NULL, NULL) || !id_ok(g_strstrip(text)))
+		return g_strdup("");
+	return g_steal_pointer(&text);
+}
+
+char *lodge_snapshot_fork(const char *dir, const char *id)
+{
+	g_autofree char *path = lodge_snapshot_path(dir, id, "forks"), *text = NULL;
+	g_auto(GStrv) lines = NULL;
+
+	if (!g_file_get_contents(path, &text, NULL, NULL))
+		return NULL;
+	lines = g_strsplit(text, "\n", -1);
+	for (guint i = 0; lines[i]; i++) {
+		const char *fork = strchr(lines[i], ' ');
+		g_autoptr(GKeyFile) ini = fork ? lodge_ini_load(fork + 1, NULL) : NULL;
+		g_autofree char *own = ini ? lodge_ini_get(ini, "vm.id") : NULL;
+		if (own && g_str_has_prefix(lines[i], own))
+			return g_strdup(fork + 1);
+	}
+	return NULL;
+}

@@ -1,0 +1,37 @@
+/*
+ * The snapshots of a VM that is kept, as they lie in its folder:
+ *
+ *	snapshots/ID/manifest	what it is: a GKeyFile, group "snapshot"
+ *	snapshots/ID/vm.ini	the settings; its disks are the layers that nobody writes to any
+ *more snapshots/ID/state	the machine with its memory; none: of a VM that did not run
+ *	snapshots/ID/forks	VMs that are based on it: a line "ID PATH" each
+ *	snapshots/current	the ID of the one that the VM has gone on from
+ *
+ * A folder whose name begins with a dot is none yet, or none any more. Files are taken for hostile:
+ * what is not understood is refused by name. Errors are of the domain LODGE_ERROR.
+ */
+#ifndef PROTOCOL_SNAPSHOTS_H
+#define PROTOCOL_SNAPSHOTS_H
+#include "protocol/folder.h"
+
+#define LODGE_SNAPSHOT_FORMAT "1"
+
+struct lodge_snapshot {
+	char *id, *name, *parent, *text, *time; /* parent "": a first one; time as RFC 3339 */
+	bool protected, has_state;
+};
+
+/* Of all snapshots, sorted by time; elements are freed with the array. */
+GPtrArray *lodge_snapshots(const char *dir, GError **error);
+/* By name or ID; NULL: the latest. NOT_FOUND names the nearest. Borrowed. */
+const struct lodge_snapshot *lodge_snapshot_find(GPtrArray *all, const char *name, GError **error);
+/* Writes or replaces its manifest; in: the folder of the snapshot. */
+bool lodge_snapshot_write(const struct lodge_snapshot *s, const char *in, GError **error);
+/* The folder, or a file in it. */
+char *lodge_snapshot_path(const char *dir, const char *id, const char *file);
+char *lodge_snapshot_current(const char *dir);
+/* 12 hex digits. */
+char *lodge_snapshot_new_id(void);
+/* A VM that is based on it and still there; NULL: none. */
+char *lodge_snapshot_fork(const char *dir, const char *id);
+#endif
