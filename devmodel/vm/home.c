@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
+#include "protocol/snapshots.h"
 
 #define SUSPENDED "suspended"
 #define SUSPENDED_STATE "suspended/state"
@@ -98,6 +99,8 @@ int vm_home_enter(struct vm_home *h, const char *dir, struct vm_config *c, struc
 		if (h->lock_fd < 0)
 			return fail(e, error);
 	}
+	if (!h->read_only)
+		lodge_snapshots_clean(".");
 	r = read_settings(h, c, e);
 	if (r == 0)
 		find_state(h, c);

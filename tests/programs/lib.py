@@ -100,6 +100,7 @@ class Env:
         # No windows, wherever the tests run.
         windowless = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
         self.env = dict(windowless, XDG_RUNTIME_DIR=self.runtime, LC_ALL="C.UTF-8",
+                        XDG_DATA_HOME=os.path.join(self.dir, "data"),
                         # the leak checker needs what lodge-vm's sandbox refuses
                         ASAN_OPTIONS="detect_leaks=0:abort_on_error=1",
                         UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1")
@@ -109,6 +110,7 @@ class Env:
     def __exit__(self, *exc):
         for vm in self.vms:
             vm.end()
+        self.end_kept()
         shutil.rmtree(self.dir)
 
     def lodge(self, *args, rc=0, stdin=b"", timeout=TIMEOUT, **more):
@@ -144,10 +146,18 @@ class Env:
             f.write(data)
         return self.path(name)
 
+    def end_kept(self):
+        """VMs that are kept run by themselves."""
+        root = os.path.join(self.runtime, "lodge")
+        for run in os.listdir(root) if os.path.isdir(root) else []:
+            if not run.startswith(("engine-", "run-")):
+                self.lodge("kill", run, rc=None)
+
     def check_nothing_left(self):
         """No VM, and no file of one; what was found out about engines stays."""
         for vm in self.vms:
             vm.end()
+        self.end_kept()
         left = os.path.join(self.runtime, "lodge")
         names = os.listdir(left) if os.path.isdir(left) else []
         names = [name for name in names if not name.startswith("engine-")]

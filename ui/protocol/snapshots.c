@@ -117,6 +117,19 @@ GPtrArray *lodge_snapshots(const char *dir, GError **error)
 	return g_steal_pointer(&all);
 }
 
+void lodge_snapshots_clean(const char *dir)
+{
+	g_autofree char *path = g_build_filename(dir, "snapshots", NULL);
+	g_autoptr(GDir) d = g_dir_open(path, 0, NULL);
+	const char *name;
+
+	while (d && (name = g_dir_read_name(d)) != NULL) {
+		g_autofree char *inner = lodge_snapshot_path(dir, name, NULL);
+		if (name[0] == '.' && id_ok(name + 1))
+			lodge_remove_tree(inner, NULL);
+	}
+}
+
 const struct lodge_snapshot *lodge_snapshot_find(GPtrArray *all, const char *name, GError **error)
 {
 	g_autoptr(GPtrArray) names = g_ptr_array_new();

@@ -25,6 +25,8 @@ struct lodge_snapshot {
 GPtrArray *lodge_snapshots(const char *dir, GError **error);
 /* By name or ID; NULL: the latest. NOT_FOUND names the nearest. Borrowed. */
 const struct lodge_snapshot *lodge_snapshot_find(GPtrArray *all, const char *name, GError **error);
+/* Removes what a process that was killed had begun; by who has the VM's lock. */
+void lodge_snapshots_clean(const char *dir);
 /* Writes or replaces its manifest; in: the folder of the snapshot. */
 bool lodge_snapshot_write(const struct lodge_snapshot *s, const char *in, GError **error);
 /* The folder, or a file in it. */

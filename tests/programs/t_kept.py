@@ -1,0 +1,324 @@
+"""VMs that are kept: folders, settings, states, snapshots, forks; what a crash leaves."""
+import json
+import os
+import signal
+import time
+
+from lib import build, check
+from t_state import children, numbers, read, wait_lines
+
+
+def library(env, *parts):
+    return os.path.join(env.dir, "data", "lodge", *parts)
+
+
+def create(env, name="a", *more):
+    """A VM whose guest counts on its serial port, with a disk that it does not touch."""
+    env.write("image", bytes(1 << 20))
+    env.lodge("create", name, "--disk", "image", "--memory", "16M", "--engine", "soft", "--set",
+              f"boot.kernel={build(env, 'count')}", *more)
+
+
+def start(env, out, name="a", rc=0):
+    """Its numbers go to the file `out`."""
+    return env.lodge("start", name, "--headless", "--set", f"serial.0.output={env.path(out)}", rc=rc)
+
+
+def state(env, name="a"):
+    return env.lodge_json("show", name)["state"]
+
+
+def pid(env, name="a"):
+    return env.lodge_json("show", name)["pid"]
+
+
+def ini(env, name="a"):
+    with open(library(env, name, "vm.ini"), encoding="utf-8") as f:
+        return f.read()
+
+
+def write_ini(env, text, name="a"):
+    with open(library(env, name, "vm.ini"), "wb") as f:
+        f.write(text)
+
+
+def one_line(r):
+    check(r.err.count("\n") == 1 and r.err.startswith("lodge: "), r)
+    return r.err
+
+
+def test_kept_life(env):
+    """From its making to its end; each state, and what is refused in it."""
+    create(env)
+    check(state(env) == "stopped" and sorted(os.listdir(library(env, "a"))) == ["disks", "vm.ini"],
+          os.listdir(library(env, "a")))
+    check("there is a" in one_line(env.lodge("create", "a", rc=4)), "twice")
+    start(env, "out")
+    wait_lines(env, "out", 3)
+    check(state(env) == "running", state(env))
+    check("runs already" in one_line(start(env, "out2", rc=4)), "started twice")
+    check("in use" in one_line(env.lodge("delete", "a", "--yes", rc=4)), "deleted while it runs")
+    check("in use" in one_line(env.lodge("rename", "a", "b", rc=4)), "renamed while it runs")
+    env.lodge("pause", "a")
+    check(state(env) == "paused", state(env))
+    env.lodge("resume", "a")
+    env.lodge("kill", "a")
+    check(state(env) == "stopped", state(env))
+    for verb in ("kill", "pause", "stop", "suspend"):
+        check("not running" in one_line(env.lodge(verb, "a", rc=4)), verb)
+    check("it was killed" in env.lodge("log", "a").out, "the log")
+    check("nearest name is a" in one_line(env.lodge("start", "aa", rc=3)), "no such VM")
+    check("--yes" in one_line(env.lodge("delete", "a", rc=2)), "deleting asks")
+    env.lodge("delete", "a", "--yes")
+    check(os.listdir(library(env)) == [], os.listdir(library(env)))
+
+
+def test_kept_by_path(env):
+    """A VM in a folder anywhere, called by its path; its relative paths begin there."""
+    create(env, "./sub/vm")
+    folder = env.path("sub/vm")
+    check(os.path.isfile(folder + "/disks/root.img"), os.listdir(folder))
+    start(env, "out", "./sub/vm")
+    wait_lines(env, "out", 2)
+    check(env.lodge_json("show", folder)["state"] == "running", "by its absolute path")
+    check([vm["name"] for vm in env.lodge_json("list")] == ["vm"], env.lodge("list"))
+    env.lodge("kill", folder)
+    os.rename(folder, env.path("moved"))
+    start(env, "out2", "./moved")
+    wait_lines(env, "out2", 2)
+    env.lodge("kill", "./moved")
+
+
+def test_kept_settings(env):
+    """Comments survive; bad values and unknown keys are named, and nothing is changed."""
+    create(env)
+    text = ini(env).replace("[cpu]", "# mine\n[cpu]").replace("engine=soft", "engine = soft   ; or kvm")
+    write_ini(env, text.encode())
+    env.lodge("set", "a", "cpu.count=2", "vm.engine=auto", "disk.data.file=image")
+    after = ini(env)
+    check("# mine" in after and "auto   ; or kvm" in after and "count=2" in after, after)
+    check(env.lodge("get", "a", "disk.data.file").out.strip() == env.path("image"), "absolute")
+    check(env.lodge("get", "a", "vm.engine").out == "auto\n", "without the comment")
+    check(env.lodge("get", "a", "vm.clock").out == "utc\n", "a default")
+    check(env.lodge_json("get", "a")["cpu.count"] == "2", "JSON")
+    env.lodge("set", "a", "disk.data.file=", "vm.engine=soft")
+    check("disk.data" not in env.lodge("get", "a").out, "unset")
+    for bad in ("cpu.count=0", "cpu.cuont=1", "memory.size=3", "nonsense", "vm.engine=fast"):
+        before = ini(env)
+        one_line(env.lodge("set", "a", "cpu.count=1", bad, rc=2))
+        check(ini(env) == before, f"{bad} changed something")
+    write_ini(env, ini(env).encode() + b"\n[cpu]\nlegs=4\n")
+    for r in (env.lodge("check", "a", rc=2), start(env, "out", rc=2)):
+        check("cpu.legs" in one_line(r), r)
+    env.lodge("set", "a", "cpu.count=1")
+    check("legs=4" in ini(env), "an unknown key is kept")
+    start_text = ini(env).replace("legs=4", "")
+    write_ini(env, start_text.encode())
+    start(env, "out")
+    check("next start" in env.lodge("set", "a", "memory.size=32M").err, "while it runs")
+
+
+def test_kept_hostile_settings(env):
+    """Whatever is in vm.ini: one line, and no crash."""
+    create(env)
+    good = ini(env).encode()
+    cases = [b"", b"\0" * 100, b"[", b"key=1", b"[vm]\n=x", b"\xff\xfe" + good, good * 2, b"[a]" * 50000,
+             good.replace(b"format=1", b"format=2"), good + b"\n[disk.root]\nfile=../../../etc/passwd\n",
+             b"[vm]\nname=" + b"x" * 4000, b"#" * (2 << 20)]
+    for case in cases:
+        write_ini(env, case)
+        for verb in ("check", "start", "show", "get"):
+            r = env.lodge(verb, "a", *(["--headless"] if verb == "start" else []), rc=None)
+            check(r.rc in (0, 1, 2, 3) and r.err.count("\n") <= 1, f"{case[:40]}: {r}")
+            if r.rc == 0 and verb == "start":
+                env.lodge("kill", "a")
+
+
+def test_kept_rename_and_clone(env):
+    create(env)
+    env.lodge("clone", "a", "b")
+    a, b = (env.lodge_json("get", x) for x in "ab")
+    check(a["vm.id"] != b["vm.id"], "an identity of its own")
+    check({k: v for k, v in a.items() if k != "vm.id"} == {k: v for k, v in b.items() if k != "vm.id"}, b)
+    with open(library(env, "b/disks/root.img"), "wb") as f:
+        f.write(b"x")
+    check(os.path.getsize(library(env, "a/disks/root.img")) == 1 << 20, "a disk of its own")
+    one_line(env.lodge("rename", "a", "b", rc=4))
+    one_line(env.lodge("rename", "a", "b/c", rc=2))
+    env.lodge("rename", "a", "with space")
+    check([vm["name"] for vm in env.lodge_json("list")] == ["b", "with space"], env.lodge("list"))
+
+
+def test_kept_suspended(env):
+    """It goes on without a gap, as often as one likes."""
+    create(env)
+    text = ""
+    for i in range(3):
+        start(env, f"out{i}")
+        wait_lines(env, f"out{i}", 3)
+        env.lodge("suspend", "a")
+        check(state(env) == "suspended", state(env))
+        text += read(env, f"out{i}")
+    start(env, "out")
+    wait_lines(env, "out", 3)
+    env.lodge("kill", "a")
+    numbers(text + read(env, "out"))
+    check(state(env) == "stopped", "the state that it went on from is used up")
+    start(env, "again")
+    wait_lines(env, "again", 2)
+    check(numbers(read(env, "again"))[0] == 1, "from the beginning")
+
+
+def snapshots(env, name="a"):
+    return {s["name"]: s for s in env.lodge_json("snapshot", "list", name)}
+
+
+def test_kept_snapshots(env):
+    """Taken while it runs, restored while it runs and not; a tree; deleting any of them."""
+    create(env)
+    start(env, "out")
+    firsts = {}
+    for name in ("one", "two", "three"):
+        n = len(read(env, "out").split("\n"))
+        wait_lines(env, "out", n + 2)
+        before = numbers(read(env, "out"))[-1]
+        env.lodge("snapshot", "take", "a", name, "-m", f"this is {name}")
+        firsts[name] = range(before, numbers(read(env, "out"))[-1] + 3)
+    check("already" in one_line(env.lodge("snapshot", "take", "a", "one", rc=4)), "a name twice")
+    s = snapshots(env)
+    check(s["two"]["parent"] == s["one"]["id"] and s["three"]["parent"] == s["two"]["id"], s)
+    check(s["three"]["current"] and s["one"]["message"] == "this is one" and s["one"]["state"], s)
+    for name in ("one", "three", "two"):
+        env.lodge("snapshot", "restore", "a", name, "--yes")
+        check(state(env) == "running", "a VM that ran goes on")
+        check(snapshots(env)[name]["current"], "where it goes on from")
+        env.lodge("kill", "a")
+        env.lodge("snapshot", "restore", "a", name, "--yes")
+        check(state(env) == "suspended", "one that did not waits")
+        start(env, name)
+        wait_lines(env, name, 2)
+        check(numbers(read(env, name))[0] in firsts[name], f"{name} is not its moment")
+    tree = env.lodge("snapshot", "list", "a", "--tree").out.split("\n")
+    check([len(x) - len(x.lstrip()) for x in tree[:3]] == [0, 2, 4], tree)
+    env.lodge("kill", "a")
+    env.lodge("snapshot", "protect", "a", "two")
+    check("protected" in one_line(env.lodge("snapshot", "delete", "a", "two", rc=4)), "protected")
+    env.lodge("snapshot", "protect", "a", "two", "--off")
+    env.lodge("snapshot", "delete", "a", "two")
+    s = snapshots(env)
+    check(sorted(s) == ["one", "three"] and s["three"]["parent"] == s["one"]["id"], s)
+    env.lodge("snapshot", "rename", "a", "three", "drei")
+    env.lodge("snapshot", "restore", "a", "drei", "--yes")
+    start(env, "drei")
+    wait_lines(env, "drei", 2)
+    env.lodge("kill", "a")
+    for name in ("one", "drei"):
+        env.lodge("snapshot", "delete", "a", name)
+    check(len(os.listdir(library(env, "a/disks"))) <= 2, os.listdir(library(env, "a/disks")))
+    start(env, "end")
+    wait_lines(env, "end", 2)
+
+
+def test_kept_snapshots_of_disks(env):
+    """Of a VM that does not run there is no machine to keep."""
+    create(env)
+    env.lodge("snapshot", "take", "a")
+    check(list(snapshots(env)) == ["snapshot-1"] and not snapshots(env)["snapshot-1"]["state"], "disks alone")
+    env.lodge("snapshot", "restore", "a", "--yes")
+    check(state(env) == "stopped", state(env))
+    one_line(env.lodge("snapshot", "restore", "a", "other", "--yes", rc=3))
+    one_line(env.lodge("snapshot", "tkae", "a", rc=2))
+
+
+def test_kept_hostile_manifests(env):
+    """A snapshot that is not understood is refused before anything is touched."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "s")
+    path = library(env, "a", "snapshots", snapshots(env)["s"]["id"], "manifest")
+    with open(path, "rb") as f:
+        good = f.read()
+    before = ini(env)
+    for bad in (b"", b"[snapshot]\n", good.replace(b"format=1", b"format=2"), b"\0" * 64, b"[" * 9999):
+        with open(path, "wb") as f:
+            f.write(bad)
+        for args in (["list"], ["restore", "a", "s", "--yes"], ["delete", "a", "s"]):
+            verb, *rest = args
+            one_line(env.lodge("snapshot", verb, *(rest or ["a"]), rc=None))
+    check(ini(env) == before, "something was touched")
+    with open(path, "wb") as f:
+        f.write(good)
+    env.lodge("snapshot", "restore", "a", "s", "--yes")
+
+
+def test_kept_forks(env):
+    """Each goes on from the snapshot, by itself; it is kept while they are there."""
+    create(env)
+    start(env, "out")
+    wait_lines(env, "out", 5)
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("fork", "a@s", "f", "--count", "3", "--headless")
+    ids = {env.lodge_json("show", f"f-{i}")["pid"] for i in (1, 2, 3)}
+    check(len(ids) == 3 and state(env) == "running", "all run")
+    check(len({env.lodge("get", x, "vm.id").out for x in ("a", "f-1", "f-2", "f-3")}) == 4, "identities")
+    env.lodge("kill", "f-1", "f-2", "f-3", "a")
+    check("based on" in one_line(env.lodge("snapshot", "delete", "a", "s", rc=4)), "it is needed")
+    env.lodge("fork", "a@s", "g", "--stopped")
+    check(state(env, "g") == "suspended", state(env, "g"))
+    start(env, "g", "g")
+    wait_lines(env, "g", 2)
+    check(5 <= numbers(read(env, "g"))[0] <= numbers(read(env, "out"))[-1], "from the snapshot on")
+    env.lodge("kill", "g")
+    for x in ("f-1", "f-2", "f-3", "g"):
+        env.lodge("delete", x, "--yes")
+    env.lodge("snapshot", "delete", "a", "s")
+    start(env, "after")
+    wait_lines(env, "after", 2)
+
+
+def test_kept_crashed(env):
+    """A process that is killed leaves a VM that says so, and starts."""
+    create(env)
+    start(env, "out")
+    wait_lines(env, "out", 2)
+    env.lodge("snapshot", "take", "a", "s")
+    os.kill(pid(env), signal.SIGKILL)
+    end = time.monotonic() + 10
+    while state(env) != "crashed":
+        check(time.monotonic() < end, state(env))
+        time.sleep(0.02)
+    check([vm["state"] for vm in env.lodge_json("list")] == ["crashed"], env.lodge("list"))
+    r = start(env, "again")
+    check("crashed" in r.err, r)
+    wait_lines(env, "again", 2)
+    check(list(snapshots(env)) == ["s"], "the snapshot is there")
+    env.lodge("snapshot", "restore", "a", "s", "--yes")
+    check(state(env) == "running", state(env))
+
+
+def test_kept_killed_while_taking(env):
+    """The process, or the one that writes the state, is killed: no snapshot, and the VM is whole."""
+    create(env, "a", "--set", "memory.size=1G")
+    for i, whole in enumerate((True, False)):
+        start(env, f"out{i}")
+        wait_lines(env, f"out{i}", 2)
+        saver = env.start("snapshot", "take", "a", "s")
+        machine = pid(env)
+        end = time.monotonic() + 30
+        while not (writer := children(machine)):
+            check(time.monotonic() < end and saver.poll() is None, "no process writes the state")
+        os.kill(machine if whole else writer[0], signal.SIGKILL)
+        check(saver.wait(30) != 0, "the snapshot fails")
+        check(snapshots(env) == {}, snapshots(env))
+        if whole:
+            start(env, "more")
+            wait_lines(env, "more", 2)
+        env.lodge("snapshot", "take", "a", "later")
+        env.lodge("kill", "a")
+        env.lodge("snapshot", "delete", "a", "later")
+    check([x for x in os.listdir(library(env, "a/snapshots")) if x != "current"] == [],
+          os.listdir(library(env, "a/snapshots")))
+
+
+def test_kept_json_errors(env):
+    j = json.loads(env.lodge("start", "nothing", "--json", rc=3).err)["error"]
+    check(j["code"] == "NotFound" and j["message"], j)
