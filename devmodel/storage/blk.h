@@ -28,6 +28,7 @@ struct blk_req {
 	void *ctx;
 	/* private to the back-end */
 	struct blk_req *next;
+	uint64_t queued_ns;
 };
 
 /* What an overlay holds, for a saved state. */

@@ -20,8 +20,8 @@ void mem_file_reserve(struct mem_file *m, uint64_t bytes)
 
 void mem_file_put(struct mem_file *m, uint64_t off, uint64_t bytes, const uint8_t *data)
 {
-	if (data == NULL && off >= m->bytes)
-		return; /* a hole behind the end */
+	if (bytes == 0 || (data == NULL && off >= m->bytes))
+		return; /* nothing, or a hole behind the end */
 	mem_file_reserve(m, off + bytes);
 	if (data != NULL)
 		memcpy(m->data + off, data, bytes);

@@ -87,6 +87,7 @@ int tool_new(const char *path, const struct image_create *c, struct image_new *r
 static int copy_and_commit(const struct tool *t, struct tool_copy *c, struct image_new *n,
 			   bool replace, struct err *e)
 {
+	c->early_fd = n->fd;
 	int r = tool_copy(t, c, e);
 
 	if (r == 0) {

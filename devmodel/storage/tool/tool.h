@@ -86,6 +86,7 @@ struct tool_copy {
 	struct blk *from, *to;
 	/* What from's own image has, not what it is based on: for what keeps its backing image. */
 	bool own_only;
+	int early_fd;	  /* what is written to this file is sent to the disk at once; -1: not */
 	bool packed;	  /* compressed clusters of to (qcow2) */
 	bool keep_packed; /* what is compressed stays so (qcow2, same clusters) */
 };

@@ -25,15 +25,6 @@ void q2_unpacked_init(struct q2 *q)
 	pthread_mutex_init(&q->unpacked_lock, NULL);
 }
 
-void q2_unpacked_finish(struct q2 *q)
-{
-	for (unsigned i = 0; q->unpacked != NULL && i < N_UNPACKED; i++)
-		free(q->unpacked->slot[i].data);
-	free(q->unpacked);
-	q->unpacked = NULL;
-	pthread_mutex_destroy(&q->unpacked_lock);
-}
-
 static void scatter(const struct iovec *iov, unsigned n, const uint8_t *from, uint64_t bytes)
 {
 	for (unsigned i = 0; i < n && bytes > 0; i++) {
@@ -153,29 +144,82 @@ int q2_unpack(struct q2 *q, uint64_t entry, uint64_t skip, const struct iovec *i
 
 /* ---- compressing ---- */
 
-static size_t deflate_cluster(const void *in, size_t n, uint8_t *out, size_t max)
-{
-	z_stream z = { .next_in = (uint8_t *)(uintptr_t)in,
-		       .avail_in = (uInt)n,
-		       .next_out = out,
-		       .avail_out = (uInt)max };
+/* What a compressor works with is large: it is kept for the next cluster. */
+struct q2_packer {
+	struct q2_packer *next;
+	z_stream z;
+	ZSTD_CCtx *zstd; /* owned; NULL: this one is zlib's */
+};
 
-	if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, WINDOW_BITS, 9,
-			 Z_DEFAULT_STRATEGY) != Z_OK)
+static void free_packer(struct q2_packer *p)
+{
+	if (p->zstd != NULL)
+		ZSTD_freeCCtx(p->zstd);
+	else
+		deflateEnd(&p->z);
+	free(p);
+}
+
+static struct q2_packer *take_packer(struct q2 *q)
+{
+	pthread_mutex_lock(&q->unpacked_lock);
+	struct q2_packer *p = q->packers;
+	if (p != NULL)
+		q->packers = p->next;
+	pthread_mutex_unlock(&q->unpacked_lock);
+	if (p != NULL)
+		return p;
+	p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		return NULL;
+	bool good;
+	if (q->info.compression == QCOW2_ZSTD)
+		good = (p->zstd = ZSTD_createCCtx()) != NULL;
+	else
+		good = deflateInit2(&p->z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, WINDOW_BITS, 9,
+				    Z_DEFAULT_STRATEGY) == Z_OK;
+	if (!good) {
+		free(p);
+		p = NULL;
+	}
+	return p;
+}
+
+static void keep_packer(struct q2 *q, struct q2_packer *p)
+{
+	pthread_mutex_lock(&q->unpacked_lock);
+	p->next = q->packers;
+	q->packers = p;
+	pthread_mutex_unlock(&q->unpacked_lock);
+}
+
+static size_t deflate_cluster(z_stream *z, const void *in, size_t n, uint8_t *out, size_t max)
+{
+	if (deflateReset(z) != Z_OK)
 		return 0;
-	const int r = deflate(&z, Z_FINISH);
-	const size_t got = max - z.avail_out;
-	deflateEnd(&z);
-	return r == Z_STREAM_END ? got : 0;
+	z->next_in = (uint8_t *)(uintptr_t)in;
+	z->avail_in = (uInt)n;
+	z->next_out = out;
+	z->avail_out = (uInt)max;
+	return deflate(z, Z_FINISH) == Z_STREAM_END ? max - z->avail_out : 0;
 }
 
 /* 0: it does not become smaller. */
-static size_t compress_cluster(const struct q2 *q, const void *in, uint8_t *out)
+static size_t compress_cluster(struct q2 *q, const void *in, uint8_t *out)
 {
-	if (q->info.compression == QCOW2_ZLIB)
-		return deflate_cluster(in, q->cluster, out, q->cluster - 1);
-	const size_t n = ZSTD_compress(out, q->cluster - 1, in, q->cluster, ZSTD_CLEVEL_DEFAULT);
-	return ZSTD_isError(n) ? 0 : n;
+	struct q2_packer *p = take_packer(q);
+	size_t n;
+
+	if (p == NULL)
+		return 0;
+	if (p->zstd != NULL)
+		n = ZSTD_compressCCtx(p->zstd, out, q->cluster - 1, in, q->cluster,
+				      ZSTD_CLEVEL_DEFAULT);
+	else
+		n = deflate_cluster(&p->z, in, q->cluster, out, q->cluster - 1);
+	const bool failed = p->zstd != NULL && ZSTD_isError(n);
+	keep_packer(q, p);
+	return failed ? 0 : n;
 }
 
 static int count_again(struct q2 *q, uint64_t first, uint64_t last)
@@ -279,4 +323,18 @@ int qcow2_write_compressed(struct blk *b, uint64_t off, const void *cluster)
 	r = q2_set_entry(q, off, packed_entry(q, host, n));
 	pthread_mutex_unlock(&q->lock);
 	return r;
+}
+
+void q2_unpacked_finish(struct q2 *q)
+{
+	for (unsigned i = 0; q->unpacked != NULL && i < N_UNPACKED; i++)
+		free(q->unpacked->slot[i].data);
+	free(q->unpacked);
+	for (struct q2_packer *p = q->packers, *next; p != NULL; p = next) {
+		next = p->next;
+		free_packer(p);
+	}
+	q->packers = NULL;
+	q->unpacked = NULL;
+	pthread_mutex_destroy(&q->unpacked_lock);
 }

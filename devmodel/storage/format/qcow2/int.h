@@ -178,6 +178,7 @@ struct q2 {
 	/* compress.c */
 	pthread_mutex_t unpacked_lock;
 	struct q2_unpacked *unpacked; /* owned: clusters that were decompressed last */
+	struct q2_packer *packers;    /* owned: compressors that nobody uses now */
 };
 
 static inline struct q2 *q2_of(struct blk *b)
