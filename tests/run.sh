@@ -62,7 +62,10 @@ set_bare() { folder_set tests/cpu/bare/run; }
 set_mutants() { folder_set tests/mutants/run; }
 set_guest() { folder_set tests/guest/run; }
 set_lockstep() { folder_set tests/lockstep/run; }
-set_state() { folder_set tests/state/run; }
+set_state() {
+	folder_set tests/state/run
+	folder_set tests/state/kept
+}
 set_programs() { folder_set tests/programs/run; }
 set_img() { folder_set tests/img/run; }
 set_lab() {

@@ -61,12 +61,15 @@ class VM:
         self.pos = 0            # what expect() has not looked at begins here
         self.n_commands = 0
         self.err = tempfile.TemporaryFile("w+")
-        if TIER:
-            args = (*args, "--set", f"soft.tier={TIER}")
-        self.p = subprocess.Popen([LODGE, "run", *args], stdin=subprocess.PIPE,
+        self.tag = os.urandom(2).hex()
+        self.p = subprocess.Popen([LODGE, *self.verb(args)], stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, stderr=self.err, env=env,
                                   start_new_session=True)
         os.set_blocking(self.p.stdout.fileno(), False)
+
+    @staticmethod
+    def verb(args):
+        return ["run", *args, *(["--set", f"soft.tier={TIER}"] if TIER else [])]
 
     @classmethod
     def debian(cls, kind="amd64", cpus=1, memory="256M", append="lodge.noecho", extra=(),
@@ -137,7 +140,7 @@ class VM:
     def command(self, line, timeout=30):
         """Types a line into the guest's shell: (status, what it printed)."""
         self.n_commands += 1
-        tag = f"{self.n_commands:04d}"
+        tag = f"{self.tag}{self.n_commands:04d}"
         start = len(self.out)
         # The quotes keep an echo of the line from looking like its answer.
         self.send(f"{line}\necho 'E''ND'-{tag}-$?-\n")
@@ -186,6 +189,14 @@ class VM:
 
     def __exit__(self, *_):
         self.kill()
+
+
+class Serial(VM):
+    """The first serial port of a VM that is kept; args: its name, what `lodge serial` takes."""
+
+    @staticmethod
+    def verb(args):
+        return ["serial", *args]
 
 
 class Report:

@@ -1,10 +1,15 @@
 """VMs that are kept: folders, settings, states, snapshots, forks; what a crash leaves."""
+import hashlib
 import json
 import os
+import random
 import signal
+import subprocess
+import threading
 import time
 
 from lib import build, check
+from lodgevm import FULL
 from t_state import children, numbers, read, wait_lines
 
 
@@ -317,6 +322,150 @@ def test_kept_killed_while_taking(env):
         env.lodge("snapshot", "delete", "a", "later")
     check([x for x in os.listdir(library(env, "a/snapshots")) if x != "current"] == [],
           os.listdir(library(env, "a/snapshots")))
+
+
+def processes(env):
+    """All that work on VMs of this test."""
+    found = []
+    for p in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{p}/cmdline", "rb") as f:
+                words = f.read().split(b"\0")
+            if words[0].endswith((b"/lodge-vm", b"/lodge-disk")) and library(env).encode() in b" ".join(words):
+                found.append(int(p))
+        except (OSError, ValueError):
+            pass
+    return found
+
+
+def kill_all(env):
+    for p in processes(env):
+        try:
+            os.kill(p, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def contents(env, snapshot):
+    """What of a snapshot must not change: its machine, and its disk as it reads."""
+    folder = library(env, "a", "snapshots", snapshot["id"])
+    disk = json.loads(env.lodge("get", folder, "--json").out)["disk.root.file"]
+    env.lodge("disk", "convert", library(env, "a", disk), "raw", "--to", "raw", "--force", "--quiet")
+    digest = hashlib.sha256(open(env.path("raw"), "rb").read())
+    os.unlink(env.path("raw"))
+    state_file = os.path.join(folder, "state")
+    if os.path.exists(state_file):
+        digest.update(open(state_file, "rb").read())
+    return digest.hexdigest()
+
+
+class Worker(threading.Thread):
+    """Does to a VM what a developer does, until a command fails because something was killed."""
+
+    def __init__(self, env, number, rng, done):
+        super().__init__()
+        self.env, self.number, self.rng, self.done, self.maybe = env, number, rng, done, set()
+
+    def run(self):
+        n = 0
+        while True:
+            n += 1
+            name = f"s{self.number}-{n}"
+            verb = self.rng.choice(["take", "take", "restore", "suspend", "delete", "fork"])
+            have = self.rng.choice(sorted(self.done)) if self.done else None
+            if verb == "suspend":
+                good = self.ok("suspend", "a") and self.ok("start", "a", "--headless")
+            elif verb == "take" or not have:
+                good = self.ok("snapshot", "take", "a", name)
+                if good:
+                    self.done[name] = None
+            elif verb == "restore":
+                good = self.ok("snapshot", "restore", "a", have, "--yes")
+            elif verb == "delete":
+                self.maybe = {have}
+                good = self.ok("kill", "a") and self.ok("snapshot", "delete", "a", have)
+                if good:
+                    del self.done[have]
+                    self.maybe = set()
+                    good = self.ok("start", "a", "--headless")
+            else:
+                good = self.ok("fork", f"a@{have}", "f", "--headless") and self.ok("kill", "f")
+                good = good and self.ok("delete", "f", "--yes")
+            if not good:
+                return
+
+    def ok(self, *args):
+        return self.env.lodge(*args, rc=None).rc == 0
+
+
+def judge_killed(env, worker, sums):
+    """Every snapshot that was reported is there and unchanged; the VM starts, from each of them, too."""
+    there = snapshots(env)
+    gone = [x for x in worker.done if x not in there and x not in worker.maybe]
+    check(not gone, f"lost: {gone}")
+    for name in set(worker.maybe) - set(there):
+        del worker.done[name]
+    for name in there:
+        now = contents(env, there[name])
+        check(sums.setdefault(name, now) == now, f"{name} is not what it was")
+    for name in sorted(there)[:3]:
+        env.lodge("snapshot", "restore", "a", name, "--yes")
+        env.lodge("start", "a", "--headless")
+        env.lodge("kill", "a")
+    start(env, "alive")
+    wait_lines(env, "alive", 2)
+
+
+def test_kept_killed_anywhere(env):
+    """kill -9 of everything at random moments of such work."""
+    create(env)
+    with open(library(env, "a/disks/root.img"), "wb") as f:
+        f.write(random.Random(1).randbytes(1 << 20))
+    env.lodge("start", "a", "--headless")
+    done, sums = {}, {}
+    for i in range(200 if FULL else 10):
+        rng = random.Random(i)
+        worker = Worker(env, i, rng, done)
+        worker.start()
+        time.sleep(rng.uniform(0.05, 1.2))
+        while worker.is_alive():
+            kill_all(env)
+            time.sleep(0.01)
+        worker.join()
+        end = time.monotonic() + 20
+        while processes(env):
+            check(time.monotonic() < end, "processes are left")
+            kill_all(env)
+            time.sleep(0.02)
+        if os.path.isdir(library(env, "f")):
+            env.lodge("delete", "f", "--yes")
+        judge_killed(env, worker, sums)
+        done = {name: None for name in snapshots(env)}
+    check(sums, "there were snapshots")
+
+
+def test_kept_tree_of_300(env):
+    """Listed at once; any node restores and goes."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "s0")
+    folder = library(env, "a", "snapshots")
+    first = snapshots(env)["s0"]["id"]
+    parent = first
+    for i in range(1, 300):         # of a VM that does not run, as `snapshot take` makes them
+        new = f"{i:012x}"
+        subprocess.run(["cp", "-r", os.path.join(folder, first), os.path.join(folder, new)], check=True)
+        with open(os.path.join(folder, new, "manifest"), "w", encoding="utf-8") as f:
+            f.write(f"[snapshot]\nformat=1\nname=s{i}\nparent={parent}\ntext=\n"
+                    f"time=2026-01-01T{i // 3600:02}:{i // 60 % 60:02}:{i % 60:02}.0Z\nprotected=false\n")
+        parent = new if i % 3 else first
+    check(len(snapshots(env)) == 300, "all are listed")
+    lines = env.lodge("snapshot", "list", "a", "--tree").out.split("\n")
+    check(len(lines) == 301, f"{len(lines)} lines of a tree")
+    for name in ("s150", "s1", "s299"):
+        env.lodge("snapshot", "restore", "a", name, "--yes")
+        env.lodge("snapshot", "delete", "a", name)
+    s = snapshots(env)
+    check(len(s) == 297 and all(x["parent"] in {y["id"] for y in s.values()} | {""} for x in s.values()), "parents")
 
 
 def test_kept_json_errors(env):
