@@ -1,8 +1,9 @@
 #!/bin/bash
 # demo.sh [--auto] [--cold]: Lodge from nothing, shown on a fresh clone: packages, build, Debian to
 # a shell in the terminal, the engine's speed (boot, and a program against the host itself), a sum, a
-# save, something broken, and everything whole again from the saved state; then two windows side by side,
-# a game and Debian, both alive. One line a step with its measured time; between them what the guest
+# save, something broken, and everything whole again from the saved state; a developer's day with a VM that
+# is kept: a snapshot, broken, restored, three forks at once, suspended; then two windows side by side, a game
+# and Debian, both alive. One line a step with its measured time; between them what the guest
 # prints. The windows' pictures and an index.html are in build/demo of the clone.
 #
 # On a terminal it leaves you with the two windows (`lodge kill` ends them), or, without a screen, in the
@@ -18,7 +19,7 @@ for arg; do
 	--auto) auto=1 ;;
 	--cold) cold=1 ;;
 	*)
-		sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+		sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
 		exit 2
 		;;
 	esac
@@ -92,6 +93,7 @@ if [ -z "$auto$display" ]; then
 fi
 python3 packaging/demo_guest.py --first-step $((n + 1)) --next "$cache/next" --state "$state" \
 	--native "$guest/sieve" $poweroff
+python3 packaging/demo_kept.py --first-step "$(cat "$cache/next")" --next "$cache/next" --guest "$guest"
 own= # an X server of the demo's own
 [ -z "$auto" ] && [ -n "$display" ] || own=--auto
 python3 packaging/demo_windows.py --first-step "$(cat "$cache/next")" --folder "$clone/build/demo" $own
