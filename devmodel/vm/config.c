@@ -87,6 +87,8 @@ const struct setting vm_settings[] = {
 	{ "disk.*.cache", SETTING_CHOICE, DISK(cache), 0, 0, caches, "safe",
 	  "what the guest flushed survives: safe: a power cut; host: the end of the VM, but not of "
 	  "the host; unsafe: neither" },
+	{ "disk.*.direct", SETTING_BOOL, DISK(direct), 0, 0, NULL, "no",
+	  "around the host's page cache (O_DIRECT): for disks that are larger than memory" },
 	{ "disk.*.bus", SETTING_CHOICE, DISK(bus), 0, 0, buses, "virtio",
 	  "how it is attached: ahci and ide are for guests without virtio drivers" },
 	KEEP("disk.*.keep", DISK(keep)),

@@ -22,6 +22,7 @@ struct vm_disk_config {
 	bool cdrom;
 	bool read_only;
 	bool keep; /* changes go to the file; else they are forgotten */
+	bool direct;
 };
 
 struct vm_floppy_config {

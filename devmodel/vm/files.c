@@ -68,6 +68,7 @@ static int open_disk(const char *key, const struct vm_disk_config *d, struct blk
 {
 	struct image_options o = { .read_only = d->read_only,
 				   .forget = !d->keep && !d->read_only,
+				   .direct = d->direct,
 				   .cache = vm_disk_cache(d) };
 	struct blk *top;
 	int fd = -1, r;

@@ -141,6 +141,7 @@ static const int allowed[] = {
 	SCMP_SYS(fallocate),
 	SCMP_SYS(fadvise64),
 	SCMP_SYS(flock),
+	SCMP_SYS(io_uring_enter), /* of rings that can read and write one file */
 	/* its own runtime folder, at the end */
 	SCMP_SYS(unlink),
 	SCMP_SYS(unlinkat),

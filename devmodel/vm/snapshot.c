@@ -191,6 +191,7 @@ static int switch_disk(struct vm *vm, unsigned i, const char *id, struct err *e)
 	struct blk *live = vm->files.disk[i], *old = blk_live_top(live), *top = NULL;
 	const struct image_options o = { .format = IMAGE_FORMAT_QCOW2,
 					 .backing = old,
+					 .direct = d->direct,
 					 .cache = vm_disk_cache(d) };
 	g_autofree char *file = layer_name(d, id);
 	int r = blk_live_seal(live, e);

@@ -42,6 +42,18 @@ def test_qcow2_boot(env):
         check("qcow2" not in r.err, "as raw, its contents do not matter")
 
 
+def test_qcow2_direct(env):
+    """Around the page cache, raw and qcow2, in the sandbox."""
+    boot_disk(env, "disk", "bootsector", b"hello")
+    qemu_img(env, "convert", "-O", "qcow2", "disk", "q")
+    for name in ("disk", "q"):
+        for cache in ("safe", "host", "unsafe"):
+            settings = ("--set", "disk.0.direct=yes", "--set", f"disk.0.cache={cache}")
+            boots(env, 1, "--disk", name, *settings, byte=b"r")
+    boots(env, 1, "--disk", "q", "--write", "--set", "disk.0.direct=yes", byte=b"r")
+    boots(env, 3, "--disk", "q", "--set", "disk.0.cache=unsafe")
+
+
 def test_qcow2_chain(env):
     boot_disk(env, "disk", "bootsector", b"hello")
     os.mkdir(env.path("sub"))

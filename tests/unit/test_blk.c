@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include "devmodel/storage/blk.h"
+#include "devmodel/storage/format/raw.h"
 
 #define DISK_BYTES (300u * 1024) /* more than four clusters, not a multiple */
 
@@ -221,6 +222,51 @@ static void test_drain(void **state)
 	assert_int_equal(__atomic_load_n(&n, __ATOMIC_SEQ_CST), 64);
 }
 
+/* Around the page cache: aligned requests by a ring, others and the end of the file as usual. */
+static void test_direct(void **state)
+{
+	const struct raw_options o = { .direct = true, .bytes = DISK_BYTES + 65536 };
+	struct world *w = *state;
+	auto_free uint8_t *buf = aligned_alloc(4096, DISK_BYTES + 65536);
+	uint64_t x = 5;
+	int fd = open(w->path, O_RDWR | O_CLOEXEC);
+
+	if (raw_open(fd, w->path, &o, &w->blk, &w->e) < 0) {
+		close(fd);
+		skip(); /* not on this file system */
+	}
+	assert_ok(blk_start(w->blk, &w->e), &w->e);
+	for (unsigned i = 0; i < 400; i++) {
+		const uint64_t unit = i % 3 == 0 ? 512 : 4096;
+		const uint64_t off = test_rnd(&x) % (DISK_BYTES / unit) * unit;
+		const uint64_t n = hv_min_u64((1 + test_rnd(&x) % 16) * unit, DISK_BYTES - off);
+		struct waiter t = { .lock = PTHREAD_MUTEX_INITIALIZER,
+				    .cond = PTHREAD_COND_INITIALIZER,
+				    .result = 1 };
+		struct blk_req r = { .op = i % 2 ? BLK_READ : BLK_WRITE,
+				     .offset = off,
+				     .bytes = n,
+				     .iov = { { buf, n } },
+				     .n_iov = 1,
+				     .done = done,
+				     .ctx = &t };
+		if (r.op == BLK_WRITE) {
+			memset(w->mirror + off, (int)i, n);
+			memcpy(buf, w->mirror + off, n);
+		}
+		w->blk->ops->submit(w->blk, &r);
+		w->blk->ops->drain(w->blk);
+		assert_int_equal(t.result, 0);
+		if (r.op == BLK_READ)
+			assert_memory_equal(buf, w->mirror + off, n);
+	}
+	assert_int_equal(run(w->blk, BLK_FLUSH, 0, NULL, 0), 0);
+	memset(buf, 1, DISK_BYTES + 65536);
+	assert_int_equal(blk_run(w->blk, BLK_READ, 0, buf, DISK_BYTES + 65536), 0);
+	assert_memory_equal(buf, w->mirror, DISK_BYTES);
+	assert_true(hv_is_zero(buf + DISK_BYTES, 65536));
+}
+
 static void test_null(void **state)
 {
 	struct world *w = *state;
@@ -238,8 +284,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_raw),	 T(test_overlay), T(test_lock),
-		T(test_refused), T(test_drain),	  T(test_null),
+		T(test_raw),   T(test_overlay), T(test_lock), T(test_refused),
+		T(test_drain), T(test_direct),	T(test_null),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,10 +11,12 @@
 #include "base/util.h"
 #include "devmodel/storage/format/pooled.h"
 #include "devmodel/storage/io/file.h"
+#include "devmodel/storage/io/ring.h"
 
 struct raw {
 	struct blk_pooled p;
 	struct io_host host;
+	struct io_ring *ring; /* owned; NULL: the pool does all */
 	bool guarded;
 };
 
@@ -121,18 +123,67 @@ static int raw_resize(struct blk *b, uint64_t bytes, struct err *e)
 	return 0;
 }
 
+/* ---- direct I/O ---- */
+
+static void to_pool(void *ctx, struct blk_req *r)
+{
+	pooled_submit(ctx, r);
+}
+
+static int raw_start(struct blk *b, struct err *e)
+{
+	const int r = pooled_start(b, e);
+
+	return r == 0 && of(b)->ring != NULL ? io_ring_start(of(b)->ring, e) : r;
+}
+
+static void raw_stop(struct blk *b)
+{
+	if (of(b)->ring != NULL)
+		io_ring_stop(of(b)->ring);
+	pooled_stop(b);
+}
+
+static void raw_submit(struct blk *b, struct blk_req *r)
+{
+	struct raw *w = of(b);
+	const bool plain = r->op == BLK_READ ||
+			   (r->op == BLK_WRITE && !b->read_only && !w->guarded);
+
+	if (w->ring == NULL || !plain ||
+	    !io_host_is_direct(&w->host, r->iov, r->n_iov, r->offset) ||
+	    !io_ring_submit(w->ring, r))
+		pooled_submit(b, r);
+}
+
+/* The ring first: it may hand requests to the pool. */
+static void raw_drain(struct blk *b)
+{
+	if (of(b)->ring != NULL)
+		io_ring_drain(of(b)->ring);
+	pooled_drain(b);
+}
+
 static void raw_close(struct blk *b)
 {
 	struct raw *w = of(b);
 
+	io_ring_destroy(w->ring);
 	pooled_finish(&w->p);
 	io_host_finish(&w->host);
 	free(w);
 }
 
 static const struct blk_ops raw_ops = {
-	POOLED_OPS,	      .run = raw_run,	  .map = raw_map, .set_writable = raw_set_writable,
-	.resize = raw_resize, .close = raw_close,
+	.start = raw_start,
+	.stop = raw_stop,
+	.submit = raw_submit,
+	.drain = raw_drain,
+	.run = raw_run,
+	.map = raw_map,
+	.set_writable = raw_set_writable,
+	.resize = raw_resize,
+	.close = raw_close,
 };
 
 static void raw_closep(struct raw **w)
@@ -163,6 +214,8 @@ int raw_open(int fd, const char *name, const struct raw_options *o, struct blk *
 		r = io_host_direct(&w->host, name, e);
 	if (r == 0)
 		r = pooled_init(&w->p, e);
+	if (r == 0 && o->direct) /* without one the pool does it */
+		(void)!io_ring_create(w->host.direct_fd, to_pool, &w->p.blk, &w->ring);
 	if (r == 0)
 		*ret_blk = &((struct raw *)TAKE_PTR(w))->p.blk;
 	return r;

@@ -10,16 +10,21 @@
 /* Of memory, offsets and lengths; what every disk can. */
 #define DIRECT_ALIGN 4096u
 
-/* What is not aligned goes through the page cache: the kernel keeps both views of a file equal. */
-static int fd_for(const struct io_host *h, const struct iovec *iov, unsigned n, uint64_t off)
+bool io_host_is_direct(const struct io_host *h, const struct iovec *iov, unsigned n, uint64_t off)
 {
 	uint64_t bits = off;
 
 	if (h->direct_fd < 0)
-		return h->fd;
+		return false;
 	for (unsigned i = 0; i < n; i++)
 		bits |= (uint64_t)(uintptr_t)iov[i].iov_base | iov[i].iov_len;
-	return bits % DIRECT_ALIGN == 0 ? h->direct_fd : h->fd;
+	return bits % DIRECT_ALIGN == 0;
+}
+
+/* What is not aligned goes through the page cache: the kernel keeps both views of a file equal. */
+static int fd_for(const struct io_host *h, const struct iovec *iov, unsigned n, uint64_t off)
+{
+	return io_host_is_direct(h, iov, n, off) ? h->direct_fd : h->fd;
 }
 
 static int file_read(struct io_host *h, struct iovec *iov, unsigned n, uint64_t off)

@@ -43,6 +43,8 @@ extern const struct io_host_ops io_host_file_ops;
 void io_host_init(struct io_host *h, int fd, enum io_cache cache);
 /* O_DIRECT from here on where a transfer is aligned. Before the first one. */
 int io_host_direct(struct io_host *h, const char *name, struct err *e) HV_MUST_CHECK;
+/* Does such a transfer go around the page cache? */
+bool io_host_is_direct(const struct io_host *h, const struct iovec *iov, unsigned n, uint64_t off);
 /* For blk_ops.set_writable: changes the lock; readers are let in or kept out. */
 int io_host_set_writer(struct io_host *h, bool writer, const char *name,
 		       struct err *e) HV_MUST_CHECK;

@@ -18,8 +18,8 @@ struct io_pool {
 	unsigned n_idle;	      /* threads */
 	pthread_t thread[MAX_THREADS];
 	unsigned n_threads;
-	bool quit, full;    /* full: no more threads can be had */
-	bool started; /* no request comes while this changes */
+	bool quit, full; /* full: no more threads can be had */
+	bool started;	 /* no request comes while this changes */
 	/* constant after creation */
 	const char *name; /* borrowed */
 	int (*run)(void *ctx, struct blk_req *r);
