@@ -25,14 +25,6 @@ static void quiet(void *ctx, enum log_level level, const char *line)
 	(void)line;
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	log_set_sink(quiet, NULL);
-	return 0;
-}
-
 /* Whatever is in the image: an answer. */
 static void use(struct blk *b, const uint8_t *op)
 {
@@ -89,6 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 2 || size < 2 + data[1] * 4u)
 		return 0;
+	log_set_sink(quiet, NULL);
 	const uint8_t *image = data + 2 + data[1] * 4u;
 	struct mem_file m = { .max = MAX_FILE };
 	const struct qcow2_options o = { .read_only = (data[0] & OPEN_READ_ONLY) != 0,
