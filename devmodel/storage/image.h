@@ -14,7 +14,7 @@
 
 enum image_format { IMAGE_FORMAT_AUTO, IMAGE_FORMAT_RAW, IMAGE_FORMAT_QCOW2, IMAGE_N_FORMATS };
 
-#define IMAGE_MAX_CHAIN 64u
+#define IMAGE_MAX_CHAIN 512u /* as many descriptors */
 
 struct image_options {
 	enum image_format format;

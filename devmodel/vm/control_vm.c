@@ -275,7 +275,14 @@ void control_snapshots_call(struct vm *vm, const char *method, GVariant *args,
 	const char *name, *text;
 	struct err e;
 
-	(void)method; /* there is one */
+	if (strcmp(method, "Delete") == 0) {
+		g_variant_get(args, "(&s)", &name);
+		if (snapshot_delete(vm, name, &e) < 0)
+			control_fail(inv, &e);
+		else
+			g_dbus_method_invocation_return_value(inv, NULL);
+		return;
+	}
 	g_variant_get(args, "(&s&s)", &name, &text);
 	if (snapshot_take(vm, name, text, on_taken, inv, &e) < 0)
 		control_fail(inv, &e);

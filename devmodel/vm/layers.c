@@ -10,6 +10,8 @@
 #include "devmodel/storage/image_merge.h"
 #include "protocol/snapshots.h"
 
+#define LAYERS_SPARE 8u /* the user's own images below, and what a start may need */
+
 bool layer_wanted(const struct vm_disk_config *d)
 {
 	return !d->cdrom && d->keep && !d->read_only && vm_disk_has_file(d);
@@ -83,6 +85,32 @@ int layer_create(const char *in, const char *path, const struct vm_disk_config *
 	return image_create(in[0] ? whole : path, &c, e);
 }
 
+/* A name that layer_name() gives. */
+static bool is_ours(const char *name)
+{
+	const char *dash = strrchr(name, '-');
+
+	return dash && strlen(dash) == 1 + 12 + strlen(".qcow2") &&
+	       strspn(dash + 1, "0123456789abcdef") == 12 && g_str_has_suffix(name, ".qcow2");
+}
+
+/* In the worst case all are of one chain. */
+int layers_check_room(struct err *e)
+{
+	g_autoptr(GDir) dir = g_dir_open("disks", 0, NULL);
+	const char *name;
+	unsigned n = 0;
+
+	while (dir && (name = g_dir_read_name(dir)) != NULL)
+		n += is_ours(name);
+	return n + LAYERS_SPARE < IMAGE_MAX_CHAIN
+		       ? 0
+		       : err_set(e, -ENOSPC,
+				 "there are %u layers of disks, which is as many as can be opened: "
+				 "delete snapshots",
+				 n);
+}
+
 /* ---- what is needed no more ---- */
 
 struct layer {
@@ -100,15 +128,6 @@ static void free_layer(gpointer data)
 	g_free(l->file);
 	g_free(l->below);
 	g_free(l);
-}
-
-/* A name that layer_name() gives. */
-static bool is_ours(const char *name)
-{
-	const char *dash = strrchr(name, '-');
-
-	return dash && strlen(dash) == 1 + 12 + strlen(".qcow2") &&
-	       strspn(dash + 1, "0123456789abcdef") == 12 && g_str_has_suffix(name, ".qcow2");
 }
 
 static struct layer *read_layer(const char *name)

@@ -11,6 +11,8 @@
 bool layer_wanted(const struct vm_disk_config *d);
 /* "disks/NAME-ID.qcow2"; freed with g_free(). */
 char *layer_name(const struct vm_disk_config *d, const char *id);
+/* As many more as a VM may have are not there: -ENOSPC. */
+int layers_check_room(struct err *e) HV_MUST_CHECK;
 /* An empty one at path over the disk's image; bytes 0: looks how long that is. in: the folder that
  * path is in, seen from here (for a new VM elsewhere; "" is this one). */
 int layer_create(const char *in, const char *path, const struct vm_disk_config *d, uint64_t bytes,

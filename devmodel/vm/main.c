@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +35,8 @@
 #include "vm/recognise.h"
 #include "vm/snapshot.h"
 #include "vm/vm.h"
+
+#define FILE_LIMIT 65536
 
 static bool as_json, detached;
 
@@ -253,6 +256,18 @@ static int run(struct vm *vm, int ready_fd, struct err *e)
 	return vm->exit_status;
 }
 
+/* Every layer of a disk is a descriptor. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = MIN(limit.rlim_max, FILE_LIMIT);
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_msg(LOG_LVL_INFO, "vm", "no more than the usual number of files can be open");
+}
+
 int main(int argc, char **argv)
 {
 	static struct vm vm;
@@ -265,6 +280,7 @@ int main(int argc, char **argv)
 	g_setenv("GIO_USE_VFS", "local", TRUE);
 	g_setenv("GIO_MODULE_DIR", "/nonexistent", TRUE);
 	tzset();
+	raise_file_limit();
 	vm_config_init(&vm.cfg);
 	if (parse_args(argc, argv, &vm, &ready_fd, &e) < 0) {
 		status = complain(&e);

@@ -146,6 +146,8 @@ static int create_layers(const struct vm_config *c, struct blk *const *b, const 
 {
 	int r = make_dir("disks", e);
 
+	if (r == 0)
+		r = layers_check_room(e);
 	for (unsigned i = 0; i < c->n_disks && r == 0; i++) {
 		g_autofree char *file = layer_name(&c->disk[i], id);
 		if (layer_wanted(&c->disk[i]))
@@ -521,6 +523,13 @@ static int delete_one(const char *id, struct err *e)
 	if (r == 0 && !lodge_remove_tree(temp, &error))
 		r = gone_wrong(e, error);
 	return r;
+}
+
+int snapshot_delete(struct vm *vm, const char *id, struct err *e)
+{
+	const int r = check_home(vm, e);
+
+	return r == 0 ? delete_one(id, e) : r;
 }
 
 static int delete_and_tidy(const char *id, struct err *e)

@@ -18,6 +18,8 @@ typedef void snapshot_done(void *ctx, int result, const char *id, const char *wh
  * goes on. done is not called on an error. */
 int snapshot_take(struct vm *vm, const char *name, const char *text, snapshot_done *done, void *ctx,
 		  struct err *e) HV_MUST_CHECK;
+/* Its layers are merged when the VM is stopped, by the next of the commands below. */
+int snapshot_delete(struct vm *vm, const char *id, struct err *e) HV_MUST_CHECK;
 /* For vm_snapshot(): the disks, and vm.ini, go on in the layers of that ID, or all is as it was.
  * The machine is paused. */
 int snapshot_switch(struct vm *vm, const char *id, struct err *e) HV_MUST_CHECK;

@@ -191,6 +191,17 @@ static int do_restore(struct cli *c, const char *dir, GError **error)
 
 /* ---- delete, rename, protect ---- */
 
+static bool delete_running(const char *dir, const char *id, GError **error)
+{
+	auto_vm struct ui_vm *vm = ui_vm_connect(dir, error);
+	g_autoptr(GVariant) r = NULL;
+
+	if (vm)
+		r = ui_vm_call(vm, LODGE_IFACE_SNAPSHOTS, "Delete", g_variant_new("(s)", id),
+			       CALL_TIMEOUT_MS, error);
+	return r != NULL;
+}
+
 static int do_delete(struct cli *c, const char *dir, GError **error)
 {
 	g_autofree char *id = find_id(dir, cli_arg(c, 2), error);
@@ -201,7 +212,20 @@ static int do_delete(struct cli *c, const char *dir, GError **error)
 				cli_arg(c, 1));
 		return cli_code(error);
 	}
-	return offline(error, "delete", dir, id, NULL, NULL) ? 0 : cli_code(error);
+	if (!runs(dir))
+		return offline(error, "delete", dir, id, NULL, NULL) ? 0 : cli_code(error);
+	if (!delete_running(dir, id, error))
+		return cli_code(error);
+	cli_say(c,
+		"its layers of the disks are merged when the VM is stopped: lodge snapshot tidy %s",
+		cli_arg(c, 1));
+	return 0;
+}
+
+static int do_tidy(struct cli *c, const char *dir, GError **error)
+{
+	(void)c;
+	return offline(error, "tidy", dir, NULL, NULL, NULL) ? 0 : cli_code(error);
 }
 
 static int change(const char *dir, const char *name, const char *new_name, int protect,
@@ -255,6 +279,7 @@ int cmd_snapshot(struct cli *c, GError **error)
 	} verbs[] = {
 		{ "take", do_take },	 { "list", do_list },	  { "restore", do_restore },
 		{ "delete", do_delete }, { "rename", do_rename }, { "protect", do_protect },
+		{ "tidy", do_tidy },
 	};
 	const char *names[G_N_ELEMENTS(verbs) + 1] = { NULL }, *near;
 	g_autofree char *dir = NULL;

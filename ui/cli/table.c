@@ -17,7 +17,7 @@ const struct cli_command cli_commands[] = {
 	{ "log", "VM", 1, 1, CLI_LOG, "what a VM's process said when it ran last", cmd_log },
 	{ "snapshot",
 	  "take VM [NAME] | list VM | restore VM [NAME] | delete VM NAME | rename VM NAME NEW | "
-	  "protect VM NAME",
+	  "protect VM NAME | tidy VM",
 	  2, 4, CLI_SNAPSHOT, "keep moments of a VM, and go back to them", cmd_snapshot },
 	{ "suspend", "VM...", 1, 99, 0, "put a running VM on the disk; start goes on",
 	  cmd_suspend },

@@ -97,6 +97,22 @@ static int by_time(gconstpointer a, gconstpointer b)
 	return r != 0 ? r : strcmp(x->id, y->id);
 }
 
+/* One whose parent went while it was taken is a first one. */
+static void adopt_orphans(GPtrArray *all)
+{
+	g_autoptr(GHashTable) ids = g_hash_table_new(g_str_hash, g_str_equal);
+
+	for (guint i = 0; i < all->len; i++)
+		g_hash_table_add(ids, ((struct lodge_snapshot *)all->pdata[i])->id);
+	for (guint i = 0; i < all->len; i++) {
+		struct lodge_snapshot *s = all->pdata[i];
+		if (s->parent[0] == '\0' || g_hash_table_contains(ids, s->parent))
+			continue;
+		g_free(s->parent);
+		s->parent = g_strdup("");
+	}
+}
+
 GPtrArray *lodge_snapshots(const char *dir, GError **error)
 {
 	g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(free_one);
@@ -114,6 +130,7 @@ GPtrArray *lodge_snapshots(const char *dir, GError **error)
 		g_ptr_array_add(all, s);
 	}
 	g_ptr_array_sort(all, by_time);
+	adopt_orphans(all);
 	return g_steal_pointer(&all);
 }
 
@@ -177,4 +194,14 @@ char *lodge_snapshot_fork(const char *dir, const char *id)
 			return g_strdup(fork + 1);
 	}
 	return NULL;
+}
+
+char *lodge_snapshots_fork(const char *dir)
+{
+	g_autoptr(GPtrArray) all = lodge_snapshots(dir, NULL);
+	char *fork = NULL;
+
+	for (guint i = 0; all && i < all->len && !fork; i++)
+		fork = lodge_snapshot_fork(dir, ((struct lodge_snapshot *)all->pdata[i])->id);
+	return fork;
 }

@@ -23,6 +23,8 @@ struct lodge_snapshot {
 
 /* Of all snapshots, sorted by time; elements are freed with the array. */
 GPtrArray *lodge_snapshots(const char *dir, GError **error);
+/* Of all snapshots: a VM that is based on one; NULL: none. */
+char *lodge_snapshots_fork(const char *dir);
 /* By name or ID; NULL: the latest. NOT_FOUND names the nearest. Borrowed. */
 const struct lodge_snapshot *lodge_snapshot_find(GPtrArray *all, const char *name, GError **error);
 /* Removes what a process that was killed had begun; by who has the VM's lock. */
