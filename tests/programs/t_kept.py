@@ -272,6 +272,8 @@ def test_kept_forks(env):
     check(len({env.lodge("get", x, "vm.id").out for x in ("a", "f-1", "f-2", "f-3")}) == 4, "identities")
     env.lodge("kill", "f-1", "f-2", "f-3", "a")
     check("based on" in one_line(env.lodge("snapshot", "delete", "a", "s", rc=4)), "it is needed")
+    for args in (("delete", "a", "--yes"), ("rename", "a", "z")):
+        check("based on" in one_line(env.lodge(*args, rc=4)), "the VM is needed")
     env.lodge("fork", "a@s", "g", "--stopped")
     check(state(env, "g") == "suspended", state(env, "g"))
     start(env, "g", "g")

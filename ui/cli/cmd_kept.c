@@ -11,6 +11,7 @@
 #include "cli/window.h"
 #include "client/client.h"
 #include "protocol/protocol.h"
+#include "protocol/snapshots.h"
 
 #define CPU_MODEL (__builtin_cpu_supports("x86-64-v3") ? "x86-64-v3" : "x86-64-v2")
 
@@ -204,6 +205,18 @@ int cmd_start(struct cli *c, GError **error)
 
 /* ---- delete, rename, clone ---- */
 
+/* What it has is needed where it is. */
+static bool has_fork(const char *dir, GError **error)
+{
+	g_autofree char *fork = lodge_snapshots_fork(dir);
+
+	if (fork)
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
+			    "the VM in '%s' is based on a snapshot of this one: delete that first",
+			    fork);
+	return fork != NULL;
+}
+
 int cmd_delete(struct cli *c, GError **error)
 {
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *temp = NULL;
@@ -211,8 +224,9 @@ int cmd_delete(struct cli *c, GError **error)
 	bool good = false;
 	int lock;
 
-	if (!dir || !kept_confirm(c, error, "Delete VM \"%s\" with its disks and snapshots (%s)?",
-				  cli_arg(c, 0), dir))
+	if (!dir || has_fork(dir, error) ||
+	    !kept_confirm(c, error, "Delete VM \"%s\" with its disks and snapshots (%s)?",
+			  cli_arg(c, 0), dir))
 		return cli_code(error);
 	lock = kept_lock(dir, "is being deleted", error);
 	if (lock < 0)
@@ -235,7 +249,7 @@ int cmd_rename(struct cli *c, GError **error)
 	bool good;
 	int lock;
 
-	if (!dir || !lodge_folder_name_ok(new, error))
+	if (!dir || has_fork(dir, error) || !lodge_folder_name_ok(new, error))
 		return cli_code(error);
 	parent = g_path_get_dirname(dir);
 	to = g_build_filename(parent, new, NULL);
