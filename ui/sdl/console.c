@@ -348,6 +348,10 @@ static void vm_closed(struct console *c)
 	panel_close(c->panel);
 	input_set_live(c->input, false);
 	input_leave(c->input);
+	if (in_state(c, "stopped") && strcmp(c->state->reason, "replaced") == 0) {
+		leave(c, CONSOLE_REPLACED);
+		return;
+	}
 	tell_end(c);
 	panel_changed(c);
 	if (!c->o.keep_open && !in_state(c, "crashed"))

@@ -12,6 +12,9 @@ struct console_options {
 	bool owned; /* by a `lodge run`, which ends the VM when the status is LODGE_CONSOLE_PLUG */
 };
 
+/* The status when another process goes on with the VM, as after a restored snapshot. */
+#define CONSOLE_REPLACED (-1)
+
 /* Runs until the window is closed; the exit status. vm, display: borrowed. Errors as in
  * protocol.h. */
 int console_run(struct ui_vm *vm, struct ui_display *display, const struct console_options *o,

@@ -1,11 +1,16 @@
 /* lodge-console: a window on a running VM; `lodge console` and `lodge run` start it. */
+#include <errno.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 #include "client/client.h"
 #include "client/display.h"
 #include "protocol/protocol.h"
 #include "sdl/console.h"
+
+#define REPLACED_TIMEOUT_US (15 * G_USEC_PER_SEC)
+#define REPLACED_PAUSE_US 10000
 
 static gboolean fullscreen, keep_open, owned, if_any;
 static char **names;
@@ -59,15 +64,40 @@ static int run(GError **error)
 	return status;
 }
 
+/* Once the other process has the VM, this program begins anew, with a window at the same place. */
+static int begin_anew(char **argv, GError **error)
+{
+	const gint64 end = g_get_monotonic_time() + REPLACED_TIMEOUT_US;
+	struct ui_vm *vm = NULL;
+
+	while (!vm && g_get_monotonic_time() < end) {
+		g_clear_error(error);
+		vm = ui_vm_connect(names[0], error);
+		if (!vm)
+			g_usleep(REPLACED_PAUSE_US);
+	}
+	if (!vm)
+		return (*error)->code;
+	ui_vm_close(vm);
+	execv("/proc/self/exe", argv);
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_HOST_LIMIT, "cannot open the window again: %s",
+		    g_strerror(errno));
+	return LODGE_ERROR_HOST_LIMIT;
+}
+
 int main(int argc, char **argv)
 {
 	g_autoptr(GError) error = NULL;
+	g_auto(GStrv) again = NULL;
 	int status = LODGE_ERROR_BAD_ARGUMENT;
 
 	setlocale(LC_ALL, "");
 	signal(SIGPIPE, SIG_IGN);
+	again = g_strdupv(argv);
 	if (parse(argc, argv, &error))
 		status = run(&error);
+	if (status == CONSOLE_REPLACED)
+		status = begin_anew(again, &error);
 	if (error)
 		fprintf(stderr, "lodge: %s\n", error->message);
 	g_strfreev(names);
