@@ -248,6 +248,7 @@ struct kind {
 	struct qcow2_create c;
 	bool backing;
 	unsigned n_guests, n_ops;
+	bool resize;	 /* at the end */
 	unsigned wasted; /* clusters of each file that are counted and not used */
 	int merge;	 /* enum image_merge_way; -1: none */
 };
@@ -339,12 +340,12 @@ static void check_file(struct file *f, size_t n, const char *why)
 		die("%s: cut after %zu events: %s", why, n, c.first);
 }
 
-static void check_contents(struct file *f, const struct kind *k, size_t n, const char *why)
+static void check_contents(struct file *f, size_t n, const char *why)
 {
 	static uint8_t buf[DISK_BYTES];
 	struct blk *b = open_file(&f[0], false, why);
 
-	if (k->backing)
+	if (qcow2_info(b)->backing_file[0] != '\0') /* a merge upwards ends without one */
 		qcow2_set_backing(b, open_file(&f[1], false, why));
 	if (blk_run(b, BLK_READ, 0, buf, DISK_BYTES) < 0)
 		die("%s: cut after %zu events: cannot read", why, n);
@@ -369,7 +370,7 @@ static void check_cut(const struct kind *k, const struct mem_file *durable, cons
 		check_file(&f[0], n, k->name);
 		if (k->backing)
 			check_file(&f[1], n, k->name);
-		check_contents(f, k, n, k->name);
+		check_contents(f, n, k->name);
 	}
 }
 
@@ -423,6 +424,12 @@ static void use(const struct kind *k, uint64_t seed)
 	}
 	for (unsigned i = 0; i < k->n_guests; i++)
 		pthread_join(g[i].thread, NULL);
+	if (k->merge == IMAGE_MERGE_UP && image_merge_finish(&m, &top, &e) < 0)
+		die("%s", e.msg);
+	/* A larger L1 table, and back again. */
+	if (k->resize &&
+	    (qcow2_resize(top, 8 * DISK_BYTES, &e) < 0 || qcow2_resize(top, DISK_BYTES, &e) < 0))
+		die("%s", e.msg);
 }
 
 static void reset(struct file *f)
@@ -498,16 +505,30 @@ static void try(const struct kind *k, uint64_t seed)
 int main(int argc, char **argv)
 {
 	static const struct kind kinds[] = {
-		{ "512", { .cluster_bits = 9 }, false, 1, 60, 0, -1 },
-		{ "4K", { .cluster_bits = 12 }, false, 1, 60, 0, -1 },
-		{ "64K", { .cluster_bits = 16 }, false, 1, 60, 0, -1 },
-		{ "version 2", { .cluster_bits = 12, .version = 2 }, true, 1, 50, 0, -1 },
-		{ "lazy", { .cluster_bits = 12, .lazy_refcounts = true }, false, 1, 50, 0, -1 },
-		{ "growing", { .cluster_bits = 9, .refcount_bits = 64 }, true, 1, 60, 2400, -1 },
-		{ "backing", { .cluster_bits = 12 }, true, 1, 60, 0, -1 },
-		{ "threads", { .cluster_bits = 14 }, true, N_THREADS, 40, 0, -1 },
-		{ "down", { .cluster_bits = 12 }, true, 1, 25, 0, IMAGE_MERGE_DOWN },
-		{ "up", { .cluster_bits = 12 }, true, 1, 25, 0, IMAGE_MERGE_UP },
+		{ "512", { .cluster_bits = 9 }, false, 1, 60, true, 0, -1 },
+		{ "4K", { .cluster_bits = 12 }, false, 1, 60, false, 0, -1 },
+		{ "64K", { .cluster_bits = 16 }, false, 1, 60, false, 0, -1 },
+		{ "version 2", { .cluster_bits = 12, .version = 2 }, true, 1, 50, true, 0, -1 },
+		{ "lazy",
+		  { .cluster_bits = 12, .lazy_refcounts = true },
+		  false,
+		  1,
+		  50,
+		  false,
+		  0,
+		  -1 },
+		{ "growing",
+		  { .cluster_bits = 9, .refcount_bits = 64 },
+		  true,
+		  1,
+		  60,
+		  false,
+		  2400,
+		  -1 },
+		{ "backing", { .cluster_bits = 12 }, true, 1, 60, false, 0, -1 },
+		{ "threads", { .cluster_bits = 14 }, true, N_THREADS, 40, false, 0, -1 },
+		{ "down", { .cluster_bits = 12 }, true, 1, 25, false, 0, IMAGE_MERGE_DOWN },
+		{ "up", { .cluster_bits = 12 }, true, 1, 25, false, 0, IMAGE_MERGE_UP },
 	};
 	const uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
 

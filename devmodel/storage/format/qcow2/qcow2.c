@@ -244,10 +244,10 @@ int qcow2_name_backing(struct blk *b, const char *file, const char *format, stru
 	struct q2 *q = q2_of(b);
 	auto_free uint8_t *h = calloc(1, q->cluster);
 	const uint64_t fixed = hv_min_u64(q->header_bytes, Q2_H_V3_BYTES);
-	int r = h != NULL ? io_host_get(&q->host, h, q->cluster, 0) : -ENOMEM;
+	int r = h != NULL ? finish_writing(q) : -ENOMEM;
 
-	if (r == 0)
-		r = finish_writing(q);
+	if (r == 0) /* which may have changed the header */
+		r = io_host_get(&q->host, h, q->cluster, 0);
 	if (r < 0)
 		return err_set(e, r, "cannot write '%.100s': %s", q->name, strerror(-r));
 	/* A name of its own place, so that a power cut finds the old one or the new one. */
