@@ -287,6 +287,22 @@ def test_kept_forks(env):
     wait_lines(env, "after", 2)
 
 
+def test_kept_tried(env):
+    """`run VM@SNAPSHOT`: in the foreground, and nothing is left of it."""
+    create(env)
+    start(env, "out")
+    wait_lines(env, "out", 5)
+    env.lodge("snapshot", "take", "a", "s")
+    last = numbers(read(env, "out"))[-1]
+    env.lodge("kill", "a")
+    env.lodge("run", "a@s", "--headless", "--serial", "tried", "--timeout", "1s", rc=124)
+    check(5 <= numbers(read(env, "tried"))[0] <= last, "from the snapshot on")
+    check(os.listdir(library(env)) == ["a"], os.listdir(library(env)))
+    one_line(env.lodge("run", "a@t", "--headless", rc=3))
+    one_line(env.lodge("run", "b@s", "--headless", rc=3))
+    env.lodge("snapshot", "delete", "a", "s")
+
+
 def test_kept_crashed(env):
     """A process that is killed leaves a VM that says so, and starts."""
     create(env)

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "cli/cli.h"
+#include "cli/kept.h"
 #include "cli/screen.h"
 #include "cli/term.h"
 #include "cli/window.h"
@@ -28,6 +28,7 @@ struct run {
 	int ready_fd;
 	GString *ready; /* what lodge-vm has said so far */
 	char *name;	/* of the VM; NULL until it runs */
+	char *folder;	/* of a fork that is tried; NULL: none */
 	struct term *term;
 	struct shots *shots;
 	struct window *window;
@@ -231,12 +232,38 @@ static gboolean on_signal(gpointer data)
 
 /* ---- the command ---- */
 
-static GPtrArray *vm_argv(struct cli *c, const char *program)
+/* A snapshot to be tried: a fork that goes when it ends. NULL without error: it is a file. */
+static char *fork_to_try(struct cli *c, GError **error)
+{
+	const char *word = cli_arg(c, 0);
+	g_autofree char *library = lodge_library(), *id = NULL, *dir = NULL, *to = NULL;
+
+	if (!word || !strchr(word, '@') || g_file_test(word, G_FILE_TEST_EXISTS))
+		return NULL;
+	dir = kept_fork_source(word, &id, error);
+	to = g_strdup_printf("%s/.try-%08x", library, g_random_int());
+	return dir && kept_fork(dir, id, to, error) ? g_steal_pointer(&to) : NULL;
+}
+
+/* In a folder of its own the paths that the user gave begin elsewhere. */
+static void add_settings(struct cli *c, const char *folder, GPtrArray *argv)
+{
+	for (guint i = 0; i < c->settings->len; i++)
+		g_ptr_array_add(argv, folder ? kept_absolute(c->settings->pdata[i])
+					     : g_strdup(c->settings->pdata[i]));
+}
+
+static GPtrArray *vm_argv(struct cli *c, const char *program, const char *folder)
 {
 	GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
-	const char *file = cli_arg(c, 0);
+	const char *file = folder ? NULL : cli_arg(c, 0);
 
 	g_ptr_array_add(argv, g_strdup(program));
+	if (folder) {
+		g_ptr_array_add(argv, g_strdup("--folder"));
+		g_ptr_array_add(argv, g_strdup(folder));
+		g_ptr_array_add(argv, g_strdup_printf("vm.name=%s", cli_arg(c, 0)));
+	}
 	g_ptr_array_add(argv, g_strdup("--ready-fd"));
 	g_ptr_array_add(argv, g_strdup("3"));
 	if (c->json)
@@ -248,8 +275,7 @@ static GPtrArray *vm_argv(struct cli *c, const char *program)
 		g_ptr_array_add(argv, g_strdup("log.level=error"));
 	if (file)
 		g_ptr_array_add(argv, g_strdup_printf("boot.file=%s", file));
-	for (guint i = 0; i < c->settings->len; i++)
-		g_ptr_array_add(argv, g_strdup(c->settings->pdata[i]));
+	add_settings(c, folder, argv);
 	if (cli_has(c, "--write"))
 		g_ptr_array_add(argv, g_strdup("boot.keep=yes"));
 	for (guint i = 0; cli_has(c, "--write") && i < c->n_disks; i++)
@@ -264,7 +290,7 @@ static GPtrArray *vm_argv(struct cli *c, const char *program)
 static bool spawn(struct run *r, int *ret_stream, GError **error)
 {
 	g_autofree char *program = ui_find_program("lodge-vm", error);
-	g_autoptr(GPtrArray) argv = program ? vm_argv(r->cli, program) : NULL;
+	g_autoptr(GPtrArray) argv = program ? vm_argv(r->cli, program, r->folder) : NULL;
 	const int target = 3;
 	int stream[2], ready[2];
 	bool good;
@@ -329,6 +355,13 @@ static int exit_code(struct run *r, GError **error)
 	return LODGE_EXIT_FAILED;
 }
 
+static void forget_try(struct run *r)
+{
+	if (r->folder)
+		lodge_remove_tree(r->folder, NULL);
+	g_free(r->folder);
+}
+
 int cmd_run(struct cli *c, GError **error)
 {
 	struct run r = { .cli = c, .status = -1 };
@@ -339,9 +372,11 @@ int cmd_run(struct cli *c, GError **error)
 
 	r.shots = shots_parse(c, error);
 	r.window = r.shots ? window_parse(c, on_plug, &r, error) : NULL;
-	if (!r.window || !spawn(&r, &stream, error)) {
+	r.folder = r.window ? fork_to_try(c, error) : NULL;
+	if (!r.window || *error || !spawn(&r, &stream, error)) {
 		window_finish(r.window, true);
 		shots_finish(r.shots);
+		forget_try(&r);
 		return cli_code(error);
 	}
 	r.loop = g_main_loop_new(NULL, FALSE);
@@ -365,5 +400,6 @@ int cmd_run(struct cli *c, GError **error)
 	g_main_loop_unref(r.loop);
 	g_free(r.name);
 	close(r.ready_fd);
+	forget_try(&r);
 	return exit_code(&r, error);
 }

@@ -165,15 +165,24 @@ bool kept_copy(const char *from, const char *to, GError **error)
 
 char *kept_absolute(const char *setting)
 {
-	static const char *const files[] = {
-		".file",	 "boot.kernel",	      "boot.initrd",	     "boot.state",
-		"firmware.bios", "firmware.vga-bios", "firmware.option-rom", NULL
-	};
+	static const char *const files[] = { "debug.trace",
+					     "debug.digest",
+					     ".file",
+					     "boot.kernel",
+					     "boot.initrd",
+					     "boot.state",
+					     "firmware.bios",
+					     "firmware.vga-bios",
+					     "firmware.option-rom",
+					     NULL };
 	const char *eq = strchr(setting, '=');
 	g_autofree char *key = eq ? g_strndup(setting, (gsize)(eq - setting)) : NULL;
 	g_autofree char *path = NULL;
 
-	for (guint i = 0; key && eq[1] != '\0' && files[i]; i++)
+	if (key && g_str_has_suffix(key, ".output") && strcmp(eq, "=-") != 0 &&
+	    strcmp(eq, "=none") != 0)
+		path = g_canonicalize_filename(eq + 1, NULL);
+	for (guint i = 0; key && !path && eq[1] != '\0' && files[i]; i++)
 		if (g_str_has_suffix(key, files[i]))
 			path = g_canonicalize_filename(eq + 1, NULL);
 	return path ? g_strdup_printf("%s=%s", key, path) : g_strdup(setting);

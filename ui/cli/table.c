@@ -2,8 +2,9 @@
 #include "cli/cli.h"
 
 const struct cli_command cli_commands[] = {
-	{ "run", "[FILE]", 0, 1, CLI_RUN,
-	  "run a CD, disk or floppy image, kernel or saved state in the foreground", cmd_run },
+	{ "run", "[FILE|VM@SNAPSHOT]", 0, 1, CLI_RUN,
+	  "run an image, a kernel, a saved state or a snapshot in the foreground, and keep nothing",
+	  cmd_run },
 	{ "create", "NAME", 1, 1, CLI_CREATE, "make a VM that is kept", cmd_create },
 	{ "start", "VM...", 1, 99, CLI_START, "run a VM that is kept, in the background",
 	  cmd_start },
