@@ -1,6 +1,8 @@
 """The command line without a VM: usage, help, near misses, JSON errors."""
 import json
 import os
+import shutil
+import subprocess
 
 from lib import check
 
@@ -43,7 +45,7 @@ def test_cli_near_misses(env):
 def test_cli_usage(env):
     for args in [["show"], ["save", "x"], ["list", "x"], ["wait", "x"], ["kill"],
                  ["run", "a", "b"], ["list", "--timeout"], ["list", "--timeout", "x"],
-                 ["list", "--timeout", "0"], ["list", "--json=1"], ["completion", "fish"],
+                 ["list", "--timeout", "0"], ["list", "--json=1"], ["completion", "csh"],
                  ["run", "--set"], ["wait", "x", "y"],
                  ["wait", "x", "serial="], ["list", "--state", "runing"],
                  ["serial", "x", "9"], ["list", b"\xff\xfe"]]:
@@ -66,12 +68,35 @@ def test_cli_list_nothing(env):
     check(env.lodge_json("list") == [], "list --json without VMs")
 
 
+def test_cli_man_page(env):
+    """Every command and option is in it, and troff has nothing to say against it."""
+    page = env.lodge("help", "man-page").out
+    for word in (*COMMANDS, "snapshot", "fork"):
+        check(f".SS {word}" in page, word)
+    if not shutil.which("man"):
+        return
+    path = env.write("lodge.1", page.encode())
+    r = subprocess.run(["man", "--warnings", "-l", "-Tutf8", path], capture_output=True, check=False,
+                       env=dict(env.env, MANPAGER="cat", MANWIDTH="80"))
+    check(r.returncode == 0 and not r.stderr, r.stderr)
+    check(b"keep moments of a VM" in r.stdout, r.stdout[-500:])
+
+
+def test_cli_completions(env):
+    """For each shell that is there, the script is one."""
+    for shell in ("bash", "zsh", "fish"):
+        path = env.write(shell, env.lodge("completion", shell).out.encode())
+        if shutil.which(shell):
+            r = subprocess.run([shell, "-n", path], capture_output=True, check=False)
+            check(r.returncode == 0, f"{shell}: {r.stderr}")
+    check("snapshot" in env.lodge("completion", "fish").out, "fish")
+
+
 def test_cli_completion(env):
     script = env.lodge("completion", "bash").out
     p = env.lodge("list", rc=0)  # the command that the script itself calls
     check(p.rc == 0 and "complete" in script, script)
     path = env.write("completion", script.encode())
-    import subprocess
     r = subprocess.run(["bash", "-c", f". {path}; COMP_WORDS=(lodge ru); COMP_CWORD=1; _lodge; "
                         "echo ${COMPREPLY[@]}; COMP_WORDS=(lodge run --mem); COMP_CWORD=2; _lodge;"
                         "echo ${COMPREPLY[@]}"], capture_output=True, text=True, check=True)

@@ -30,6 +30,12 @@ static int print_command(const struct cli_command *cmd)
 	return 0;
 }
 
+static const char exit_codes[] =
+	"0 done, 1 failed, 2 bad usage or value, 3 no such VM or file, 4 wrong\n"
+	"state or in use, 5 this host cannot, 6 timeout. run, once the guest runs: 0 after\n"
+	"power-off, else the byte written to the debug-exit port (at most 119); 124 timeout,\n"
+	"125 Lodge failed or was told to end, 126 the guest crashed.\n";
+
 static int print_all(void)
 {
 	g_print("lodge COMMAND ...\n\n");
@@ -41,10 +47,8 @@ static int print_all(void)
 	print_options(CLI_ALL, true);
 	g_print("\nVM is a name from `lodge list` or a VM's folder. lodge help COMMAND says more;\n"
 		"lodge help settings lists what --set takes.\n\n"
-		"Exit codes: 0 done, 1 failed, 2 bad usage or value, 3 no such VM or file, 4 wrong\n"
-		"state or in use, 5 this host cannot, 6 timeout. run, once the guest runs: 0 after\n"
-		"power-off, else the byte written to the debug-exit port (at most 119); 124 timeout,\n"
-		"125 Lodge failed or was told to end, 126 the guest crashed.\n");
+		"Exit codes: %s",
+		exit_codes);
 	return 0;
 }
 
@@ -67,6 +71,54 @@ static int ask_vm(const char *option, const char *arg, GError **error)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : LODGE_ERROR_FAILED;
 }
 
+/* Text of ours for troff: no line begins a request, and a hyphen is one. */
+static void print_troff(const char *text)
+{
+	if (text[0] == '.' || text[0] == '\'')
+		g_print("\\&");
+	for (; *text != '\0'; text++)
+		g_print(*text == '\\' ? "\\e" : *text == '-' ? "\\-" : "%c", *text);
+}
+
+static void troff_option(const struct cli_option *o)
+{
+	g_print(".TP\n.B ");
+	print_troff(o->name);
+	g_print("%s%s\n", o->value ? " \\fI" : "", o->value ? o->value : "");
+	if (o->value)
+		g_print("\\fR");
+	print_troff(o->help);
+	g_print("\n");
+}
+
+/* The manual page lodge(1), from the tables; `ninja` makes it. */
+static int print_man(void)
+{
+	g_print(".TH LODGE 1 \"\" \"Lodge %s\"\n.SH NAME\nlodge \\- virtual machines for developers\n"
+		".SH SYNOPSIS\n.B lodge\n.I COMMAND\n[\\fIOPTION\\fR...] [\\fIARGUMENT\\fR...]\n"
+		".SH COMMANDS\n",
+		LODGE_VERSION);
+	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++) {
+		g_print(".SS ");
+		print_troff(cmd->name);
+		g_print(" ");
+		print_troff(cmd->args);
+		g_print("\n");
+		print_troff(cmd->help);
+		g_print("\n");
+		for (const struct cli_option *o = cli_options; o->name; o++)
+			if (o->sets != CLI_ALL && (o->sets & cmd->set) != 0)
+				troff_option(o);
+	}
+	g_print(".SH OPTIONS OF EVERY COMMAND\n");
+	for (const struct cli_option *o = cli_options; o->name; o++)
+		if (o->sets == CLI_ALL)
+			troff_option(o);
+	g_print(".SH EXIT STATUS\n");
+	print_troff(exit_codes);
+	return 0;
+}
+
 int cmd_help(struct cli *c, GError **error)
 {
 	const char *topic = cli_arg(c, 0);
@@ -78,6 +130,8 @@ int cmd_help(struct cli *c, GError **error)
 	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++)
 		if (strcmp(cmd->name, topic) == 0)
 			return print_command(cmd);
+	if (strcmp(topic, "man-page") == 0)
+		return print_man();
 	if (strcmp(topic, "settings") == 0)
 		return ask_vm("--settings", NULL, error);
 	if (strchr(topic, '.'))
@@ -87,35 +141,110 @@ int cmd_help(struct cli *c, GError **error)
 		       near ? "; the nearest is " : "", near ? near : "");
 }
 
-int cmd_completion(struct cli *c, GError **error)
+/* ---- completion ---- */
+
+#define VM_NAMES "lodge list 2>/dev/null | awk \"NR > 1 { print \\$1 }\""
+
+/* Of a command with verbs, such as media and snapshot, these; else NULL. */
+static char *verbs_of(const struct cli_command *cmd)
 {
-	if (strcmp(cli_arg(c, 0), "bash") != 0)
-		return cli_bad(error, "there is completion for bash, not for '%s'", cli_arg(c, 0));
-	g_print("_lodge()\n{\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
-		"\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords='");
-	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++)
-		g_print("%s%s", cmd == cli_commands ? "" : " ", cmd->name);
-	g_print("'\n\telif [[ $cur == -* ]]; then\n\t\tcase ${COMP_WORDS[1]} in\n");
+	g_auto(GStrv) parts = g_strsplit(cmd->args, " | ", -1);
+	g_autoptr(GString) verbs = g_string_new(NULL);
+
+	for (guint i = 0; parts[1] && parts[i]; i++)
+		g_string_append_printf(verbs, "%s%.*s", i > 0 ? " " : "",
+				       (int)strcspn(parts[i], " "), parts[i]);
+	return verbs->len > 0 ? g_strdup(verbs->str) : NULL;
+}
+
+static bool takes_vm(const struct cli_command *cmd)
+{
+	return g_str_has_prefix(cmd->args, "VM");
+}
+
+static bool is_option_of(const struct cli_option *o, const struct cli_command *cmd)
+{
+	return o->sets == CLI_ALL || (o->sets & cmd->set) != 0;
+}
+
+static void bash_options(void)
+{
+	g_print("\telif [[ $cur == -* ]]; then\n\t\tcase ${COMP_WORDS[1]} in\n");
 	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++) {
 		g_print("\t\t%s) words='", cmd->name);
 		for (const struct cli_option *o = cli_options; o->name; o++)
-			if (o->sets == CLI_ALL || (o->sets & cmd->set) != 0)
+			if (is_option_of(o, cmd))
 				g_print("%s ", o->name);
 		g_print("';;\n");
 	}
-	g_print("\t\tesac\n\telse\n\t\tcase ${COMP_WORDS[1]} in\n\t\t");
-	for (const struct cli_command *cmd = cli_commands, *first = NULL; cmd->name; cmd++)
-		if (g_str_has_prefix(cmd->args, "VM")) {
-			g_print("%s%s", first ? "|" : "", cmd->name);
-			first = cmd;
-		}
-	g_print(") words=$(lodge list 2>/dev/null | awk 'NR > 1 { print $1 }');;\n"
-		"\t\tmedia) case $COMP_CWORD in 2) words='insert eject list';;\n"
-		"\t\t\t3) words=$(lodge list 2>/dev/null | awk 'NR > 1 { print $1 }');; esac;;\n"
-		"\t\tesac\n\tfi\n"
-		"\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+	g_print("\t\tesac\n");
+}
+
+static void bash_words(void)
+{
+	g_print("\telse\n\t\tcase ${COMP_WORDS[1]} in\n");
+	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++) {
+		g_autofree char *verbs = verbs_of(cmd);
+		if (takes_vm(cmd))
+			g_print("\t\t%s) words=$(_lodge_vms);;\n", cmd->name);
+		else if (verbs)
+			g_print("\t\t%s) case $COMP_CWORD in 2) words='%s';; 3) "
+				"words=$(_lodge_vms);; esac;;\n",
+				cmd->name, verbs);
+	}
+	g_print("\t\tesac\n\tfi\n");
+}
+
+static void bash_completion(void)
+{
+	g_print("_lodge_vms()\n{\n\t" VM_NAMES "\n}\n"
+		"_lodge()\n{\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
+		"\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords='");
+	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++)
+		g_print("%s%s", cmd == cli_commands ? "" : " ", cmd->name);
+	g_print("'\n");
+	bash_options();
+	bash_words();
+	g_print("\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 		"\t[ -n \"$words\" ] || COMPREPLY=($(compgen -f -- \"$cur\"))\n}\n"
 		"complete -o filenames -F _lodge lodge\n");
+}
+
+static void fish_completion(void)
+{
+	g_print("function __lodge_vms\n\t" VM_NAMES "\nend\n");
+	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++) {
+		g_autofree char *verbs = verbs_of(cmd), *help = g_shell_quote(cmd->help);
+		g_print("complete -c lodge -n __fish_use_subcommand -a %s -d %s\n", cmd->name,
+			help);
+		if (takes_vm(cmd) || verbs)
+			g_print("complete -c lodge -f -n '__fish_seen_subcommand_from %s' -a "
+				"'%s(__lodge_vms)'\n",
+				cmd->name, verbs ? verbs : "");
+		for (const struct cli_option *o = cli_options; o->name; o++) {
+			g_autofree char *what = g_shell_quote(o->help);
+			if (is_option_of(o, cmd))
+				g_print("complete -c lodge -n '__fish_seen_subcommand_from %s' -l %s "
+					"%s-d %s\n",
+					cmd->name, o->name + 2, o->value ? "-r " : "", what);
+		}
+	}
+}
+
+int cmd_completion(struct cli *c, GError **error)
+{
+	const char *shell = cli_arg(c, 0);
+
+	if (strcmp(shell, "fish") == 0) {
+		fish_completion();
+		return 0;
+	}
+	if (strcmp(shell, "zsh") == 0)
+		g_print("autoload -U +X bashcompinit && bashcompinit\n");
+	else if (strcmp(shell, "bash") != 0)
+		return cli_bad(error, "there is completion for bash, zsh and fish, not for '%s'",
+			       shell);
+	bash_completion();
 	return 0;
 }
 

@@ -53,7 +53,7 @@ const struct cli_command cli_commands[] = {
 	{ "stats", "VM", 1, 1, CLI_STATS, "counters of the engine and the process", cmd_stats },
 	{ "doctor", "", 0, 0, 0, "what this host can run and what is missing", cmd_doctor },
 	{ "help", "[COMMAND|KEY|settings]", 0, 1, 0, "this, or more about one thing", cmd_help },
-	{ "completion", "bash", 1, 1, 0, "print the script that completes these commands",
+	{ "completion", "bash|zsh|fish", 1, 1, 0, "print the script that completes these commands",
 	  cmd_completion },
 	{ "version", "", 0, 0, 0, "print the version", cmd_version },
 	{ NULL, NULL, 0, 0, 0, NULL, NULL },
