@@ -1,0 +1,57 @@
+/*
+ * A snapshot's manifest, and what else lies in its folder: read or refused, and what was read is
+ * found, written and read the same.
+ */
+#include <glib/gstdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "fuzz.h"
+#include "protocol/snapshots.h"
+
+#define ID "0123456789ab"
+
+static void must(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static void put(const char *dir, const char *file, const uint8_t *data, size_t size)
+{
+	g_autofree char *path = lodge_snapshot_path(dir, ID, file);
+
+	must(g_file_set_contents(path, (const char *)data, (gssize)size, NULL));
+}
+
+static void look(const char *dir)
+{
+	g_autoptr(GPtrArray) all = lodge_snapshots(dir, NULL), again = NULL;
+	g_autofree char *path = lodge_snapshot_path(dir, ID, NULL), *fork = NULL, *name = NULL;
+	const struct lodge_snapshot *s;
+
+	fork = lodge_snapshot_fork(dir, ID);
+	if (!all)
+		return;
+	must(all->len == 1);
+	s = all->pdata[0];
+	must(lodge_snapshot_find(all, s->id, NULL) == s &&
+	     lodge_snapshot_find(all, NULL, NULL) == s);
+	must(lodge_snapshot_write(s, path, NULL));
+	name = g_strdup(s->name);
+	again = lodge_snapshots(dir, NULL);
+	must(again != NULL && strcmp(((struct lodge_snapshot *)again->pdata[0])->name, name) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	g_autofree char *dir = g_dir_make_tmp("lodge-fuzz-XXXXXX", NULL), *folder = NULL;
+
+	must(dir != NULL);
+	folder = lodge_snapshot_path(dir, ID, NULL);
+	must(g_mkdir_with_parents(folder, 0700) == 0);
+	put(dir, "manifest", data, size);
+	put(dir, "forks", data, size);
+	look(dir);
+	must(lodge_remove_tree(dir, NULL));
+	return 0;
+}
