@@ -139,6 +139,25 @@ def test_kept_hostile_settings(env):
                 env.lodge("kill", "a")
 
 
+def test_kept_hostile_links(env):
+    """A folder from elsewhere may have links in it: what they name is not written to."""
+    create(env)
+    precious = env.write("precious", b"mine")
+    for place in ("logs/vm.log", "state.new", "vm.ini.new", "suspended/state.new"):
+        path = library(env, "a", place)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.path.lexists(path) and os.unlink(path)
+        os.symlink(precious, path)
+        env.lodge("set", "a", "cpu.count=1", rc=None)
+        env.lodge("start", "a", "--headless", rc=None)
+        env.lodge("suspend", "a", rc=None)
+        env.lodge("kill", "a", rc=None)
+        with open(precious, "rb") as f:
+            check(f.read() == b"mine", place)
+        os.path.lexists(path) and os.unlink(path)
+    env.lodge("start", "a", "--headless")
+
+
 def test_kept_rename_and_clone(env):
     create(env)
     env.lodge("clone", "a", "b")

@@ -240,7 +240,8 @@ static int open_log(const char *dir, char **ret_path, GError **error)
 		io_error(error, "replace", old);
 		return -1;
 	}
-	fd = open(*ret_path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+	/* A new one: what has its name, and may be a link in a folder from elsewhere, is away. */
+	fd = open(*ret_path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
 	if (fd < 0)
 		io_error(error, "make", *ret_path);
 	return fd;
