@@ -32,36 +32,40 @@ static int fail(struct err *e, GError *error)
 /* ---- settings ---- */
 
 /* A VM that is kept keeps what its guest writes. */
-static int keep_disk(const struct vm_home *h, const char *setting, struct vm_config *c,
-		     struct err *e)
+static int keep_disk(const char *setting, struct vm_config *c, struct err *e)
 {
 	const char *end = strstr(setting, ".file=");
 	g_autofree char *keep = NULL;
 
-	if (h->read_only || !g_str_has_prefix(setting, "disk.") || !end)
+	if (!g_str_has_prefix(setting, "disk.") || !end)
 		return 0;
 	keep = g_strdup_printf("%.*s.keep=yes", (int)(end - setting), setting);
 	return vm_config_set(c, keep, e);
 }
 
-static int read_settings(const struct vm_home *h, struct vm_config *c, struct err *e)
+int vm_home_settings(const char *dir, bool keep, struct vm_config *c, struct err *e)
 {
 	GError *error = NULL;
-	g_autoptr(GKeyFile) ini = lodge_ini_load(".", &error);
+	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, &error);
 	g_autoptr(GPtrArray) all = ini ? lodge_ini_settings(ini) : NULL;
 	int r = 0;
 
 	if (!ini)
 		return fail(e, error);
-	for (guint i = 0; i < all->len && r == 0; i++)
-		r = keep_disk(h, all->pdata[i], c, e);
+	for (guint i = 0; i < all->len && r == 0 && keep; i++)
+		r = keep_disk(all->pdata[i], c, e);
 	for (guint i = 0; i < all->len && r == 0; i++)
 		r = vm_config_set(c, all->pdata[i], e);
-	if (r < 0)
-		return err_prefix(e, "%s/" LODGE_FOLDER_INI, h->dir);
-	if (!c->name)
+	return r < 0 ? err_prefix(e, "%s/" LODGE_FOLDER_INI, dir) : 0;
+}
+
+static int read_settings(const struct vm_home *h, struct vm_config *c, struct err *e)
+{
+	const int r = vm_home_settings(h->dir, !h->read_only, c, e);
+
+	if (r == 0 && !c->name)
 		c->name = g_path_get_basename(h->dir);
-	return 0;
+	return r;
 }
 
 /* A suspended VM goes on; what it was once started with is in its state. */

@@ -19,6 +19,8 @@ struct vm_home {
  * the settings into c. Disks keep their changes there unless the settings say otherwise. */
 int vm_home_enter(struct vm_home *h, const char *dir, struct vm_config *c,
 		  struct err *e) HV_MUST_CHECK;
+/* Gives what dir's vm.ini says to c; keep: disks keep their changes unless it says otherwise. */
+int vm_home_settings(const char *dir, bool keep, struct vm_config *c, struct err *e) HV_MUST_CHECK;
 /* Only the settings, without a lock. The current folder becomes dir. */
 int vm_home_read(const char *dir, struct vm_config *c, struct err *e) HV_MUST_CHECK;
 /* Everything is open: from here on it counts as running, whatever happens. Before the sandbox. */

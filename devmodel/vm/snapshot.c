@@ -386,19 +386,9 @@ static int take_stopped(const struct vm_config *c, const char *name, const char 
 static int read_snapshot(const char *id, struct vm_config *c, struct err *e)
 {
 	g_autofree char *path = lodge_snapshot_path(".", id, NULL);
-	g_autoptr(GError) error = NULL;
-	g_autoptr(GKeyFile) ini = lodge_ini_load(path, &error);
-	g_autoptr(GPtrArray) all = ini ? lodge_ini_settings(ini) : NULL;
-	int r = 0;
 
 	vm_config_init(c);
-	if (!ini)
-		return gone_wrong(e, error);
-	for (guint i = 0; i < all->len && r == 0; i++)
-		r = vm_config_set(c, all->pdata[i], e);
-	for (unsigned i = 0; i < c->n_disks; i++)
-		c->disk[i].keep = !c->disk[i].cdrom;
-	return r;
+	return vm_home_settings(path, true, c, e);
 }
 
 static bool has_state(const char *id)
@@ -604,6 +594,20 @@ static int fork_to(const char *snapshot, const char *dir, struct err *e)
 
 /* ---- lodge-vm --snapshot ---- */
 
+static int do_verb(const struct vm_config *c, const char *verb, int argc, char **argv,
+		   struct err *e)
+{
+	if (strcmp(verb, "take") == 0 && argc == 2)
+		return take_stopped(c, argv[0], argv[1], e);
+	if (strcmp(verb, "restore") == 0 && argc == 1)
+		return restore(argv[0], e);
+	if (strcmp(verb, "delete") == 0 && argc == 1)
+		return delete_and_tidy(argv[0], e);
+	if (strcmp(verb, "tidy") == 0 && argc == 0)
+		return layers_tidy(e);
+	return err_set(e, -EINVAL, "lodge-vm: --snapshot does not know '%s'", verb);
+}
+
 static int locked(const char *verb, const char *dir, int argc, char **argv, struct err *e)
 {
 	struct vm_home home = { 0 };
@@ -614,18 +618,8 @@ static int locked(const char *verb, const char *dir, int argc, char **argv, stru
 	r = vm_home_enter(&home, dir, &c, e);
 	if (r == 0 && home.read_only)
 		r = err_set(e, -EROFS, "'%s' cannot be written to", dir);
-	if (r < 0)
-		;
-	else if (strcmp(verb, "take") == 0 && argc == 2)
-		r = take_stopped(&c, argv[0], argv[1], e);
-	else if (strcmp(verb, "restore") == 0 && argc == 1)
-		r = restore(argv[0], e);
-	else if (strcmp(verb, "delete") == 0 && argc == 1)
-		r = delete_and_tidy(argv[0], e);
-	else if (strcmp(verb, "tidy") == 0 && argc == 0)
-		r = layers_tidy(e);
-	else
-		r = err_set(e, -EINVAL, "lodge-vm: --snapshot does not know '%s'", verb);
+	if (r == 0)
+		r = do_verb(&c, verb, argc, argv, e);
 	vm_home_leave(&home, false);
 	vm_config_finish(&c);
 	return r;

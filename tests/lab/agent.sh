@@ -27,6 +27,9 @@ while read -r verb name seconds <&3; do
 		wait $!
 		status=$?
 		kill -9 -- -$! 2>/dev/null # timeout's process group: what the test has left behind
+		for comm in $(grep -lxE 'lodge|lodge-vm|qemu-system-x86' /proc/[0-9]*/comm 2>/dev/null); do
+			kill -9 "$(echo "$comm" | cut -d/ -f3)" 2>/dev/null # and what went its own way
+		done
 		echo "done $name $status" >&3
 		;;
 	off) exit 0 ;;

@@ -22,7 +22,7 @@ BUILD = os.path.abspath(os.environ.get("LODGE_BUILD") or os.path.join(ROOT, "bui
 QEMU = "qemu-system-x86_64"
 PATIENCE = float(os.environ.get("LODGE_TEST_PATIENCE", "1"))
 BOOT_LIMIT = 60         # seconds until the agent answers
-SILENCE_LIMIT = 25      # between two words of the agent's, which says every two seconds that it lives
+SILENCE_LIMIT = 60      # between two words of the agent's, which says every two seconds that it lives
 STICK_BYTES = 8 << 20
 # Where init mounts something of the lab's own: a checkout below it is shown again.
 COVERED = ["/dev", "/proc", "/run", "/sys", "/tmp", "/lib/modules"]
