@@ -8,6 +8,7 @@
 #include "client/display.h"
 #include "protocol/protocol.h"
 #include "sdl/console.h"
+#include "sdl/wait.h"
 
 #define REPLACED_TIMEOUT_US (15 * G_USEC_PER_SEC)
 #define REPLACED_PAUSE_US 10000
@@ -93,6 +94,7 @@ int main(int argc, char **argv)
 
 	setlocale(LC_ALL, "");
 	signal(SIGPIPE, SIG_IGN);
+	wait_block_signals();
 	again = g_strdupv(argv);
 	if (parse(argc, argv, &error))
 		status = run(&error);

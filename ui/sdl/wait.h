@@ -14,6 +14,9 @@ struct wait {
 	int link_fd;	/* an eventfd: SDL's queue was filled by another thread. Borrowed */
 };
 
+/* Signals that are to end the program come while it sleeps, and only then: not between a look for
+ * events and the sleep. Before any other thread is started, which must not take them. */
+void wait_block_signals(void);
 /* The descriptor by which the window hears its desktop, or -1. */
 int wait_desktop_fd(SDL_Window *window);
 /* At most timeout_ms, -1: for ever. True: there is an event. *ret_frame: there is a frame. */
