@@ -121,7 +121,8 @@ static void set_disk(GKeyFile *ini, const char *name, const char *file)
 static int point_to(const struct vm_config *c, const char *id, struct err *e)
 {
 	g_autoptr(GError) error = NULL;
-	g_autoptr(GKeyFile) ini = lodge_ini_load(".", &error);
+	auto_close int lock = lodge_ini_lock(".", &error);
+	g_autoptr(GKeyFile) ini = lock >= 0 ? lodge_ini_load(".", &error) : NULL;
 
 	for (unsigned i = 0; ini && i < c->n_disks; i++) {
 		g_autofree char *file = layer_name(&c->disk[i], id);
@@ -418,7 +419,8 @@ static int write_restored(const struct vm_config *c, const char *snapshot, const
 	static const char *const identity[] = { "vm.id", "vm.name" };
 	g_autofree char *path = lodge_snapshot_path(".", snapshot, NULL);
 	g_autoptr(GError) error = NULL;
-	g_autoptr(GKeyFile) ini = lodge_ini_load(path, &error);
+	auto_close int lock = lodge_ini_lock(in[0] ? in : ".", &error);
+	g_autoptr(GKeyFile) ini = lock >= 0 ? lodge_ini_load(path, &error) : NULL;
 
 	for (unsigned i = 0; ini && i < c->n_disks; i++) {
 		g_autofree char *file = layer_name(&c->disk[i], id);

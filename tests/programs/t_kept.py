@@ -3,12 +3,13 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import threading
 import time
 
-from lib import build, check
+from lib import LODGE, build, check
 from lodgevm import FULL
 from t_state import children, numbers, read, wait_lines
 
@@ -121,6 +122,37 @@ def test_kept_settings(env):
     write_ini(env, start_text.encode())
     start(env, "out")
     check("next start" in env.lodge("set", "a", "memory.size=32M").err, "while it runs")
+
+
+def test_kept_set_side_by_side(env):
+    """Many who change settings at once: nothing of any of them is lost. Nor does an editor undo what was
+    changed while it was open."""
+    create(env)
+
+    def work(key):
+        for i in range(1, 9):
+            env.lodge("set", "a", f"{key}={i}")
+
+    keys = ["cpu.count", "boot.menu-wait", "boot.fail-wait", "debug.exit-port"]
+    workers = [threading.Thread(target=work, args=(k,)) for k in keys]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join()
+    got = env.lodge_json("get", "a")
+    check([got.get(k) for k in keys] == ["8"] * len(keys), got)
+    check(sorted(os.listdir(library(env, "a"))) == ["disks", "vm.ini"], os.listdir(library(env, "a")))
+    script = env.write("editor", b'#!/bin/sh\n"$LODGE" set a memory.size=32M && echo "# mine" >> "$1"\n')
+    os.chmod(script, 0o755)
+    env.env.update(EDITOR=script, LODGE=LODGE)
+    env.env.pop("VISUAL", None)
+    r = env.lodge("edit", "a", rc=4)
+    check("changed meanwhile" in one_line(r), r)
+    check(env.lodge("get", "a", "memory.size").out == "32M\n" and "# mine" not in ini(env), ini(env))
+    shutil.rmtree(os.path.dirname(r.err.split(" kept in ")[1].split(": ")[0]))
+    env.env["LODGE"] = "true"
+    env.lodge("edit", "a")
+    check("# mine" in ini(env), ini(env))
 
 
 def test_kept_hostile_settings(env):

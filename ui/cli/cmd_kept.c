@@ -240,12 +240,27 @@ int cmd_delete(struct cli *c, GError **error)
 	return good ? 0 : cli_code(error);
 }
 
+/* The folder's name counts from here on. */
+static bool forget_name(const char *dir, GError **error)
+{
+	const int lock = lodge_ini_lock(dir, error);
+	g_autoptr(GKeyFile) ini = lock >= 0 ? lodge_ini_load(dir, error) : NULL;
+	g_autofree char *own = ini ? lodge_ini_get(ini, "vm.name") : NULL;
+	bool good = ini != NULL;
+
+	if (own) {
+		lodge_ini_set(ini, "vm.name", NULL);
+		good = lodge_ini_save(ini, dir, error);
+	}
+	if (lock >= 0)
+		close(lock);
+	return good;
+}
+
 int cmd_rename(struct cli *c, GError **error)
 {
 	const char *new = cli_arg(c, 1);
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *parent = NULL, *to = NULL;
-	g_autofree char *own = NULL;
-	g_autoptr(GKeyFile) ini = NULL;
 	bool good;
 	int lock;
 
@@ -256,13 +271,7 @@ int cmd_rename(struct cli *c, GError **error)
 	if (exists(to, new, error))
 		return cli_code(error);
 	lock = kept_lock(dir, "is being renamed", error);
-	ini = lock >= 0 ? lodge_ini_load(dir, error) : NULL;
-	good = ini != NULL;
-	own = ini ? lodge_ini_get(ini, "vm.name") : NULL;
-	if (own) { /* the folder's name counts from here on */
-		lodge_ini_set(ini, "vm.name", NULL);
-		good = lodge_ini_save(ini, dir, error);
-	}
+	good = lock >= 0 && forget_name(dir, error);
 	if (good && rename(dir, to) < 0)
 		good = io_error(error, "rename", dir);
 	if (good)
@@ -370,7 +379,7 @@ int cmd_get(struct cli *c, GError **error)
 	return 0;
 }
 
-static bool set_one(GKeyFile *ini, const char *word, GError **error)
+static bool check_one(const char *word, GError **error)
 {
 	g_autofree char *setting = kept_absolute(word), *key = NULL, *out = NULL;
 	const char *eq = strchr(setting, '=');
@@ -383,24 +392,38 @@ static bool set_one(GKeyFile *ini, const char *word, GError **error)
 	out = eq[1] == '\0'
 		      ? kept_ask(error, (const char *const[]){ "--default", key, NULL })
 		      : kept_ask(error, (const char *const[]){ "--check-setting", setting, NULL });
-	if (!out)
-		return false;
-	lodge_ini_set(ini, key, eq[1] == '\0' ? NULL : eq + 1);
-	return true;
+	return out != NULL;
+}
+
+static bool set_all(struct cli *c, const char *dir, GError **error)
+{
+	const int lock = lodge_ini_lock(dir, error);
+	g_autoptr(GKeyFile) ini = lock >= 0 ? lodge_ini_load(dir, error) : NULL;
+	bool good = ini != NULL;
+
+	for (guint i = 1; good && i < c->args->len; i++) {
+		g_autofree char *setting = kept_absolute(cli_arg(c, i));
+		char *eq = strchr(setting, '=');
+		*eq = '\0';
+		lodge_ini_set(ini, setting, eq[1] == '\0' ? NULL : eq + 1);
+	}
+	good = good && lodge_ini_save(ini, dir, error);
+	if (lock >= 0)
+		close(lock);
+	return good;
 }
 
 int cmd_set(struct cli *c, GError **error)
 {
 	const char *vm = cli_arg(c, 0);
 	g_autofree char *dir = lodge_folder_find(vm, error);
-	g_autoptr(GKeyFile) ini = dir ? lodge_ini_load(dir, error) : NULL;
 
-	if (!ini)
+	if (!dir)
 		return cli_code(error);
 	for (guint i = 1; i < c->args->len; i++)
-		if (!set_one(ini, cli_arg(c, i), error))
+		if (!check_one(cli_arg(c, i), error))
 			return cli_code(error);
-	if (!lodge_ini_save(ini, dir, error))
+	if (!set_all(c, dir, error))
 		return cli_code(error);
 	if (strcmp(lodge_folder_state(dir), "running") == 0)
 		cli_say(c, "VM \"%s\" runs: that holds at its next start", vm);
@@ -438,12 +461,39 @@ static bool run_editor(const char *path, GError **error)
 	return false;
 }
 
-/* On a copy, which takes the place of vm.ini if it is right, and is kept if it is not. */
+/* The edited text takes the place of vm.ini, if that is still what was edited: a snapshot may have
+ * named other disks meanwhile. */
+static bool put_text(const char *dir, const char *ini, const char *copy, const char *before,
+		     GError **error)
+{
+	g_autofree char *out = NULL, *text = NULL, *now = NULL, *work = g_path_get_dirname(copy);
+	gsize bytes;
+	bool good = false;
+	int lock;
+
+	out = kept_ask(error, (const char *const[]){ "--check", work, NULL });
+	if (!out || !g_file_get_contents(copy, &text, &bytes, error))
+		return false;
+	lock = lodge_ini_lock(dir, error);
+	if (lock < 0)
+		return false;
+	if (g_file_get_contents(ini, &now, NULL, error)) {
+		good = strcmp(now, before) == 0;
+		if (good)
+			good = lodge_file_replace(ini, text, bytes, error);
+		else
+			g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
+				    "the settings were changed meanwhile");
+	}
+	close(lock);
+	return good;
+}
+
+/* On a copy, which is kept if it cannot take the place of vm.ini. */
 int cmd_edit(struct cli *c, GError **error)
 {
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *work = NULL, *ini = NULL;
-	g_autofree char *copy = NULL, *text = NULL, *out = NULL;
-	gsize bytes;
+	g_autofree char *copy = NULL, *before = NULL;
 
 	if (!dir)
 		return cli_code(error);
@@ -452,18 +502,15 @@ int cmd_edit(struct cli *c, GError **error)
 		return cli_code(error);
 	ini = g_build_filename(dir, LODGE_FOLDER_INI, NULL);
 	copy = g_build_filename(work, LODGE_FOLDER_INI, NULL);
-	if (!kept_copy(ini, copy, error) || !run_editor(copy, error)) {
+	if (!kept_copy(ini, copy, error) || !g_file_get_contents(copy, &before, NULL, error) ||
+	    !run_editor(copy, error)) {
 		lodge_remove_tree(work, NULL);
 		return cli_code(error);
 	}
-	out = kept_ask(error, (const char *const[]){ "--check", work, NULL });
-	if (!out) {
+	if (!put_text(dir, ini, copy, before, error)) {
 		g_prefix_error(error, "your text is kept in %s: ", copy);
 		return cli_code(error);
 	}
-	if (!g_file_get_contents(copy, &text, &bytes, error) ||
-	    !lodge_file_replace(ini, text, bytes, error))
-		return cli_code(error);
 	lodge_remove_tree(work, NULL);
 	return 0;
 }

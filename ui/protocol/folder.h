@@ -55,6 +55,10 @@ bool lodge_remove_tree(const char *path, GError **error);
 
 /* Group "disk.root", key "file" is the setting disk.root.file; comments are kept. */
 GKeyFile *lodge_ini_load(const char *dir, GError **error);
+/* Who reads the settings, changes them and writes them back holds this from the one to the other,
+ * so that nothing of another's is lost; close() ends it. Waits: for a moment, nobody may ask or
+ * compute under it. */
+int lodge_ini_lock(const char *dir, GError **error);
 bool lodge_ini_save(GKeyFile *ini, const char *dir, GError **error);
 /* Without a comment behind it; NULL: not set. */
 char *lodge_ini_get(GKeyFile *ini, const char *key);

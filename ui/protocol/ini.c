@@ -2,7 +2,10 @@
  * vm.ini, see folder.h. GKeyFile keeps the lines of comment; what stands behind a value, from a
  * blank and a semicolon on, is a comment of ours.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
 
@@ -63,6 +66,23 @@ GKeyFile *lodge_ini_load(const char *dir, GError **error)
 		return NULL;
 	}
 	return g_steal_pointer(&ini);
+}
+
+/* On the folder: vm.ini is another file after each change. */
+int lodge_ini_lock(const char *dir, GError **error)
+{
+	const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0) {
+		const int err = errno;
+		g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err),
+			    "cannot open '%s': %s", dir, g_strerror(err));
+		return -1;
+	}
+	/* A file system without locks does without. */
+	while (flock(fd, LOCK_EX) < 0 && errno == EINTR)
+		;
+	return fd;
 }
 
 bool lodge_ini_save(GKeyFile *ini, const char *dir, GError **error)
