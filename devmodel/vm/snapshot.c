@@ -535,14 +535,10 @@ static int delete_and_tidy(const char *id, struct err *e)
 
 static int note_fork(const char *snapshot, const char *vm_id, const char *dir, struct err *e)
 {
-	g_autofree char *path = lodge_snapshot_path(".", snapshot, "forks"), *text = NULL;
-	g_autofree char *more = NULL;
 	g_autoptr(GError) error = NULL;
 
-	if (!g_file_get_contents(path, &text, NULL, NULL))
-		text = g_strdup("");
-	more = g_strdup_printf("%s%s %s\n", text, vm_id, dir);
-	return lodge_file_replace(path, more, strlen(more), &error) ? 0 : gone_wrong(e, error);
+	return lodge_snapshot_add_fork(".", snapshot, vm_id, dir, &error) ? 0
+									  : gone_wrong(e, error);
 }
 
 static int fill_fork(const char *snapshot, const struct vm_config *c, const char *in,

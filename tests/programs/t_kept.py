@@ -338,6 +338,28 @@ def test_kept_forks(env):
     wait_lines(env, "after", 2)
 
 
+def test_kept_forks_renamed_and_cloned(env):
+    """What a fork is based on stays for it under any name, and for its copies."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("fork", "a@s", "f", "--stopped")
+    env.lodge("rename", "f", "g")
+    for args in (("delete", "a", "--yes"), ("rename", "a", "z"), ("snapshot", "delete", "a", "s")):
+        check("based on" in one_line(env.lodge(*args, rc=4)), args)
+    env.lodge("clone", "g", "h")
+    env.lodge("delete", "g", "--yes")
+    for args in (("delete", "a", "--yes"), ("rename", "a", "z"), ("snapshot", "delete", "a", "s")):
+        check("based on" in one_line(env.lodge(*args, rc=4)), args)
+    start(env, "out", "h")
+    wait_lines(env, "out", 2)
+    env.lodge("kill", "h")
+    env.lodge("clone", "a", "b")
+    env.lodge("delete", "b", "--yes")
+    env.lodge("delete", "h", "--yes")
+    env.lodge("snapshot", "delete", "a", "s")
+    env.lodge("delete", "a", "--yes")
+
+
 def test_kept_tried(env):
     """`run VM@SNAPSHOT`: in the foreground, and nothing is left of it."""
     create(env)

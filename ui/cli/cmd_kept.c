@@ -290,7 +290,9 @@ static bool copy_tree(const char *from, const char *to, GError **error)
 		g_autofree char *a = g_build_filename(from, name, NULL);
 		g_autofree char *b = g_build_filename(to, name, NULL);
 		struct stat st;
-		if (strcmp(name, ".lock") == 0 || strcmp(name, "logs") == 0)
+		/* What the VM's snapshots are needed for, the copy's are not. */
+		if (strcmp(name, ".lock") == 0 || strcmp(name, "logs") == 0 ||
+		    strcmp(name, "forks") == 0)
 			continue;
 		if (lstat(a, &st) < 0)
 			return io_error(error, "copy", a);
@@ -307,13 +309,14 @@ static bool copy_tree(const char *from, const char *to, GError **error)
 	return true;
 }
 
-/* The copy is another VM: its own identity. */
-static bool new_identity(const char *dir, GError **error)
+/* The copy, which will be at path, is another VM: its own identity, and what it is based on has to
+ * stay for it, too. */
+static bool new_identity(const char *dir, const char *path, GError **error)
 {
 	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, error);
-	g_autofree char *id = kept_new_id();
+	g_autofree char *id = kept_new_id(), *old = ini ? lodge_ini_get(ini, "vm.id") : NULL;
 
-	if (!ini)
+	if (!ini || (old && !lodge_forks_copied(old, id, path, error)))
 		return false;
 	lodge_ini_set(ini, "vm.id", id);
 	lodge_ini_set(ini, "vm.name", NULL);
@@ -334,7 +337,7 @@ int cmd_clone(struct cli *c, GError **error)
 	temp = lock >= 0 ? make_temp(to, error) : NULL;
 	if (!temp)
 		return cli_code(error);
-	good = copy_tree(from, temp, error) && new_identity(temp, error) &&
+	good = copy_tree(from, temp, error) && new_identity(temp, to, error) &&
 	       publish(temp, to, error);
 	if (!good)
 		lodge_remove_tree(temp, NULL);

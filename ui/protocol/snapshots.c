@@ -1,6 +1,8 @@
 /* See snapshots.h. */
 #include "protocol/snapshots.h"
 #include <string.h>
+#include <unistd.h>
+#include "protocol/folder.h"
 #include "protocol/protocol.h"
 
 #define GROUP "snapshot"
@@ -178,22 +180,117 @@ char *lodge_snapshot_current(const char *dir)
 	return g_steal_pointer(&text);
 }
 
-char *lodge_snapshot_fork(const char *dir, const char *id)
+/* ---- forks: a line each, "ID PATH" ---- */
+
+static char **fork_lines(const char *dir, const char *id)
 {
 	g_autofree char *path = lodge_snapshot_path(dir, id, "forks"), *text = NULL;
-	g_auto(GStrv) lines = NULL;
 
 	if (!g_file_get_contents(path, &text, NULL, NULL))
-		return NULL;
-	lines = g_strsplit(text, "\n", -1);
-	for (guint i = 0; lines[i]; i++) {
-		const char *fork = strchr(lines[i], ' ');
-		g_autoptr(GKeyFile) ini = fork ? lodge_ini_load(fork + 1, NULL) : NULL;
-		g_autofree char *own = ini ? lodge_ini_get(ini, "vm.id") : NULL;
-		if (own && g_str_has_prefix(lines[i], own))
-			return g_strdup(fork + 1);
+		text = g_strdup("");
+	return g_strsplit(text, "\n", -1);
+}
+
+static bool line_is_of(const char *line, const char *vm_id)
+{
+	const size_t n = strlen(vm_id);
+
+	return n > 0 && strncmp(line, vm_id, n) == 0 && line[n] == ' ';
+}
+
+static bool has_id(const char *dir, const char *line)
+{
+	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, NULL);
+	g_autofree char *own = ini ? lodge_ini_get(ini, "vm.id") : NULL;
+
+	return own && line_is_of(line, own);
+}
+
+/* Folders in the library and in parent, which may be the same. */
+static GPtrArray *candidates(const char *parent)
+{
+	GPtrArray *all = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *library = lodge_library();
+	const char *const places[] = { library, strcmp(parent, library) != 0 ? parent : NULL };
+
+	for (gsize i = 0; i < G_N_ELEMENTS(places) && places[i]; i++) {
+		g_autoptr(GDir) dir = g_dir_open(places[i], 0, NULL);
+		const char *name;
+		while (dir && (name = g_dir_read_name(dir)) != NULL)
+			if (name[0] != '.')
+				g_ptr_array_add(all, g_build_filename(places[i], name, NULL));
 	}
+	return all;
+}
+
+static char *still_there(const char *line)
+{
+	const char *space = strchr(line, ' '), *path = space ? space + 1 : "";
+	g_autofree char *parent = g_path_get_dirname(path);
+	g_autoptr(GPtrArray) all = NULL;
+
+	if (!space || has_id(path, line))
+		return space ? g_strdup(path) : NULL;
+	all = candidates(parent);
+	for (guint i = 0; i < all->len; i++)
+		if (has_id(all->pdata[i], line))
+			return g_strdup(all->pdata[i]);
 	return NULL;
+}
+
+char *lodge_snapshot_fork(const char *dir, const char *id)
+{
+	g_auto(GStrv) lines = fork_lines(dir, id);
+	char *fork = NULL;
+
+	for (guint i = 0; lines[i] && !fork; i++)
+		fork = still_there(lines[i]);
+	return fork;
+}
+
+bool lodge_snapshot_add_fork(const char *dir, const char *id, const char *vm_id, const char *path,
+			     GError **error)
+{
+	const int lock = lodge_ini_lock(dir, error);
+	g_autofree char *file = lodge_snapshot_path(dir, id, "forks"), *text = NULL, *more = NULL;
+	bool good;
+
+	if (lock < 0)
+		return false;
+	if (!g_file_get_contents(file, &text, NULL, NULL))
+		text = g_strdup("");
+	more = g_strdup_printf("%s%s %s\n", text, vm_id, path);
+	good = lodge_file_replace(file, more, strlen(more), error);
+	close(lock);
+	return good;
+}
+
+/* Is the VM of that ID based on this snapshot? */
+static bool is_base(const char *dir, const char *id, const char *vm_id)
+{
+	g_auto(GStrv) lines = fork_lines(dir, id);
+	bool found = false;
+
+	for (guint i = 0; lines[i] && !found; i++)
+		found = line_is_of(lines[i], vm_id);
+	return found;
+}
+
+bool lodge_forks_copied(const char *old, const char *vm_id, const char *path, GError **error)
+{
+	g_autofree char *parent = g_path_get_dirname(path);
+	g_autoptr(GPtrArray) all = candidates(parent);
+
+	for (guint i = 0; i < all->len; i++) {
+		g_autoptr(GPtrArray) snapshots = lodge_snapshots(all->pdata[i], NULL);
+		for (guint k = 0; snapshots && k < snapshots->len; k++) {
+			const struct lodge_snapshot *s = snapshots->pdata[k];
+			if (is_base(all->pdata[i], s->id, old) &&
+			    !lodge_snapshot_add_fork(all->pdata[i], s->id, vm_id, path, error))
+				return false;
+		}
+	}
+	return true;
 }
 
 char *lodge_snapshots_fork(const char *dir)

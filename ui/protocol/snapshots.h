@@ -36,6 +36,13 @@ char *lodge_snapshot_path(const char *dir, const char *id, const char *file);
 char *lodge_snapshot_current(const char *dir);
 /* 12 hex digits. */
 char *lodge_snapshot_new_id(void);
-/* A VM that is based on it and still there; NULL: none. */
+/* A VM that is based on it and still there, also under another name in the library or beside where
+ * it was; NULL: none. */
 char *lodge_snapshot_fork(const char *dir, const char *id);
+/* The VM at path, with that vm.id, is based on it from here on. */
+bool lodge_snapshot_add_fork(const char *dir, const char *id, const char *vm_id, const char *path,
+			     GError **error);
+/* A copy, at path, of the VM with vm.id old: what that one is based on, in the library or beside
+ * path, the copy is based on, too. Before the copy counts. */
+bool lodge_forks_copied(const char *old, const char *vm_id, const char *path, GError **error);
 #endif
