@@ -132,7 +132,8 @@ int blk_live_switch(struct blk *live, struct blk *top, struct err *e)
 
 	if (top->bytes != live->bytes)
 		return err_set(e, -EINVAL, "the image for the disk has another size");
-	if (top == l->top && !live->read_only && top->ops->set_writable != NULL)
+	/* One that was sealed, before a switch that did not last. */
+	if (top->read_only && !live->read_only && top->ops->set_writable != NULL)
 		r = top->ops->set_writable(top, true, e);
 	if (r == 0 && l->started)
 		r = blk_start(top, e);

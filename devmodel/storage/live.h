@@ -13,8 +13,8 @@ bool blk_is_live(const struct blk *b);
 /* What requests go to: borrowed. */
 struct blk *blk_live_top(const struct blk *live);
 /* Before an overlay is opened above the top (image_options.backing = the top): the top is synced,
- * stopped and not written any more. Undone by blk_live_switch() to the same top. Drained, loop
- * thread. */
+ * stopped and not written any more. Undone by blk_live_switch() to the same top, also when another
+ * one was above it meanwhile. Drained, loop thread. */
 int blk_live_seal(struct blk *live, struct err *e) HV_MUST_CHECK;
 /* Requests go to top from here on, which is taken over and started if the disk was; of the same
  * size. The old one is the caller's, or what top has below. Drained, loop thread. On failure the

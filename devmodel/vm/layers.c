@@ -130,23 +130,28 @@ static void free_layer(gpointer data)
 	g_free(l);
 }
 
-static struct layer *read_layer(const char *name)
+static int read_layer(const char *name, GPtrArray *all, struct err *e)
 {
 	const struct image_options o = { .format = IMAGE_FORMAT_QCOW2,
 					 .read_only = true,
 					 .no_backing = true };
 	struct layer *l = g_new0(struct layer, 1);
 	struct blk *b;
+	int r;
 
+	g_ptr_array_add(all, l);
 	l->file = g_build_filename("disks", name, NULL);
 	l->ours = is_ours(name);
-	if (!g_str_has_suffix(name, ".qcow2") || image_open(l->file, &o, &b, NULL) < 0)
-		return l;
+	if (!g_str_has_suffix(name, ".qcow2"))
+		return 0;
+	r = image_open(l->file, &o, &b, e); /* it may be based on any of the others */
+	if (r < 0)
+		return err_prefix(e, "cannot tell which layers are needed");
 	l->qcow2 = true;
 	if (qcow2_info(b)->backing_file[0] != '\0' && !strchr(qcow2_info(b)->backing_file, '/'))
 		l->below = g_build_filename("disks", qcow2_info(b)->backing_file, NULL);
 	blk_close(b);
-	return l;
+	return 0;
 }
 
 static struct layer *find(GPtrArray *all, const char *file)
@@ -182,12 +187,14 @@ static int read_all(GPtrArray *all, struct err *e)
 	g_autoptr(GPtrArray) snapshots = lodge_snapshots(".", &error);
 	g_autoptr(GDir) dir = g_dir_open("disks", 0, NULL);
 	const char *name;
-	int r;
+	int r = 0;
 
 	if (!snapshots)
 		return err_set(e, -EIO, "%s", error->message);
-	while (dir && (name = g_dir_read_name(dir)) != NULL)
-		g_ptr_array_add(all, read_layer(name));
+	while (r == 0 && dir && (name = g_dir_read_name(dir)) != NULL)
+		r = read_layer(name, all, e);
+	if (r < 0)
+		return r;
 	for (guint i = 0; i < all->len; i++) {
 		struct layer *l = all->pdata[i], *below = l->below ? find(all, l->below) : NULL;
 		if (!below)

@@ -132,11 +132,12 @@ static int point_to(const struct vm_config *c, const char *id, struct err *e)
 	return ini && lodge_ini_save(ini, ".", &error) ? 0 : gone_wrong(e, error);
 }
 
+/* Those that no disk has gone on in. */
 static void remove_layers(const struct vm_config *c, const char *id)
 {
 	for (unsigned i = 0; i < c->n_disks; i++) {
 		g_autofree char *file = layer_name(&c->disk[i], id);
-		if (layer_wanted(&c->disk[i]))
+		if (layer_wanted(&c->disk[i]) && strcmp(c->disk[i].file, file) != 0)
 			unlink(file);
 	}
 }
@@ -270,7 +271,12 @@ static int begin_take(struct vm *vm, struct take *t, struct err *e)
 	if (fd < 0)
 		return err_set(e, -errno, "cannot make '%s': %s", path, strerror(errno));
 	r = create_layers(&vm->cfg, vm->files.disk, t->id, e);
-	return r == 0 ? vm_snapshot(vm, fd, t->id, on_taken, t, e) : r;
+	if (r < 0)
+		return r;
+	r = vm_snapshot(vm, fd, t->id, on_taken, t, e);
+	if (r < 0)
+		remove_layers(&vm->cfg, t->id);
+	return r;
 }
 
 int snapshot_switch(struct vm *vm, const char *id, struct err *e)
@@ -372,8 +378,11 @@ static int take_stopped(const struct vm_config *c, const char *name, const char 
 		r = begin_folder(id, name, text, &temp, e);
 	if (r == 0)
 		r = create_layers(c, NULL, id, e);
-	if (r == 0)
+	if (r == 0) {
 		r = point_to(c, id, e);
+		if (r < 0)
+			remove_layers(c, id);
+	}
 	if (r == 0)
 		r = publish(temp, id, e);
 	if (r < 0 && temp)
@@ -443,6 +452,15 @@ static int forget_state(struct err *e)
 	return 0;
 }
 
+/* After what was wanted is done: that stands, whatever keeps the rest from being tidied. */
+static void tidy(void)
+{
+	struct err e;
+
+	if (layers_tidy(&e) < 0)
+		fprintf(stderr, "lodge: %s\n", e.msg);
+}
+
 static int restore(const char *snapshot, struct err *e)
 {
 	g_autofree char *id = lodge_snapshot_new_id();
@@ -463,7 +481,7 @@ static int restore(const char *snapshot, struct err *e)
 	if (r == 0)
 		r = set_current(snapshot, e);
 	if (r == 0)
-		r = layers_tidy(e);
+		tidy();
 	if (own)
 		vm_config_finish(&c);
 	return r;
@@ -528,7 +546,9 @@ static int delete_and_tidy(const char *id, struct err *e)
 {
 	const int r = delete_one(id, e);
 
-	return r == 0 ? layers_tidy(e) : r;
+	if (r == 0)
+		tidy();
+	return r;
 }
 
 /* ---- forking ---- */

@@ -564,6 +564,46 @@ def test_kept_tree_of_300(env):
     check(len(s) == 297 and all(x["parent"] in {y["id"] for y in s.values()} | {""} for x in s.values()), "parents")
 
 
+def test_kept_snapshot_that_fails(env):
+    """vm.ini cannot be replaced: no snapshot, and the disk is as writable as before; the next one works."""
+    create(env)
+    start(env, "out")
+    before = ini(env)
+    os.mkdir(library(env, "a/vm.ini.new"))
+    one_line(env.lodge("snapshot", "take", "a", "s", rc=None))
+    check(snapshots(env) == {} and ini(env) == before, ini(env))
+    check(sorted(os.listdir(library(env, "a/disks"))) == ["root.img"], os.listdir(library(env, "a/disks")))
+    check([d["changes"] for d in env.lodge_json("show", "a")["disks"]] == ["keep"], "the disk")
+    os.rmdir(library(env, "a/vm.ini.new"))
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("kill", "a")
+    env.lodge("snapshot", "restore", "a", "s", "--yes")
+    start(env, "again")
+    wait_lines(env, "again", 2)
+
+
+def test_kept_unreadable_layer(env):
+    """What cannot be read may be based on anything: nothing is tidied away."""
+    create(env)
+    for name in ("one", "two"):
+        env.lodge("snapshot", "take", "a", name)
+    head = library(env, "a", env.lodge("get", "a", "disk.root.file").out.strip())
+    with open(head, "r+b") as f:
+        good = f.read(4)
+        f.seek(0)
+        f.write(b"what")
+    layers = sorted(os.listdir(library(env, "a/disks")))
+    env.lodge("snapshot", "delete", "a", "two", rc=None)
+    check("cannot" in one_line(env.lodge("snapshot", "tidy", "a", rc=None)), "tidy says why")
+    check(sorted(os.listdir(library(env, "a/disks"))) == layers, os.listdir(library(env, "a/disks")))
+    with open(head, "r+b") as f:
+        f.write(good)
+    env.lodge("snapshot", "tidy", "a")
+    check(len(os.listdir(library(env, "a/disks"))) < len(layers), "what is not needed goes")
+    start(env, "out")
+    wait_lines(env, "out", 2)
+
+
 def test_kept_json_errors(env):
     j = json.loads(env.lodge("start", "nothing", "--json", rc=3).err)["error"]
     check(j["code"] == "NotFound" and j["message"], j)

@@ -246,6 +246,16 @@ static void test_switch(void **state)
 	/* It was not to be: the disk goes on as before. */
 	assert_ok(blk_live_switch(live, blk_live_top(live), &w->e), &w->e);
 	scribble(w, live, 10);
+	/* Nor later, when an overlay had been above it for a while. */
+	assert_ok(blk_live_seal(live, &w->e), &w->e);
+	o.backing = other = blk_live_top(live);
+	assert_ok(image_open(w->path[1], &o, &top, &w->e), &w->e);
+	assert_ok(blk_live_switch(live, top, &w->e), &w->e);
+	qcow2_set_backing(top, NULL);
+	assert_ok(blk_live_switch(live, other, &w->e), &w->e);
+	blk_close(top);
+	assert_false(live->read_only);
+	scribble(w, live, 10);
 	memcpy(before, w->mirror, DISK_BYTES);
 	assert_ok(blk_live_seal(live, &w->e), &w->e);
 	o.backing = blk_live_top(live);

@@ -59,8 +59,10 @@ char *kept_ask(GError **error, const char *const *words)
 		host_limit(error, program);
 		return NULL;
 	}
-	if (status == 0)
+	if (status == 0) {
+		g_printerr("%s", err); /* done, with a word on it */
 		return g_steal_pointer(&out);
+	}
 	said(error, err, status);
 	return NULL;
 }
