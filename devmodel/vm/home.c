@@ -9,24 +9,17 @@
 #include "protocol/protocol.h"
 #include "protocol/snapshots.h"
 
-#define SUSPENDED "suspended"
-#define SUSPENDED_STATE "suspended/state"
-#define SUSPENDED_FROM "suspended/from" /* names a snapshot's state instead */
-
-static int fail(struct err *e, GError *error)
+int vm_home_error(struct err *e, const GError *error)
 {
 	static const int codes[] = {
 		[LODGE_ERROR_BAD_ARGUMENT] = -EINVAL, [LODGE_ERROR_NOT_FOUND] = -ENOENT,
 		[LODGE_ERROR_WRONG_STATE] = -EBUSY,   [LODGE_ERROR_HOST_LIMIT] = -ENOTSUP,
 		[LODGE_ERROR_TIMEOUT] = -ETIMEDOUT,
 	};
-	const int code = error->code < (int)G_N_ELEMENTS(codes) && codes[error->code] < 0
-				 ? codes[error->code]
-				 : -EIO;
+	const bool known = error->domain == LODGE_ERROR && error->code < (int)G_N_ELEMENTS(codes) &&
+			   codes[error->code] < 0;
 
-	err_set(e, code, "%s", error->message);
-	g_error_free(error);
-	return code;
+	return err_set(e, known ? codes[error->code] : -EIO, "%s", error->message);
 }
 
 /* ---- settings ---- */
@@ -45,13 +38,13 @@ static int keep_disk(const char *setting, struct vm_config *c, struct err *e)
 
 int vm_home_settings(const char *dir, bool keep, struct vm_config *c, struct err *e)
 {
-	GError *error = NULL;
+	g_autoptr(GError) error = NULL;
 	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, &error);
 	g_autoptr(GPtrArray) all = ini ? lodge_ini_settings(ini) : NULL;
 	int r = 0;
 
 	if (!ini)
-		return fail(e, error);
+		return vm_home_error(e, error);
 	for (guint i = 0; i < all->len && r == 0 && keep; i++)
 		r = keep_disk(all->pdata[i], c, e);
 	for (guint i = 0; i < all->len && r == 0; i++)
@@ -73,10 +66,10 @@ static void find_state(struct vm_home *h, struct vm_config *c)
 {
 	g_autofree char *from = NULL;
 
-	if (g_file_get_contents(SUSPENDED_FROM, &from, NULL, NULL))
+	if (g_file_get_contents(VM_HOME_SUSPENDED "/" VM_HOME_SUSPENDED_FROM, &from, NULL, NULL))
 		g_strstrip(from);
-	else if (g_file_test(SUSPENDED_STATE, G_FILE_TEST_EXISTS))
-		from = g_strdup(SUSPENDED_STATE);
+	else if (g_file_test(VM_HOME_SUSPENDED_STATE, G_FILE_TEST_EXISTS))
+		from = g_strdup(VM_HOME_SUSPENDED_STATE);
 	if (!from)
 		return;
 	h->suspended = true;
@@ -90,7 +83,7 @@ static void find_state(struct vm_home *h, struct vm_config *c)
 
 int vm_home_enter(struct vm_home *h, const char *dir, struct vm_config *c, struct err *e)
 {
-	GError *error = NULL;
+	g_autoptr(GError) error = NULL;
 	int r;
 
 	h->lock_fd = -1;
@@ -101,10 +94,12 @@ int vm_home_enter(struct vm_home *h, const char *dir, struct vm_config *c, struc
 	if (!h->read_only) {
 		h->lock_fd = lodge_folder_lock(h->dir, "runs", &error);
 		if (h->lock_fd < 0)
-			return fail(e, error);
+			return vm_home_error(e, error);
 	}
-	if (!h->read_only)
+	if (!h->read_only) { /* what a process that was killed had begun */
 		lodge_snapshots_clean(".");
+		unlink(VM_HOME_SUSPENDED_NEW);
+	}
 	r = read_settings(h, c, e);
 	if (r == 0)
 		find_state(h, c);
@@ -128,9 +123,9 @@ int vm_home_read(const char *dir, struct vm_config *c, struct err *e)
 
 static int mark(const struct vm_home *h, const char *state, struct err *e)
 {
-	GError *error = NULL;
+	g_autoptr(GError) error = NULL;
 
-	return lodge_folder_mark(h->dir, state, &error) ? 0 : fail(e, error);
+	return lodge_folder_mark(h->dir, state, &error) ? 0 : vm_home_error(e, error);
 }
 
 int vm_home_begin(struct vm_home *h, struct err *e)
@@ -147,14 +142,14 @@ int vm_home_begin(struct vm_home *h, struct err *e)
 
 int vm_home_resumed(struct vm_home *h, struct err *e)
 {
-	g_autofree char *dir = h->dir ? g_build_filename(h->dir, SUSPENDED, NULL) : NULL;
-	GError *error = NULL;
+	g_autofree char *dir = h->dir ? g_build_filename(h->dir, VM_HOME_SUSPENDED, NULL) : NULL;
+	g_autoptr(GError) error = NULL;
 
 	if (!h->suspended || h->read_only)
 		return 0;
 	h->suspended = false;
 	if (!lodge_remove_tree(dir, &error))
-		return fail(e, error);
+		return vm_home_error(e, error);
 	lodge_folder_sync(h->dir);
 	return 0;
 }

@@ -4,8 +4,18 @@
  */
 #ifndef VM_HOME_H
 #define VM_HOME_H
+#include <glib.h>
 #include <stdbool.h>
 #include "vm/config.h"
+
+/* In the folder: a state to go on from, or the name of a snapshot's. */
+#define VM_HOME_SUSPENDED "suspended"
+#define VM_HOME_SUSPENDED_NEW VM_HOME_SUSPENDED "/state.new" /* not whole yet */
+#define VM_HOME_SUSPENDED_STATE VM_HOME_SUSPENDED "/state"
+#define VM_HOME_SUSPENDED_FROM "from"
+
+/* What ui/protocol reports, as an error of ours; returns its code. */
+int vm_home_error(struct err *e, const GError *error);
 
 struct vm_home {
 	char *dir;	/* owned, absolute; NULL: no folder */

@@ -16,21 +16,7 @@
 #include "vm/layers.h"
 #include "vm/vm.h"
 
-#define SUSPENDED "suspended"
-
 /* ---- what both kinds share ---- */
-
-static int gone_wrong(struct err *e, const GError *error)
-{
-	const int code = error->domain != LODGE_ERROR		   ? -EIO
-			 : error->code == LODGE_ERROR_NOT_FOUND	   ? -ENOENT
-			 : error->code == LODGE_ERROR_WRONG_STATE  ? -EBUSY
-			 : error->code == LODGE_ERROR_BAD_ARGUMENT ? -EINVAL
-			 : error->code == LODGE_ERROR_HOST_LIMIT   ? -ENOTSUP
-								   : -EIO;
-
-	return err_set(e, code, "%s", error->message);
-}
 
 static int make_dir(const char *path, struct err *e)
 {
@@ -48,7 +34,7 @@ static int check_name(const char *name, struct err *e)
 	if (!all || !lodge_folder_name_ok(name, &error)) {
 		if (all && error) /* it speaks of VMs */
 			return err_set(e, -EINVAL, "'%s' is no name for a snapshot", name);
-		return gone_wrong(e, error);
+		return vm_home_error(e, error);
 	}
 	for (guint i = 0; i < all->len; i++)
 		if (strcmp(((struct lodge_snapshot *)all->pdata[i])->name, name) == 0)
@@ -81,7 +67,7 @@ static int begin_folder(const char *id, const char *name, const char *text, char
 	ini = lodge_ini_load(".", &error);
 	if (!ini || !lodge_ini_save(ini, temp, &error) || !lodge_snapshot_write(&s, temp, &error)) {
 		lodge_remove_tree(temp, NULL);
-		return gone_wrong(e, error);
+		return vm_home_error(e, error);
 	}
 	*ret_temp = g_steal_pointer(&temp);
 	return 0;
@@ -93,7 +79,7 @@ static int set_current(const char *id, struct err *e)
 
 	return lodge_file_replace("snapshots/current", id, strlen(id), &error)
 		       ? 0
-		       : gone_wrong(e, error);
+		       : vm_home_error(e, error);
 }
 
 /* The snapshot is one from here on. */
@@ -129,7 +115,7 @@ static int point_to(const struct vm_config *c, const char *id, struct err *e)
 		if (layer_wanted(&c->disk[i]))
 			set_disk(ini, c->disk[i].name, file);
 	}
-	return ini && lodge_ini_save(ini, ".", &error) ? 0 : gone_wrong(e, error);
+	return ini && lodge_ini_save(ini, ".", &error) ? 0 : vm_home_error(e, error);
 }
 
 /* Those that no disk has gone on in. */
@@ -164,7 +150,8 @@ static int create_layers(const struct vm_config *c, struct blk *const *b, const 
 
 struct take {
 	struct vm *vm;
-	char *id, *temp; /* owned */
+	char *id, *temp;  /* owned */
+	bool was_running; /* of what is suspended */
 	snapshot_done *done;
 	void *ctx;
 };
@@ -330,12 +317,14 @@ static void on_suspended(void *ctx, int result, uint64_t bytes, const char *why)
 	(void)bytes;
 	if (result < 0)
 		err_set(&e, result, "%s", why);
-	else if (rename(SUSPENDED "/state.new", SUSPENDED "/state") < 0)
+	else if (rename(VM_HOME_SUSPENDED_NEW, VM_HOME_SUSPENDED_STATE) < 0)
 		result = err_set(&e, -errno, "cannot keep the state: %s", strerror(errno));
-	lodge_folder_sync(SUSPENDED);
+	lodge_folder_sync(VM_HOME_SUSPENDED);
 	if (result == 0)
 		vm_quit(t->vm, VM_STOPPED, "suspended", 0, "");
-	else if (vm_resume(t->vm, "user", &again) < 0)
+	else
+		unlink(VM_HOME_SUSPENDED_NEW);
+	if (result < 0 && t->was_running && vm_resume(t->vm, "user", &again) < 0)
 		vm_quit(t->vm, VM_CRASHED, "error", LODGE_EXIT_FAILED, again.msg);
 	t->done(t->ctx, result, "", e.msg);
 	free_take(t);
@@ -348,15 +337,20 @@ int snapshot_suspend(struct vm *vm, snapshot_done *done, void *ctx, struct err *
 	int r = check_home(vm, e);
 
 	if (r == 0)
-		r = make_dir(SUSPENDED, e);
+		r = vm_check_not_saving(vm, e);
+	if (r == 0)
+		r = make_dir(VM_HOME_SUSPENDED, e);
 	if (r < 0)
 		return r;
-	fd = open(SUSPENDED "/state.new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	unlink(VM_HOME_SUSPENDED_NEW);
+	fd = open(VM_HOME_SUSPENDED_NEW, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return err_set(e, -errno, "cannot make '" SUSPENDED "/state.new': %s",
+		return err_set(e, -errno, "cannot make '" VM_HOME_SUSPENDED_NEW "': %s",
 			       strerror(errno));
 	t = g_new0(struct take, 1);
-	*t = (struct take){ .vm = vm, .done = done, .ctx = ctx };
+	*t = (struct take){
+		.vm = vm, .was_running = machine_running(vm->machine), .done = done, .ctx = ctx
+	};
 	r = vm_save(vm, fd, true, on_suspended, t, e);
 	if (r < 0)
 		free_take(t);
@@ -411,13 +405,13 @@ static bool has_state(const char *id)
 /* A start goes on from the snapshot's state. */
 static int go_on_from(const char *in, const char *state, struct err *e)
 {
-	g_autofree char *dir = g_build_filename(in, SUSPENDED, NULL);
-	g_autofree char *from = g_build_filename(dir, "from", NULL);
+	g_autofree char *dir = g_build_filename(in, VM_HOME_SUSPENDED, NULL);
+	g_autofree char *from = g_build_filename(dir, VM_HOME_SUSPENDED_FROM, NULL);
 	g_autoptr(GError) error = NULL;
 	int r = make_dir(dir, e);
 
 	if (r == 0 && !lodge_file_replace(from, state, strlen(state), &error))
-		r = gone_wrong(e, error);
+		r = vm_home_error(e, error);
 	return r;
 }
 
@@ -440,15 +434,16 @@ static int write_restored(const struct vm_config *c, const char *snapshot, const
 		g_autofree char *value = lodge_ini_get(own, identity[i]);
 		lodge_ini_set(ini, identity[i], value);
 	}
-	return ini && lodge_ini_save(ini, in[0] ? in : ".", &error) ? 0 : gone_wrong(e, error);
+	return ini && lodge_ini_save(ini, in[0] ? in : ".", &error) ? 0 : vm_home_error(e, error);
 }
 
 static int forget_state(struct err *e)
 {
 	g_autoptr(GError) error = NULL;
 
-	if (!lodge_folder_mark(".", "stopped", &error) || !lodge_remove_tree(SUSPENDED, &error))
-		return gone_wrong(e, error);
+	if (!lodge_folder_mark(".", "stopped", &error) ||
+	    !lodge_remove_tree(VM_HOME_SUSPENDED, &error))
+		return vm_home_error(e, error);
 	return 0;
 }
 
@@ -468,7 +463,7 @@ static int restore(const char *snapshot, struct err *e)
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GKeyFile) own = lodge_ini_load(".", &error);
 	struct vm_config c;
-	int r = own ? read_snapshot(snapshot, &c, e) : gone_wrong(e, error);
+	int r = own ? read_snapshot(snapshot, &c, e) : vm_home_error(e, error);
 
 	if (r == 0)
 		r = create_layers(&c, NULL, id, e);
@@ -501,7 +496,7 @@ static int adopt(GPtrArray *all, const struct lodge_snapshot *gone, struct err *
 		g_free(s->parent);
 		s->parent = g_strdup(gone->parent);
 		if (!lodge_snapshot_write(s, path, &error))
-			return gone_wrong(e, error);
+			return vm_home_error(e, error);
 	}
 	return strcmp(current, gone->id) == 0 ? set_current(gone->parent, e) : 0;
 }
@@ -516,7 +511,7 @@ static int delete_one(const char *id, struct err *e)
 	int r;
 
 	if (!s)
-		return gone_wrong(e, error);
+		return vm_home_error(e, error);
 	fork = lodge_snapshot_fork(".", id);
 	if (fork)
 		return err_set(e, -EBUSY,
@@ -531,7 +526,7 @@ static int delete_one(const char *id, struct err *e)
 	if (r == 0 && rename(path, temp) < 0)
 		r = err_set(e, -errno, "cannot remove '%s': %s", path, strerror(errno));
 	if (r == 0 && !lodge_remove_tree(temp, &error))
-		r = gone_wrong(e, error);
+		r = vm_home_error(e, error);
 	return r;
 }
 
@@ -558,7 +553,7 @@ static int note_fork(const char *snapshot, const char *vm_id, const char *dir, s
 	g_autoptr(GError) error = NULL;
 
 	return lodge_snapshot_add_fork(".", snapshot, vm_id, dir, &error) ? 0
-									  : gone_wrong(e, error);
+									  : vm_home_error(e, error);
 }
 
 static int fill_fork(const char *snapshot, const struct vm_config *c, const char *in,

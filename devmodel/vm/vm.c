@@ -158,15 +158,26 @@ static int begin_save(struct vm *vm, int fd, saving_done *done, void *ctx, struc
 	return r;
 }
 
-static int check_save(struct vm *vm, int fd, struct err *e)
+int vm_check_not_saving(const struct vm *vm, struct err *e)
 {
-	const int r = check_target(fd, e);
+	return vm->saving == NULL
+		       ? 0
+		       : err_set(e, -EBUSY,
+				 "a state of VM \"%s\" is being saved: try again when it "
+				 "is done",
+				 vm_name(vm));
+}
 
-	if (r == 0 && vm->saving)
-		return err_set(e, -EBUSY,
-			       "a state of VM \"%s\" is being saved: try again when it is done",
-			       vm_name(vm));
-	return r == 0 ? check_savable(vm, e) : r;
+/* It can be saved to that file, and stands still. */
+static int stop_to_save(struct vm *vm, int fd, struct err *e)
+{
+	int r = check_target(fd, e);
+
+	if (r == 0)
+		r = vm_check_not_saving(vm, e);
+	if (r == 0)
+		r = check_savable(vm, e);
+	return r == 0 ? machine_pause(vm->machine, e) : r;
 }
 
 static void go_on(struct vm *vm)
@@ -180,14 +191,12 @@ static void go_on(struct vm *vm)
 int vm_save(struct vm *vm, int fd, bool stay, saving_done *done, void *ctx, struct err *e)
 {
 	const bool was_running = machine_running(vm->machine);
-	int r = check_save(vm, fd, e);
+	int r = stop_to_save(vm, fd, e);
 
-	if (r == 0)
-		r = machine_pause(vm->machine, e);
 	if (r < 0)
 		return r;
 	if (stay)
-		set_state(vm, VM_PAUSED, "user");
+		set_state(vm, VM_PAUSED, "user"); /* done, which may be called now, may change it */
 	r = begin_save(vm, fd, done, ctx, e);
 	if (was_running && (!stay || r < 0))
 		go_on(vm);
@@ -199,10 +208,8 @@ int vm_save(struct vm *vm, int fd, bool stay, saving_done *done, void *ctx, stru
 int vm_snapshot(struct vm *vm, int fd, const char *id, saving_done *done, void *ctx, struct err *e)
 {
 	const bool was_running = machine_running(vm->machine);
-	int r = check_save(vm, fd, e);
+	int r = stop_to_save(vm, fd, e);
 
-	if (r == 0)
-		r = machine_pause(vm->machine, e);
 	if (r < 0)
 		return r;
 	r = snapshot_switch(vm, id, e);

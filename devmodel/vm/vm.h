@@ -76,6 +76,8 @@ void vm_power_button(struct vm *vm);
  * not called on an error. */
 int vm_save(struct vm *vm, int fd, bool stay, saving_done *done, void *ctx,
 	    struct err *e) HV_MUST_CHECK;
+/* -EBUSY: a state is being written. */
+int vm_check_not_saving(const struct vm *vm, struct err *e) HV_MUST_CHECK;
 /* As vm_save(), and all disks go on in the layers of that ID (snapshot_switch()). */
 int vm_snapshot(struct vm *vm, int fd, const char *id, saving_done *done, void *ctx,
 		struct err *e) HV_MUST_CHECK;

@@ -225,6 +225,41 @@ def test_kept_suspended(env):
     check(numbers(read(env, "again"))[0] == 1, "from the beginning")
 
 
+def stopped_writer(env):
+    """The process that writes the VM's state, stopped."""
+    machine = pid(env)
+    end = time.monotonic() + 30
+    while not (writer := children(machine)):
+        check(time.monotonic() < end, "no process writes the state")
+    time.sleep(0.02)                # it has a gigabyte to look at; its first step is done by then
+    os.kill(writer[0], signal.SIGSTOP)
+    return writer[0]
+
+
+def test_kept_suspend_that_fails(env):
+    """Its writer is killed: the VM is as it was, running or paused, and nothing is left. One at a time."""
+    create(env, "a", "--set", "memory.size=1G")
+    start(env, "out")
+    wait_lines(env, "out", 2)
+    for was in ("running", "paused"):
+        if was == "paused":
+            env.lodge("pause", "a")
+        suspend = env.start("suspend", "a")
+        os.kill(stopped_writer(env), signal.SIGKILL)
+        check(suspend.wait(30) == 1 and state(env) == was, f"{was}: {state(env)}")
+        check(os.listdir(library(env, "a/suspended")) == [], os.listdir(library(env, "a/suspended")))
+    env.lodge("resume", "a")
+    suspend = env.start("suspend", "a")
+    writer = stopped_writer(env)
+    check("being saved" in one_line(env.lodge("suspend", "a", rc=4)), "one at a time")
+    os.kill(writer, signal.SIGCONT)
+    check(suspend.wait(60) == 0 and state(env) == "suspended", state(env))
+    before = read(env, "out")
+    start(env, "more")
+    wait_lines(env, "more", 2)
+    numbers(before + read(env, "more"))
+
+
 def snapshots(env, name="a"):
     return {s["name"]: s for s in env.lodge_json("snapshot", "list", name)}
 
