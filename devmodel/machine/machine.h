@@ -176,13 +176,12 @@ bool machine_text(struct machine *m, struct disp_text *ret_text);
 int machine_save(struct machine *m, int fd, struct err *e) HV_MUST_CHECK;
 /*
  * The same in two steps. The first, while paused, writes all but memory; the second, which frees w,
- * may be a forked child's, while the machine runs on: it writes memory as that process has it.
- * cancel frees w instead. ret_bytes: how long the file will be, about.
+ * may be a forked child's, while the machine runs on: it writes memory as that process has it;
+ * state_writer_destroy() instead. ret_bytes: how long the file will be, about.
  */
 int machine_save_begin(struct machine *m, int fd, struct state_writer **ret_writer,
 		       uint64_t *ret_bytes, struct err *e) HV_MUST_CHECK;
 int machine_save_end(struct machine *m, struct state_writer *w, struct err *e) HV_MUST_CHECK;
-void machine_save_cancel(struct state_writer *w); /* NULL is fine */
 /* What keeps the machine from being saved, or NULL; ask before pausing. */
 const char *machine_cannot_save(const struct machine *m);
 

@@ -260,11 +260,6 @@ int machine_save_end(struct machine *m, struct state_writer *w, struct err *e)
 	return r;
 }
 
-void machine_save_cancel(struct state_writer *w)
-{
-	state_writer_destroy(w);
-}
-
 int machine_save(struct machine *m, int fd, struct err *e)
 {
 	struct state_writer *w;

@@ -66,7 +66,8 @@ static void find_state(struct vm_home *h, struct vm_config *c)
 {
 	g_autofree char *from = NULL;
 
-	if (g_file_get_contents(VM_HOME_SUSPENDED "/" VM_HOME_SUSPENDED_FROM, &from, NULL, NULL))
+	from = lodge_file_read(VM_HOME_SUSPENDED "/" VM_HOME_SUSPENDED_FROM, NULL);
+	if (from)
 		g_strstrip(from);
 	else if (g_file_test(VM_HOME_SUSPENDED_STATE, G_FILE_TEST_EXISTS))
 		from = g_strdup(VM_HOME_SUSPENDED_STATE);
@@ -134,7 +135,8 @@ int vm_home_begin(struct vm_home *h, struct err *e)
 
 	if (!h->dir || h->read_only)
 		return 0;
-	if (!g_file_get_contents(path, &h->before, NULL, NULL))
+	h->before = lodge_file_read(path, NULL);
+	if (!h->before)
 		h->before = g_strdup("stopped");
 	g_strstrip(h->before);
 	return mark(h, "running", e);

@@ -7,6 +7,8 @@
  *                                          does not wait for its end
  *   lodge-vm --snapshot VERB DIR ...       to one that does not run: snapshot.h
  *   lodge-vm --check DIR                   whether that VM's settings are right
+ *   lodge-vm --check-setting KEY=VALUE     whether that is a setting
+ *   lodge-vm --default KEY                 prints what a setting is that was not made
  *   lodge-vm --describe                    prints all settings and devices as JSON
  *   lodge-vm --settings [KEY]              prints the settings as text
  *   lodge-vm --probe, --probe-json         prints what this host can run
@@ -28,7 +30,6 @@
 #include "base/log.h"
 #include "cpu/trace_points.h"
 #include "devmodel/machine/trace_points.h"
-#include "devmodel/storage/image.h"
 #include "protocol/protocol.h"
 #include "vm/control_int.h"
 #include "vm/probe.h"
@@ -76,14 +77,6 @@ static int check_setting(const char *setting, struct err *e)
 	return r;
 }
 
-static int make_disk(const char *path, const char *bytes, struct err *e)
-{
-	struct image_create c = { .format = IMAGE_FORMAT_QCOW2 };
-
-	c.q.bytes = strtoull(bytes, NULL, 10);
-	return image_create(path, &c, e);
-}
-
 /* The options that run no VM. true: done, with *ret_status to end with. */
 static bool only_tell(int argc, char **argv, int *ret_status)
 {
@@ -109,8 +102,6 @@ static bool only_tell(int argc, char **argv, int *ret_status)
 			*ret_status = complain(&e);
 		else
 			puts(value);
-	} else if (strcmp(word, "--make-disk") == 0 && argc == 4) {
-		*ret_status = make_disk(argv[2], argv[3], &e) < 0 ? complain(&e) : 0;
 	} else if (strcmp(word, "--probe") == 0 || strcmp(word, "--probe-json") == 0) {
 		*ret_status = vm_probe(word[7] != '\0');
 	} else {

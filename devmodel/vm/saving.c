@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/loop.h"
 #include "devmodel/machine/machine.h"
+#include "state/container.h"
 
 struct saving {
 	struct loop *loop; /* borrowed */
@@ -118,7 +119,7 @@ int saving_begin(struct machine *m, struct loop *l, int fd, saving_done *done, v
 	if (r == 0)
 		r = watch(s, ends, e);
 	if (r < 0) {
-		machine_save_cancel(w);
+		state_writer_destroy(w);
 		free_saving(s);
 		return r;
 	}
@@ -127,7 +128,7 @@ int saving_begin(struct machine *m, struct loop *l, int fd, saving_done *done, v
 		write_it(m, w, ends[1], parent);
 	close(ends[1]);
 	if (s->child > 0) {
-		machine_save_cancel(w);
+		state_writer_destroy(w);
 		*ret_saving = s;
 		return 0;
 	}

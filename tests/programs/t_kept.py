@@ -161,12 +161,14 @@ def test_kept_hostile_settings(env):
     good = ini(env).encode()
     cases = [b"", b"\0" * 100, b"[", b"key=1", b"[vm]\n=x", b"\xff\xfe" + good, good * 2, b"[a]" * 50000,
              good.replace(b"format=1", b"format=2"), good + b"\n[disk.root]\nfile=../../../etc/passwd\n",
-             b"[vm]\nname=" + b"x" * 4000, b"#" * (2 << 20)]
+             b"[vm]\nname=" + b"x" * 4000, b"#" * (2 << 20),
+             good.replace(b"engine=soft", b"engine=\x1b[2J\x1b]0;mine\x07")]
     for case in cases:
         write_ini(env, case)
         for verb in ("check", "start", "show", "get"):
             r = env.lodge(verb, "a", *(["--headless"] if verb == "start" else []), rc=None)
             check(r.rc in (0, 1, 2, 3) and r.err.count("\n") <= 1, f"{case[:40]}: {r}")
+            check("\x1b" not in r.out + r.err, f"what a terminal obeys: {r}")
             if r.rc == 0 and verb == "start":
                 env.lodge("kill", "a")
 
@@ -334,15 +336,21 @@ def test_kept_hostile_manifests(env):
     with open(path, "rb") as f:
         good = f.read()
     before = ini(env)
-    for bad in (b"", b"[snapshot]\n", good.replace(b"format=1", b"format=2"), b"\0" * 64, b"[" * 9999):
+    for bad in (b"", b"[snapshot]\n", good.replace(b"format=1", b"format=2"), b"\0" * 64, b"[" * 9999,
+                good.replace(b"name=s", b"name=s\x1b[2J"), good + b"#" * (2 << 20)):
         with open(path, "wb") as f:
             f.write(bad)
         for args in (["list"], ["restore", "a", "s", "--yes"], ["delete", "a", "s"]):
             verb, *rest = args
             one_line(env.lodge("snapshot", verb, *(rest or ["a"]), rc=None))
     check(ini(env) == before, "something was touched")
+    os.unlink(path)
+    os.mkfifo(path)
+    one_line(env.lodge("snapshot", "list", "a", rc=None))
+    os.unlink(path)
     with open(path, "wb") as f:
-        f.write(good)
+        f.write(good.replace(b"text=", b"text=two\\nlines"))
+    check(env.lodge("snapshot", "list", "a").out.count("\n") == 1, "on one line")
     env.lodge("snapshot", "restore", "a", "s", "--yes")
 
 

@@ -73,6 +73,8 @@ const char **cli_command_names(void);
 int cli_bad(GError **error, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* The code of an error that was set. */
 int cli_code(GError **error);
+/* For g_spawn: the child outlives the terminal. */
+void cli_own_session(gpointer data);
 /* A line of talk; nothing under -q. */
 void cli_say(const struct cli *c, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 

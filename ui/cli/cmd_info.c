@@ -290,28 +290,25 @@ static int show_stopped(struct cli *c, const char *dir, GError **error)
 	g_autoptr(GPtrArray) all = ini ? lodge_ini_settings(ini) : NULL;
 	g_autofree char *name = g_path_get_basename(dir);
 	g_autoptr(GString) json = g_string_new("{\"name\":");
+	const char *state = lodge_folder_state(dir);
 
 	if (!ini)
 		return cli_code(error);
 	lodge_json_string(json, name);
-	g_string_append_printf(json, ",\"state\":\"%s\",\"folder\":", lodge_folder_state(dir));
+	g_string_append_printf(json, ",\"state\":\"%s\",\"folder\":", state);
 	lodge_json_string(json, dir);
-	if (!c->json)
-		g_print("%-15s %s\n%-15s %s\n%-15s %s\n", "name", name, "state",
-			lodge_folder_state(dir), "folder", dir);
-	g_string_append(json, ",\"settings\":{");
-	for (guint i = 0; i < all->len; i++) {
-		const char *setting = all->pdata[i], *eq = strchr(setting, '=');
-		g_autofree char *key = g_strndup(setting, (gsize)(eq - setting));
-		if (!c->json)
-			g_print("%-15s %s\n", key, eq + 1);
-		g_string_append(json, i > 0 ? "," : "");
-		lodge_json_string(json, key);
-		g_string_append_c(json, ':');
-		lodge_json_string(json, eq + 1);
+	g_string_append(json, ",\"settings\":");
+	kept_settings_json(json, all);
+	if (c->json) {
+		g_print("%s}\n", json->str);
+		return 0;
 	}
-	if (c->json)
-		g_print("%s}}\n", json->str);
+	g_print("%-15s %s\n%-15s %s\n%-15s %s\n", "name", name, "state", state, "folder", dir);
+	for (guint i = 0; i < all->len; i++) {
+		const char *setting = all->pdata[i];
+		const int n = (int)strcspn(setting, "=");
+		g_print("%-15.*s %s\n", n, setting, setting + n + 1);
+	}
 	return 0;
 }
 

@@ -15,24 +15,6 @@
 
 #define CPU_MODEL (__builtin_cpu_supports("x86-64-v3") ? "x86-64-v3" : "x86-64-v2")
 
-static bool io_error(GError **error, const char *what, const char *path)
-{
-	const int err = errno;
-
-	g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err), "cannot %s '%s': %s",
-		    what, path, g_strerror(err));
-	return false;
-}
-
-static bool exists(const char *dir, const char *name, GError **error)
-{
-	if (!g_file_test(dir, G_FILE_TEST_EXISTS))
-		return false;
-	g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
-		    "there is a \"%s\" already: choose another name (lodge list)", name);
-	return true;
-}
-
 /* A new VM's name: of the library, or the last part of its path. */
 static bool name_ok(const char *vm, GError **error)
 {
@@ -77,7 +59,8 @@ static bool add_disk(GKeyFile *ini, const char *temp, const char *name, const ch
 			return false;
 		}
 		number = g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
-		out = kept_ask(error, (const char *const[]){ "--make-disk", path, number, NULL });
+		out = kept_ask(error, "lodge-disk",
+			       (const char *const[]){ "create", path, number, "--quiet", NULL });
 		if (!out)
 			return false;
 	}
@@ -102,7 +85,8 @@ static bool add_setting(GKeyFile *ini, const char *temp, const char *setting, GE
 		return add_disk(ini, temp, name, eq + 1, NULL, error);
 	}
 	key = g_strndup(absolute, (gsize)(eq - absolute));
-	out = kept_ask(error, (const char *const[]){ "--check-setting", absolute, NULL });
+	out = kept_ask(error, "lodge-vm",
+		       (const char *const[]){ "--check-setting", absolute, NULL });
 	if (!out)
 		return false;
 	lodge_ini_set(ini, key, eq + 1);
@@ -112,11 +96,12 @@ static bool add_setting(GKeyFile *ini, const char *temp, const char *setting, GE
 static bool fill(struct cli *c, const char *temp, GError **error)
 {
 	g_autoptr(GKeyFile) ini = g_key_file_new();
-	g_autofree char *id = kept_new_id(), *disks = g_build_filename(temp, "disks", NULL);
+	g_autofree char *id = g_uuid_string_random(),
+			*disks = g_build_filename(temp, "disks", NULL);
 	const char *os = cli_value(c, "--os"), *size = cli_value(c, "--disk-size");
 
 	if (mkdir(disks, 0755) < 0)
-		return io_error(error, "make", disks);
+		return lodge_io_error(error, "make", disks);
 	lodge_ini_set(ini, "vm.format", LODGE_FOLDER_FORMAT);
 	lodge_ini_set(ini, "vm.id", id);
 	if (os)
@@ -141,7 +126,7 @@ static char *make_temp(const char *dir, GError **error)
 	g_autofree char *temp = g_strdup_printf("%s/.%s.%08x", parent, name, g_random_int());
 
 	if (g_mkdir_with_parents(parent, 0755) < 0 || mkdir(temp, 0755) < 0) {
-		io_error(error, "make", temp);
+		lodge_io_error(error, "make", temp);
 		return NULL;
 	}
 	return g_steal_pointer(&temp);
@@ -153,7 +138,7 @@ static bool publish(const char *temp, const char *dir, GError **error)
 
 	lodge_folder_sync(temp);
 	if (rename(temp, dir) < 0)
-		return io_error(error, "make", dir);
+		return lodge_io_error(error, "make", dir);
 	lodge_folder_sync(parent);
 	return true;
 }
@@ -173,7 +158,7 @@ int cmd_create(struct cli *c, GError **error)
 	g_autofree char *dir = lodge_folder_path(vm), *temp = NULL;
 	bool good;
 
-	if (!name_ok(vm, error) || exists(dir, vm, error))
+	if (!name_ok(vm, error) || kept_exists(dir, vm, error))
 		return cli_code(error);
 	temp = make_temp(dir, error);
 	if (!temp)
@@ -228,12 +213,12 @@ int cmd_delete(struct cli *c, GError **error)
 	    !kept_confirm(c, error, "Delete VM \"%s\" with its disks and snapshots (%s)?",
 			  cli_arg(c, 0), dir))
 		return cli_code(error);
-	lock = kept_lock(dir, "is being deleted", error);
+	lock = lodge_folder_lock(dir, "is being deleted", error);
 	if (lock < 0)
 		return cli_code(error);
 	temp = g_strdup_printf("%s/.deleted.%08x", parent, g_random_int());
 	if (rename(dir, temp) < 0)
-		io_error(error, "delete", dir);
+		lodge_io_error(error, "delete", dir);
 	else
 		good = lodge_remove_tree(temp, error);
 	close(lock);
@@ -268,12 +253,12 @@ int cmd_rename(struct cli *c, GError **error)
 		return cli_code(error);
 	parent = g_path_get_dirname(dir);
 	to = g_build_filename(parent, new, NULL);
-	if (exists(to, new, error))
+	if (kept_exists(to, new, error))
 		return cli_code(error);
-	lock = kept_lock(dir, "is being renamed", error);
+	lock = lodge_folder_lock(dir, "is being renamed", error);
 	good = lock >= 0 && forget_name(dir, error);
 	if (good && rename(dir, to) < 0)
-		good = io_error(error, "rename", dir);
+		good = lodge_io_error(error, "rename", dir);
 	if (good)
 		lodge_folder_sync(parent);
 	if (lock >= 0)
@@ -295,10 +280,10 @@ static bool copy_tree(const char *from, const char *to, GError **error)
 		    strcmp(name, "forks") == 0)
 			continue;
 		if (lstat(a, &st) < 0)
-			return io_error(error, "copy", a);
+			return lodge_io_error(error, "copy", a);
 		if (S_ISDIR(st.st_mode)) {
 			if (mkdir(b, 0755) < 0)
-				return io_error(error, "make", b);
+				return lodge_io_error(error, "make", b);
 			if (!copy_tree(a, b, error))
 				return false;
 		} else if (S_ISREG(st.st_mode) && !kept_copy(a, b, error)) {
@@ -314,7 +299,8 @@ static bool copy_tree(const char *from, const char *to, GError **error)
 static bool new_identity(const char *dir, const char *path, GError **error)
 {
 	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, error);
-	g_autofree char *id = kept_new_id(), *old = ini ? lodge_ini_get(ini, "vm.id") : NULL;
+	g_autofree char *id = g_uuid_string_random(),
+			*old = ini ? lodge_ini_get(ini, "vm.id") : NULL;
 
 	if (!ini || (old && !lodge_forks_copied(old, id, path, error)))
 		return false;
@@ -331,9 +317,9 @@ int cmd_clone(struct cli *c, GError **error)
 	bool good;
 	int lock;
 
-	if (!from || !name_ok(new, error) || exists(to, new, error))
+	if (!from || !name_ok(new, error) || kept_exists(to, new, error))
 		return cli_code(error);
-	lock = lodge_folder_read_only(from) ? 0 : kept_lock(from, "is being cloned", error);
+	lock = lodge_folder_read_only(from) ? 0 : lodge_folder_lock(from, "is being cloned", error);
 	temp = lock >= 0 ? make_temp(to, error) : NULL;
 	if (!temp)
 		return cli_code(error);
@@ -354,31 +340,25 @@ int cmd_get(struct cli *c, GError **error)
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *value = NULL;
 	g_autoptr(GKeyFile) ini = dir ? lodge_ini_load(dir, error) : NULL;
 	g_autoptr(GPtrArray) all = ini ? lodge_ini_settings(ini) : NULL;
-	g_autoptr(GString) json = g_string_new("{");
+	g_autoptr(GString) json = g_string_new(NULL);
 
 	if (!ini)
 		return cli_code(error);
 	if (key) {
 		value = lodge_ini_get(ini, key);
 		if (!value)
-			value = kept_ask(error, (const char *const[]){ "--default", key, NULL });
+			value = kept_ask(error, "lodge-vm",
+					 (const char *const[]){ "--default", key, NULL });
 		if (!value)
 			return cli_code(error);
 		g_ptr_array_set_size(all, 0);
 		g_ptr_array_add(all, g_strdup_printf("%s=%s", key, g_strchomp(value)));
 	}
-	for (guint i = 0; i < all->len; i++) {
-		const char *setting = all->pdata[i], *eq = strchr(setting, '=');
-		g_autofree char *name = g_strndup(setting, (gsize)(eq - setting));
-		if (!c->json)
-			g_print("%s\n", key ? eq + 1 : setting);
-		g_string_append(json, i > 0 ? "," : "");
-		lodge_json_string(json, name);
-		g_string_append_c(json, ':');
-		lodge_json_string(json, eq + 1);
-	}
+	kept_settings_json(json, all);
 	if (c->json)
-		g_print("%s}\n", json->str);
+		g_print("%s\n", json->str);
+	for (guint i = 0; i < all->len && !c->json; i++)
+		g_print("%s\n", (const char *)all->pdata[i] + (key ? strlen(key) + 1 : 0));
 	return 0;
 }
 
@@ -393,8 +373,9 @@ static bool check_one(const char *word, GError **error)
 	}
 	key = g_strndup(setting, (gsize)(eq - setting));
 	out = eq[1] == '\0'
-		      ? kept_ask(error, (const char *const[]){ "--default", key, NULL })
-		      : kept_ask(error, (const char *const[]){ "--check-setting", setting, NULL });
+		      ? kept_ask(error, "lodge-vm", (const char *const[]){ "--default", key, NULL })
+		      : kept_ask(error, "lodge-vm",
+				 (const char *const[]){ "--check-setting", setting, NULL });
 	return out != NULL;
 }
 
@@ -436,7 +417,8 @@ int cmd_set(struct cli *c, GError **error)
 int cmd_check(struct cli *c, GError **error)
 {
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error);
-	g_autofree char *out = dir ? kept_ask(error, (const char *const[]){ "--check", dir, NULL })
+	g_autofree char *out = dir ? kept_ask(error, "lodge-vm",
+					      (const char *const[]){ "--check", dir, NULL })
 				   : NULL;
 
 	return out ? 0 : cli_code(error);
@@ -474,7 +456,7 @@ static bool put_text(const char *dir, const char *ini, const char *copy, const c
 	bool good = false;
 	int lock;
 
-	out = kept_ask(error, (const char *const[]){ "--check", work, NULL });
+	out = kept_ask(error, "lodge-vm", (const char *const[]){ "--check", work, NULL });
 	if (!out || !g_file_get_contents(copy, &text, &bytes, error))
 		return false;
 	lock = lodge_ini_lock(dir, error);
@@ -534,7 +516,7 @@ int cmd_log(struct cli *c, GError **error)
 	if (fd < 0 && errno == ENOENT)
 		return 0; /* it was never started */
 	if (fd < 0) {
-		io_error(error, "open", path);
+		lodge_io_error(error, "open", path);
 		return cli_code(error);
 	}
 	for (;;) {

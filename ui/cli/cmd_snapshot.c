@@ -20,7 +20,7 @@ static bool offline(GError **error, const char *verb, const char *dir, const cha
 		    char **ret_out)
 {
 	const char *const words[] = { "--snapshot", verb, dir, a, b, NULL };
-	g_autofree char *out = kept_ask(error, words);
+	g_autofree char *out = kept_ask(error, "lodge-vm", words);
 
 	if (!out)
 		return false;
@@ -354,14 +354,8 @@ int cmd_fork(struct cli *c, GError **error)
 		g_autofree char *name = count ? g_strdup_printf("%s-%u", new_name, (unsigned)i)
 					      : g_strdup(new_name);
 		g_autofree char *to = lodge_folder_path(name), *last = g_path_get_basename(name);
-		if (!lodge_folder_name_ok(last, error))
+		if (!lodge_folder_name_ok(last, error) || kept_exists(to, name, error))
 			return cli_code(error);
-		if (g_file_test(to, G_FILE_TEST_EXISTS)) {
-			g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
-				    "there is a \"%s\" already: choose another name (lodge list)",
-				    name);
-			return cli_code(error);
-		}
 		if (!kept_fork(dir, id, to, error) ||
 		    (!cli_has(c, "--stopped") && !kept_start(c, to, error)))
 			return cli_code(error);

@@ -15,7 +15,7 @@
 
 #define COPY_BYTES (1 << 20)
 
-/* ---- lodge-vm, asked ---- */
+/* ---- programs of ours, asked ---- */
 
 /* Its last line without "lodge: ", as our error. */
 static void said(GError **error, const char *text, int status)
@@ -41,9 +41,9 @@ static void host_limit(GError **error, const char *program)
 	(*error)->code = LODGE_ERROR_HOST_LIMIT;
 }
 
-char *kept_ask(GError **error, const char *const *words)
+char *kept_ask(GError **error, const char *name, const char *const *words)
 {
-	g_autofree char *program = ui_find_program("lodge-vm", error);
+	g_autofree char *program = ui_find_program(name, error);
 	g_autoptr(GPtrArray) argv = g_ptr_array_new();
 	g_autofree char *out = NULL, *err = NULL;
 	int status;
@@ -65,11 +65,6 @@ char *kept_ask(GError **error, const char *const *words)
 	}
 	said(error, err, status);
 	return NULL;
-}
-
-int kept_lock(const char *dir, const char *who, GError **error)
-{
-	return lodge_folder_lock(dir, who, error);
 }
 
 bool kept_confirm(const struct cli *c, GError **error, const char *fmt, ...)
@@ -95,15 +90,6 @@ bool kept_confirm(const struct cli *c, GError **error, const char *fmt, ...)
 }
 
 /* ---- files ---- */
-
-static bool io_error(GError **error, const char *what, const char *path)
-{
-	const int err = errno;
-
-	g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err), "cannot %s '%s': %s",
-		    what, path, g_strerror(err));
-	return false;
-}
 
 static bool copy_piece(int in, int out, off_t at, off_t end, char *buf)
 {
@@ -149,7 +135,7 @@ bool kept_copy(const char *from, const char *to, GError **error)
 	int out;
 
 	if (in < 0)
-		return io_error(error, "open", from);
+		return lodge_io_error(error, "open", from);
 	if (fstat(in, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(in);
 		cli_bad(error, "'%s' is not a file", from);
@@ -158,7 +144,7 @@ bool kept_copy(const char *from, const char *to, GError **error)
 	out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	good = out >= 0 && copy_data(in, out, st.st_size) && fsync(out) == 0;
 	if (!good)
-		io_error(error, "copy to", to);
+		lodge_io_error(error, "copy to", to);
 	close(in);
 	if (out >= 0)
 		close(out);
@@ -190,9 +176,29 @@ char *kept_absolute(const char *setting)
 	return path ? g_strdup_printf("%s=%s", key, path) : g_strdup(setting);
 }
 
-char *kept_new_id(void)
+/* ---- settings and names ---- */
+
+bool kept_exists(const char *dir, const char *name, GError **error)
 {
-	return g_uuid_string_random();
+	if (!g_file_test(dir, G_FILE_TEST_EXISTS))
+		return false;
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
+		    "there is a \"%s\" already: choose another name (lodge list)", name);
+	return true;
+}
+
+void kept_settings_json(GString *json, GPtrArray *settings)
+{
+	g_string_append_c(json, '{');
+	for (guint i = 0; i < settings->len; i++) {
+		const char *setting = settings->pdata[i], *eq = strchr(setting, '=');
+		g_autofree char *key = g_strndup(setting, (gsize)(eq - setting));
+		g_string_append(json, i > 0 ? "," : "");
+		lodge_json_string(json, key);
+		g_string_append_c(json, ':');
+		lodge_json_string(json, eq + 1);
+	}
+	g_string_append_c(json, '}');
 }
 
 /* ---- those that do not run ---- */
@@ -231,35 +237,31 @@ static int open_log(const char *dir, char **ret_path, GError **error)
 	int fd;
 
 	*ret_path = g_build_filename(logs, "vm.log", NULL);
-	if (lodge_folder_read_only(dir))
-		return open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (lodge_folder_read_only(dir)) {
+		fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		if (fd < 0)
+			lodge_io_error(error, "open", "/dev/null");
+		return fd;
+	}
 	old = g_build_filename(logs, "vm.log.1", NULL);
 	if (mkdir(logs, 0755) < 0 && errno != EEXIST) {
-		io_error(error, "make", logs);
+		lodge_io_error(error, "make", logs);
 		return -1;
 	}
 	if (rename(*ret_path, old) < 0 && errno != ENOENT) {
-		io_error(error, "replace", old);
+		lodge_io_error(error, "replace", old);
 		return -1;
 	}
 	/* A new one: what has its name, and may be a link in a folder from elsewhere, is away. */
 	fd = open(*ret_path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
 	if (fd < 0)
-		io_error(error, "make", *ret_path);
+		lodge_io_error(error, "make", *ret_path);
 	return fd;
 }
 
-static void own_session(gpointer data)
+static GPtrArray *vm_argv(struct cli *c, const char *program, const char *dir)
 {
-	(void)data;
-	setsid();
-}
-
-static bool spawn(struct cli *c, const char *dir, int log, int *ret_ready, GPid *ret_pid,
-		  GError **error)
-{
-	g_autofree char *program = ui_find_program("lodge-vm", error);
-	g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+	GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
 	const char *const words[] = { program,
 				      "--folder",
 				      dir,
@@ -267,25 +269,39 @@ static bool spawn(struct cli *c, const char *dir, int log, int *ret_ready, GPid 
 				      "--ready-fd",
 				      "3",
 				      c->verbose ? "log.level=info" : NULL };
-	const int target = 3, null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int ready[2];
-	bool good;
 
-	if (!program || null < 0 || pipe2(ready, O_CLOEXEC) < 0)
-		return false;
 	for (guint i = 0; i < G_N_ELEMENTS(words) && words[i]; i++)
 		g_ptr_array_add(argv, g_strdup(words[i]));
 	for (guint i = 0; i < c->settings->len; i++)
 		g_ptr_array_add(argv, kept_absolute(c->settings->pdata[i]));
 	g_ptr_array_add(argv, NULL);
+	return argv;
+}
+
+static bool spawn(struct cli *c, const char *dir, int log, int *ret_ready, GPid *ret_pid,
+		  GError **error)
+{
+	g_autofree char *program = ui_find_program("lodge-vm", error);
+	g_autoptr(GPtrArray) argv = program ? vm_argv(c, program, dir) : NULL;
+	const int target = 3, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int ready[2];
+	bool good;
+
+	if (!argv) {
+		close(null);
+		return false;
+	}
+	if (null < 0 || pipe2(ready, O_CLOEXEC) < 0)
+		return lodge_io_error(error, "start", program);
 	good = g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)(void *)argv->pdata,
-						NULL, G_SPAWN_DO_NOT_REAP_CHILD, own_session, NULL,
-						null, null, log, &ready[1], &target, 1, ret_pid,
-						NULL, NULL, NULL, error);
+						NULL, G_SPAWN_DO_NOT_REAP_CHILD, cli_own_session,
+						NULL, null, null, log, &ready[1], &target, 1,
+						ret_pid, NULL, NULL, NULL, error);
 	close(null);
 	close(ready[1]);
-	*ret_ready = ready[0];
-	if (!good) {
+	if (good) {
+		*ret_ready = ready[0];
+	} else {
 		close(ready[0]);
 		host_limit(error, program);
 	}
@@ -330,7 +346,7 @@ bool kept_start(struct cli *c, const char *dir, GError **error)
 	g_autofree char *name = g_path_get_basename(dir), *path = NULL, *text = NULL;
 	const char *state = lodge_folder_state(dir);
 	const bool crashed = strcmp(state, "crashed") == 0;
-	int ready, log, status;
+	int ready = -1, log, status;
 	GPid pid;
 	bool good;
 
@@ -344,11 +360,14 @@ bool kept_start(struct cli *c, const char *dir, GError **error)
 		say_crashed(c, name, last);
 	}
 	log = open_log(dir, &path, error);
-	if (log < 0 || !spawn(c, dir, log, &ready, &pid, error))
+	if (log < 0)
+		return false;
+	good = spawn(c, dir, log, &ready, &pid, error);
+	close(log);
+	if (!good)
 		return false;
 	good = runs(ready);
 	close(ready);
-	close(log);
 	if (good)
 		return true;
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)

@@ -9,15 +9,6 @@
 #include "cli/cli.h"
 #include "protocol/protocol.h"
 
-static bool io_error(GError **error, const char *what, const char *path)
-{
-	const int err = errno;
-
-	g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err), "cannot %s '%s': %s",
-		    what, path, g_strerror(err));
-	return false;
-}
-
 bool new_file_check(const char *command, const char *path, GError **error)
 {
 	struct stat st;
@@ -27,7 +18,7 @@ bool new_file_check(const char *command, const char *path, GError **error)
 		return false;
 	}
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT || io_error(error, "make", path);
+		return errno == ENOENT || lodge_io_error(error, "make", path);
 	if (S_ISDIR(st.st_mode)) {
 		cli_bad(error, "'%s' is a folder: name a file", path);
 		return false;
@@ -49,7 +40,7 @@ bool new_file_open(struct new_file *f, const char *path, mode_t mode, GError **e
 	}
 	if (f->fd >= 0)
 		return true;
-	io_error(error, "make", path);
+	lodge_io_error(error, "make", path);
 	g_clear_pointer(&f->temp, g_free); /* another's */
 	new_file_drop(f);
 	return false;
@@ -72,7 +63,7 @@ static bool give_temp_name(struct new_file *f, GError **error)
 	g_autofree char *temp = g_strdup_printf("%s.%08x.tmp", f->path, g_random_int());
 
 	if (linkat(AT_FDCWD, self, AT_FDCWD, temp, AT_SYMLINK_FOLLOW) < 0)
-		return io_error(error, "make", temp);
+		return lodge_io_error(error, "make", temp);
 	f->temp = g_steal_pointer(&temp);
 	return true;
 }
@@ -83,11 +74,11 @@ static bool publish(struct new_file *f, GError **error)
 	int dir_fd;
 
 	if (fsync(f->fd) < 0)
-		return io_error(error, "write", f->path);
+		return lodge_io_error(error, "write", f->path);
 	if (!f->temp && !give_temp_name(f, error))
 		return false;
 	if (rename(f->temp, f->path) < 0)
-		return io_error(error, "make", f->path);
+		return lodge_io_error(error, "make", f->path);
 	g_clear_pointer(&f->temp, g_free);
 	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd >= 0) {
@@ -110,7 +101,7 @@ static bool write_all(int fd, const char *name, const char *data, size_t bytes, 
 	while (bytes > 0) {
 		const ssize_t n = write(fd, data, bytes);
 		if (n < 0 && errno != EINTR)
-			return io_error(error, "write", name);
+			return lodge_io_error(error, "write", name);
 		data += MAX(n, 0);
 		bytes -= (size_t)MAX(n, 0);
 	}

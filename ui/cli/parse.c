@@ -1,6 +1,7 @@
 /* The command line's parser, driven by the tables; see cli.h. */
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli/cli.h"
 #include "protocol/protocol.h"
 
@@ -189,6 +190,12 @@ void cli_finish(struct cli *c)
 	g_ptr_array_unref(c->screenshots);
 	g_ptr_array_unref(c->settings);
 	g_hash_table_unref(c->given);
+}
+
+void cli_own_session(gpointer data)
+{
+	(void)data;
+	setsid();
 }
 
 void cli_say(const struct cli *c, const char *fmt, ...)

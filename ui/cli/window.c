@@ -109,12 +109,6 @@ void window_open(struct window *w, const char *name)
 		cli_say(w->cli, "no window: %s", error->message);
 }
 
-static void own_session(gpointer data)
-{
-	(void)data;
-	setsid();
-}
-
 void window_leave(struct window *w, const char *dir)
 {
 	const char *argv[] = { w->program, "--", dir, NULL };
@@ -122,7 +116,7 @@ void window_leave(struct window *w, const char *dir)
 
 	if (w->program &&
 	    !g_spawn_async(NULL, (char **)(void *)argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL,
-			   own_session, NULL, NULL, &error))
+			   cli_own_session, NULL, NULL, &error))
 		cli_say(w->cli, "no window: %s", error->message);
 	w->pid = 0;
 	window_finish(w, false);

@@ -10,17 +10,9 @@
 #include "protocol/protocol.h"
 
 #define NAME_MAX_BYTES 64
+#define FILE_MAX_BYTES (1u << 20)
 #define LOCK ".lock"
 #define STATE "state"
-
-static bool failed(GError **error, const char *what, const char *path)
-{
-	const int err = errno;
-
-	g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err), "cannot %s '%s': %s",
-		    what, path, g_strerror(err));
-	return false;
-}
 
 /* ---- where ---- */
 
@@ -123,14 +115,14 @@ int lodge_folder_lock(const char *dir, const char *who, GError **error)
 	const ssize_t len = (ssize_t)strlen(who);
 
 	if (fd < 0) {
-		failed(error, "lock", path);
+		lodge_io_error(error, "lock", path);
 		return -1;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
 			locked(error, dir, fd);
 		else
-			failed(error, "lock", path);
+			lodge_io_error(error, "lock", path);
 		close(fd);
 		return -1;
 	}
@@ -165,7 +157,7 @@ const char *lodge_folder_own_state(const char *dir)
 	g_autofree char *from = g_build_filename(dir, "suspended", "from", NULL);
 	g_autofree char *text = NULL;
 
-	if (g_file_get_contents(path, &text, NULL, NULL) && g_str_has_prefix(text, "running"))
+	if ((text = lodge_file_read(path, NULL)) != NULL && g_str_has_prefix(text, "running"))
 		return "crashed";
 	return g_file_test(suspended, G_FILE_TEST_EXISTS) || g_file_test(from, G_FILE_TEST_EXISTS)
 		       ? "suspended"
@@ -197,6 +189,67 @@ void lodge_folder_sync(const char *dir)
 	close(fd);
 }
 
+/* At most FILE_MAX_BYTES; the text ends with a zero that is not counted. NULL: see errno. */
+static char *read_small(int fd, gsize *ret_bytes)
+{
+	g_autofree char *text = g_malloc(FILE_MAX_BYTES + 1);
+	gsize n = 0;
+
+	while (n <= FILE_MAX_BYTES) {
+		const ssize_t got = read(fd, text + n, FILE_MAX_BYTES + 1 - n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return NULL;
+		if (got == 0)
+			break;
+		n += (gsize)got;
+	}
+	if (n > FILE_MAX_BYTES) {
+		errno = EFBIG;
+		return NULL;
+	}
+	text[n] = '\0';
+	*ret_bytes = n;
+	return g_realloc(g_steal_pointer(&text), n + 1);
+}
+
+static bool is_plain(const char *text, gsize bytes)
+{
+	if (!g_utf8_validate(text, (gssize)bytes, NULL))
+		return false;
+	for (const char *p = text; p < text + bytes; p = g_utf8_next_char(p)) {
+		const gunichar c = g_utf8_get_char(p);
+		if (g_unichar_iscntrl(c) && c != '\n' && c != '\t' && c != '\r')
+			return false;
+	}
+	return true;
+}
+
+char *lodge_file_read(const char *path, GError **error)
+{
+	/* Not blocking, so that a FIFO is refused and not waited for. */
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	g_autofree char *text = NULL;
+	gsize bytes = 0;
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		text = read_small(fd, &bytes);
+	else if (fd >= 0)
+		errno = EINVAL;
+	if (!text)
+		lodge_io_error(error, "read", path);
+	if (fd >= 0)
+		close(fd);
+	if (text && !is_plain(text, bytes)) {
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT,
+			    "'%s' is no text in UTF-8 without control characters", path);
+		return NULL;
+	}
+	return g_steal_pointer(&text);
+}
+
 static bool write_all(int fd, const char *text, gsize bytes)
 {
 	while (bytes > 0) {
@@ -219,11 +272,11 @@ bool lodge_file_replace(const char *path, const char *text, gsize bytes, GError 
 	bool good;
 
 	if (fd < 0)
-		return failed(error, "make", temp);
-	good = write_all(fd, text, bytes) || failed(error, "write", temp);
+		return lodge_io_error(error, "make", temp);
+	good = write_all(fd, text, bytes) || lodge_io_error(error, "write", temp);
 	close(fd);
 	if (good && rename(temp, path) < 0)
-		good = failed(error, "replace", path);
+		good = lodge_io_error(error, "replace", path);
 	if (!good)
 		unlink(temp);
 	else
@@ -236,7 +289,7 @@ bool lodge_remove_tree(const char *path, GError **error)
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT || failed(error, "remove", path);
+		return errno == ENOENT || lodge_io_error(error, "remove", path);
 	if (S_ISDIR(st.st_mode)) {
 		g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
 		const char *name;
@@ -246,5 +299,5 @@ bool lodge_remove_tree(const char *path, GError **error)
 				return false;
 		}
 	}
-	return remove(path) == 0 || failed(error, "remove", path);
+	return remove(path) == 0 || lodge_io_error(error, "remove", path);
 }

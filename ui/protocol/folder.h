@@ -44,6 +44,9 @@ bool lodge_folder_read_only(const char *dir);
 
 /* ---- files ---- */
 
+/* The text of a small file that anybody may have written: an ordinary one of at most 1 MiB, UTF-8,
+ * without control characters but tabs and ends of lines, so that a terminal may see it. */
+char *lodge_file_read(const char *path, GError **error);
 /* Atomically, and on the disk when it returns. */
 bool lodge_file_replace(const char *path, const char *text, gsize bytes, GError **error);
 /* What was renamed or made in a folder is on the disk; best effort. */

@@ -9,8 +9,6 @@
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
 
-#define INI_MAX_BYTES (1 << 20)
-
 /* "disk.root.file": group "disk.root", key "file". False: there is no dot. */
 static bool split(const char *key, char **ret_group, const char **ret_name)
 {
@@ -42,30 +40,16 @@ static const char *comment_of(const char *value)
 GKeyFile *lodge_ini_load(const char *dir, GError **error)
 {
 	g_autofree char *path = g_build_filename(dir, LODGE_FOLDER_INI, NULL);
+	g_autofree char *text = lodge_file_read(path, error);
 	g_autoptr(GKeyFile) ini = g_key_file_new();
 	g_autoptr(GError) why = NULL;
-	g_autofree char *text = NULL;
-	gsize bytes;
 
-	if (!g_file_get_contents(path, &text, &bytes, &why)) {
-		g_set_error(error, LODGE_ERROR,
-			    g_error_matches(why, G_FILE_ERROR, G_FILE_ERROR_NOENT)
-				    ? LODGE_ERROR_NOT_FOUND
-				    : LODGE_ERROR_FAILED,
-			    "%s", why->message);
+	if (!text)
 		return NULL;
-	}
-	if (bytes > INI_MAX_BYTES || !g_utf8_validate(text, (gssize)bytes, NULL)) {
-		g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT,
-			    "'%s' is no text in UTF-8 of at most %d bytes", path, INI_MAX_BYTES);
-		return NULL;
-	}
-	if (!g_key_file_load_from_data(ini, text, bytes, G_KEY_FILE_KEEP_COMMENTS, &why)) {
-		g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT, "'%s': %s", path,
-			    why->message);
-		return NULL;
-	}
-	return g_steal_pointer(&ini);
+	if (g_key_file_load_from_data(ini, text, strlen(text), G_KEY_FILE_KEEP_COMMENTS, &why))
+		return g_steal_pointer(&ini);
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT, "'%s': %s", path, why->message);
+	return NULL;
 }
 
 /* On the folder: vm.ini is another file after each change. */
@@ -74,9 +58,7 @@ int lodge_ini_lock(const char *dir, GError **error)
 	const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0) {
-		const int err = errno;
-		g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err),
-			    "cannot open '%s': %s", dir, g_strerror(err));
+		lodge_io_error(error, "open", dir);
 		return -1;
 	}
 	/* A file system without locks does without. */

@@ -76,6 +76,15 @@ enum lodge_error lodge_error_of_errno(int err)
 	}
 }
 
+bool lodge_io_error(GError **error, const char *what, const char *path)
+{
+	const int err = errno;
+
+	g_set_error(error, LODGE_ERROR, (gint)lodge_error_of_errno(-err), "cannot %s '%s': %s",
+		    what, path, g_strerror(err));
+	return false;
+}
+
 static char *root_path(void)
 {
 	const char *dir = g_getenv("XDG_RUNTIME_DIR");

@@ -41,6 +41,8 @@ enum lodge_error {
 GQuark lodge_error_quark(void); /* its codes travel over D-Bus as org.lodge.Error.* */
 /* "BadArgument" and so on. */
 const char *lodge_error_name(int code);
+/* Sets "cannot WHAT 'PATH': " and what errno says; returns false. */
+bool lodge_io_error(GError **error, const char *what, const char *path);
 /* The code that a negative errno becomes. */
 enum lodge_error lodge_error_of_errno(int err);
 

@@ -35,22 +35,26 @@ static void free_one(gpointer data)
 	g_free(s);
 }
 
+/* On one line, whatever the file says in escapes. */
 static char *text_of(GKeyFile *f, const char *key)
 {
 	char *s = g_key_file_get_string(f, GROUP, key, NULL);
 
-	return s ? s : g_strdup("");
+	return s ? g_strdelimit(s, "\n\t\r", ' ') : g_strdup("");
 }
 
 static struct lodge_snapshot *read_one(const char *dir, const char *id, GError **error)
 {
 	g_autofree char *path = lodge_snapshot_path(dir, id, "manifest");
 	g_autofree char *state = lodge_snapshot_path(dir, id, "state"), *format = NULL;
+	g_autofree char *text = lodge_file_read(path, error);
 	g_autoptr(GKeyFile) f = g_key_file_new();
 	g_autoptr(GError) why = NULL;
 	struct lodge_snapshot *s;
 
-	if (!g_key_file_load_from_file(f, path, G_KEY_FILE_NONE, &why)) {
+	if (!text)
+		return NULL;
+	if (!g_key_file_load_from_data(f, text, strlen(text), G_KEY_FILE_NONE, &why)) {
 		g_set_error(error, LODGE_ERROR, LODGE_ERROR_FAILED, "snapshot %s: '%s': %s", id,
 			    path, why->message);
 		return NULL;
@@ -175,7 +179,8 @@ char *lodge_snapshot_current(const char *dir)
 {
 	g_autofree char *path = g_build_filename(dir, "snapshots", "current", NULL), *text = NULL;
 
-	if (!g_file_get_contents(path, &text, NULL, NULL) || !id_ok(g_strstrip(text)))
+	text = lodge_file_read(path, NULL);
+	if (!text || !id_ok(g_strstrip(text)))
 		return g_strdup("");
 	return g_steal_pointer(&text);
 }
@@ -186,7 +191,8 @@ static char **fork_lines(const char *dir, const char *id)
 {
 	g_autofree char *path = lodge_snapshot_path(dir, id, "forks"), *text = NULL;
 
-	if (!g_file_get_contents(path, &text, NULL, NULL))
+	text = lodge_file_read(path, NULL);
+	if (!text)
 		text = g_strdup("");
 	return g_strsplit(text, "\n", -1);
 }
@@ -257,7 +263,8 @@ bool lodge_snapshot_add_fork(const char *dir, const char *id, const char *vm_id,
 
 	if (lock < 0)
 		return false;
-	if (!g_file_get_contents(file, &text, NULL, NULL))
+	text = lodge_file_read(file, NULL);
+	if (!text)
 		text = g_strdup("");
 	more = g_strdup_printf("%s%s %s\n", text, vm_id, path);
 	good = lodge_file_replace(file, more, strlen(more), error);
