@@ -408,7 +408,9 @@ static int start_sandboxed(struct vm *vm, struct err *e)
 	int r = sandbox_files(vm->claim.root, vm->claim.dir, home, e);
 
 	if (r == -ENOSYS)
-		log_msg(LOG_LVL_INFO, "sandbox", "%s: files are guarded by seccomp alone", e->msg);
+		log_msg(LOG_LVL_INFO, "sandbox", "%s: %s", e->msg,
+			home ? "the user's files are not guarded"
+			     : "files are guarded by seccomp alone");
 	else if (r < 0)
 		return r;
 	r = start_screen(vm, e);

@@ -109,7 +109,8 @@ def test_kept_settings(env):
     check(env.lodge_json("get", "a")["cpu.count"] == "2", "JSON")
     env.lodge("set", "a", "disk.data.file=", "vm.engine=soft")
     check("disk.data" not in env.lodge("get", "a").out, "unset")
-    for bad in ("cpu.count=0", "cpu.cuont=1", "memory.size=3", "nonsense", "vm.engine=fast"):
+    for bad in ("cpu.count=0", "cpu.cuont=1", "memory.size=3", "nonsense", "vm.engine=fast", "boot.append=a ; b",
+                "vm.os=x\nengine=kvm", "vm.os= x", "vm.os=\x1b[2J"):
         before = ini(env)
         one_line(env.lodge("set", "a", "cpu.count=1", bad, rc=2))
         check(ini(env) == before, f"{bad} changed something")
@@ -645,6 +646,24 @@ def test_kept_unreadable_layer(env):
     check(len(os.listdir(library(env, "a/disks"))) < len(layers), "what is not needed goes")
     start(env, "out")
     wait_lines(env, "out", 2)
+
+
+def test_kept_deep(env):
+    """A hundred layers above each other: the VM starts, any of them restores, and goes."""
+    create(env)
+    with open(library(env, "a/disks/root.img"), "wb") as f:
+        f.write(random.Random(2).randbytes(1 << 20))
+    for i in range(100):
+        env.lodge("snapshot", "take", "a", f"s{i}")
+    start(env, "out")
+    wait_lines(env, "out", 2)
+    env.lodge("kill", "a")
+    sums = {contents(env, snapshots(env)[name]) for name in ("s0", "s50", "s99")}
+    check(len(sums) == 1, "what lies lowest is seen from each")
+    for name in ("s0", "s50", "s98"):
+        env.lodge("snapshot", "restore", "a", name, "--yes")
+        env.lodge("snapshot", "delete", "a", name)
+    check({contents(env, snapshots(env)[name]) for name in ("s1", "s49", "s51", "s99")} == sums, "merged")
 
 
 def test_kept_json_errors(env):

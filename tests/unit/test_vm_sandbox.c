@@ -20,7 +20,7 @@
 #include "devmodel/storage/io/pool.h"
 #include "vm/sandbox.h"
 
-static char root[] = "/tmp/lodge-sandbox-XXXXXX", own[64], other[64], secret[64];
+static char root[] = "/tmp/lodge-sandbox-XXXXXX", own[64], other[64], home[64], secret[64];
 
 static int setup(void **state)
 {
@@ -29,9 +29,11 @@ static int setup(void **state)
 		return -1;
 	snprintf(own, sizeof(own), "%s/own", root);
 	snprintf(other, sizeof(other), "%s/other", root);
+	snprintf(home, sizeof(home), "%s/home", root);
 	snprintf(secret, sizeof(secret), "%s/other/secret", root);
 	mkdir(own, 0700);
 	mkdir(other, 0700);
+	mkdir(home, 0700);
 	return close(open(secret, O_CREAT | O_WRONLY, 0600));
 }
 
@@ -40,6 +42,7 @@ static int teardown(void **state)
 	(void)state;
 	unlink(secret);
 	rmdir(other);
+	rmdir(home);
 	rmdir(own);
 	return rmdir(root);
 }
@@ -166,6 +169,41 @@ static int own_child(void)
 	return 0;
 }
 
+/* A VM that is kept: everything in its folder, nothing beside it, no way out by a link or a name.
+ */
+static int home_child(void)
+{
+	char a[128], b[128];
+
+	WANT(sandbox_files(root, own, home, NULL) == 0);
+	WANT(sandbox_calls(false, true, NULL) == 0);
+	snprintf(a, sizeof(a), "%s/sub", home);
+	WANT(mkdir(a, 0700) == 0);
+	snprintf(a, sizeof(a), "%s/sub/new", home);
+	snprintf(b, sizeof(b), "%s/kept", home);
+	const int fd = open(a, O_CREAT | O_RDWR | O_EXCL, 0600);
+	WANT(fd >= 0 && write(fd, "x", 1) == 1);
+	WANT(rename(a, b) == 0 && open(b, O_RDONLY) >= 0);
+	WANT(open(secret, O_RDONLY) < 0 && errno == EACCES);
+	WANT(rename(b, "/tmp/lodge-sandbox-new") < 0);
+	WANT(rename(secret, a) < 0);
+	WANT(symlink(secret, a) < 0 && link(secret, a) < 0);
+	WANT(unlink(b) == 0);
+	snprintf(a, sizeof(a), "%s/sub", home);
+	WANT(rmdir(a) == 0);
+	return 0;
+}
+
+static void test_home(void **state)
+{
+	struct err e;
+
+	(void)state;
+	if (sandbox_files("/nonexistent", NULL, NULL, &e) == -ENOSYS)
+		skip();
+	assert_child_ok(home_child);
+}
+
 static void test_own_folder(void **state)
 {
 	struct err e;
@@ -287,9 +325,9 @@ static void test_fatal(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_files),	   cmocka_unit_test(test_files_threads),
-		cmocka_unit_test(test_own_folder), cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_fatal),
+		cmocka_unit_test(test_files),	      cmocka_unit_test(test_home),
+		cmocka_unit_test(test_files_threads), cmocka_unit_test(test_own_folder),
+		cmocka_unit_test(test_calls),	      cmocka_unit_test(test_fatal),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

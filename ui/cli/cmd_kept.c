@@ -69,27 +69,45 @@ static bool add_disk(GKeyFile *ini, const char *temp, const char *name, const ch
 	return true;
 }
 
+/* A setting that there is, with a value that it takes and vm.ini can hold; "KEY=" for NULL. */
+static bool check_setting(const char *setting, GError **error)
+{
+	const char *eq = strchr(setting, '=');
+	g_autofree char *key = eq ? g_strndup(setting, (gsize)(eq - setting)) : NULL, *out = NULL;
+
+	if (!eq) {
+		cli_bad(error, "'%s' is not KEY=VALUE; KEY= unsets it", setting);
+		return false;
+	}
+	if (!lodge_ini_can_hold(eq + 1)) {
+		cli_bad(error,
+			"%s: vm.ini cannot hold such a value: blanks at an end, an end of a line, "
+			"or a semicolon behind a blank, which begins a comment",
+			key);
+		return false;
+	}
+	out = eq[1] == '\0'
+		      ? kept_ask(error, "lodge-vm", (const char *const[]){ "--default", key, NULL })
+		      : kept_ask(error, "lodge-vm",
+				 (const char *const[]){ "--check-setting", setting, NULL });
+	return out != NULL;
+}
+
 /* --disk 0 is the root disk; what else names files is told where they lie. */
 static bool add_setting(GKeyFile *ini, const char *temp, const char *setting, GError **error)
 {
-	g_autofree char *absolute = kept_absolute(setting), *key = NULL, *out = NULL;
-	const char *eq = strchr(absolute, '=');
+	g_autofree char *absolute = kept_absolute(setting);
+	char *eq = strchr(absolute, '=');
 	unsigned n;
 
-	if (!eq) {
-		cli_bad(error, "'%s' is not KEY=VALUE", setting);
-		return false;
-	}
-	if (sscanf(setting, "disk.%u.file=", &n) == 1) {
+	if (eq && sscanf(setting, "disk.%u.file=", &n) == 1) {
 		g_autofree char *name = n == 0 ? g_strdup("root") : g_strdup_printf("%u", n);
 		return add_disk(ini, temp, name, eq + 1, NULL, error);
 	}
-	key = g_strndup(absolute, (gsize)(eq - absolute));
-	out = kept_ask(error, "lodge-vm",
-		       (const char *const[]){ "--check-setting", absolute, NULL });
-	if (!out)
+	if (!check_setting(absolute, error))
 		return false;
-	lodge_ini_set(ini, key, eq + 1);
+	*eq = '\0';
+	lodge_ini_set(ini, absolute, eq + 1);
 	return true;
 }
 
@@ -98,14 +116,12 @@ static bool fill(struct cli *c, const char *temp, GError **error)
 	g_autoptr(GKeyFile) ini = g_key_file_new();
 	g_autofree char *id = g_uuid_string_random(),
 			*disks = g_build_filename(temp, "disks", NULL);
-	const char *os = cli_value(c, "--os"), *size = cli_value(c, "--disk-size");
+	const char *size = cli_value(c, "--disk-size");
 
 	if (mkdir(disks, 0755) < 0)
 		return lodge_io_error(error, "make", disks);
 	lodge_ini_set(ini, "vm.format", LODGE_FOLDER_FORMAT);
 	lodge_ini_set(ini, "vm.id", id);
-	if (os)
-		lodge_ini_set(ini, "vm.os", os);
 	lodge_ini_set(ini, "vm.machine", "pc-1");
 	lodge_ini_set(ini, "vm.engine", "auto");
 	lodge_ini_set(ini, "cpu.count", "1");
@@ -362,23 +378,6 @@ int cmd_get(struct cli *c, GError **error)
 	return 0;
 }
 
-static bool check_one(const char *word, GError **error)
-{
-	g_autofree char *setting = kept_absolute(word), *key = NULL, *out = NULL;
-	const char *eq = strchr(setting, '=');
-
-	if (!eq) {
-		cli_bad(error, "'%s' is not KEY=VALUE; KEY= unsets it", word);
-		return false;
-	}
-	key = g_strndup(setting, (gsize)(eq - setting));
-	out = eq[1] == '\0'
-		      ? kept_ask(error, "lodge-vm", (const char *const[]){ "--default", key, NULL })
-		      : kept_ask(error, "lodge-vm",
-				 (const char *const[]){ "--check-setting", setting, NULL });
-	return out != NULL;
-}
-
 static bool set_all(struct cli *c, const char *dir, GError **error)
 {
 	const int lock = lodge_ini_lock(dir, error);
@@ -404,9 +403,11 @@ int cmd_set(struct cli *c, GError **error)
 
 	if (!dir)
 		return cli_code(error);
-	for (guint i = 1; i < c->args->len; i++)
-		if (!check_one(cli_arg(c, i), error))
+	for (guint i = 1; i < c->args->len; i++) {
+		g_autofree char *setting = kept_absolute(cli_arg(c, i));
+		if (!check_setting(setting, error))
 			return cli_code(error);
+	}
 	if (!set_all(c, dir, error))
 		return cli_code(error);
 	if (strcmp(lodge_folder_state(dir), "running") == 0)

@@ -101,7 +101,7 @@ const struct cli_option cli_options[] = {
 	{ "--set", "KEY=VALUE", "", CLI_RUN | CLI_CREATE | CLI_START,
 	  "any setting (lodge help settings)" },
 	{ "--disk-size", "SIZE", NULL, CLI_CREATE, "a new, empty disk of that size" },
-	{ "--os", "ID", NULL, CLI_CREATE, "the guest's operating system, such as debian12" },
+	{ "--os", "ID", "vm.os", CLI_CREATE, "the guest's operating system, such as debian12" },
 	{ "--start", NULL, NULL, CLI_CREATE, "run it at once" },
 	{ "--message", "TEXT", NULL, CLI_SNAPSHOT, "-m: what the snapshot is for" },
 	{ "--tree", NULL, NULL, CLI_SNAPSHOT, "which comes from which" },

@@ -65,6 +65,9 @@ int lodge_ini_lock(const char *dir, GError **error);
 bool lodge_ini_save(GKeyFile *ini, const char *dir, GError **error);
 /* Without a comment behind it; NULL: not set. */
 char *lodge_ini_get(GKeyFile *ini, const char *key);
+/* Would the value be read as it was written? Not with blanks around it, ends of lines, or what
+ * begins a comment. */
+bool lodge_ini_can_hold(const char *value);
 /* NULL: unset. A comment behind the old value stays. */
 void lodge_ini_set(GKeyFile *ini, const char *key, const char *value);
 /* "KEY=VALUE" of all, in the file's order. */

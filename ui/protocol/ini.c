@@ -87,6 +87,17 @@ char *lodge_ini_get(GKeyFile *ini, const char *key)
 	return value ? g_strndup(value, (gsize)(comment_of(value) - value)) : NULL;
 }
 
+bool lodge_ini_can_hold(const char *value)
+{
+	const gsize n = strlen(value);
+
+	for (const char *p = value; *p != '\0'; p++)
+		if (g_ascii_iscntrl(*p))
+			return false;
+	return n == 0 || (!g_ascii_isspace(value[0]) && !g_ascii_isspace(value[n - 1]) &&
+			  *comment_of(value) == '\0');
+}
+
 void lodge_ini_set(GKeyFile *ini, const char *key, const char *value)
 {
 	g_autofree char *group = NULL, *old = NULL, *text = NULL;

@@ -11,8 +11,8 @@
 
 /* ---- in place ---- */
 
-/* How much of it may be overwritten where it is. Lock held. */
-static int in_place(struct q2 *q, uint64_t off, uint64_t bytes, uint64_t *ret_bytes)
+/* How much from off on may be overwritten where it is (wanted), or may not. Lock held. */
+static int in_place(struct q2 *q, uint64_t off, uint64_t bytes, bool wanted, uint64_t *ret_bytes)
 {
 	uint64_t done = 0;
 
@@ -21,7 +21,7 @@ static int in_place(struct q2 *q, uint64_t off, uint64_t bytes, uint64_t *ret_by
 		const int r = q2_map(q, off + done, bytes - done, &x);
 		if (r < 0)
 			return r;
-		if (x.kind != Q2_DATA || !x.in_place)
+		if ((x.kind == Q2_DATA && x.in_place) != wanted)
 			break;
 		done += x.bytes;
 	}
@@ -190,37 +190,18 @@ static int write_new(struct q2 *q, const struct blk_req *r, uint64_t done, uint6
 	return e;
 }
 
-/* How much from off on is not in place; lock held. A cluster at its end that is in place is not
- * counted, so the ends of a piece are cluster boundaries or the request's. */
-static int not_in_place(struct q2 *q, uint64_t off, uint64_t bytes, uint64_t *ret_bytes)
-{
-	uint64_t done = 0;
-
-	while (done < bytes) {
-		struct q2_extent x;
-		const int e = q2_map(q, off + done, bytes - done, &x);
-		if (e < 0)
-			return e;
-		if (x.kind == Q2_DATA && x.in_place)
-			break;
-		done += x.bytes;
-	}
-	*ret_bytes = done;
-	return 0;
-}
-
 int q2_write_held(struct q2 *q, const struct blk_req *r, uint64_t done, uint64_t bytes)
 {
 	while (bytes > 0) {
 		const uint64_t off = r->offset + done;
 		uint64_t n = 0;
-		int e = in_place(q, off, bytes, &n);
+		int e = in_place(q, off, bytes, true, &n);
 		if (e == 0 && n > 0) {
 			pthread_mutex_unlock(&q->lock);
 			e = write_in_place(q, r, done, n);
 			pthread_mutex_lock(&q->lock);
 		} else if (e == 0) {
-			e = not_in_place(q, off, bytes, &n);
+			e = in_place(q, off, bytes, false, &n);
 			if (e == 0)
 				e = write_new(q, r, done, &n);
 		}
@@ -240,11 +221,11 @@ static int write_chunk(struct q2 *q, const struct blk_req *r, uint64_t done, uin
 	uint64_t n = 0;
 
 	pthread_mutex_lock(&q->lock);
-	int e = in_place(q, off, bytes, &n);
+	int e = in_place(q, off, bytes, true, &n);
 	if (e == 0) {
 		range.exclusive = n < bytes;
 		q2_range_enter(q, &range);
-		e = in_place(q, off, bytes, &n); /* it may have changed while we waited */
+		e = in_place(q, off, bytes, true, &n); /* it may have changed while we waited */
 		if (e == 0 && n < bytes && !range.exclusive) {
 			q2_range_leave(q, &range);
 			range.exclusive = true;
