@@ -79,6 +79,28 @@ def test_kept_life(env):
     check(os.listdir(library(env)) == [], os.listdir(library(env)))
 
 
+def test_kept_disks(env):
+    """Made of a raw image, of a qcow2 image that is based on another one, and new."""
+    data = random.Random(3).randbytes(1 << 20)
+    env.write("raw.img", data)
+    env.lodge("disk", "create", "over.qcow2", "--backing", "raw.img", "--backing-format", "raw")
+    env.lodge("create", "a", "--disk", "raw.img", "--disk", "over.qcow2", "--engine", "soft", "--os", "none")
+    env.lodge("create", "b", "--disk-size", "3M")
+    os.unlink(env.path("raw.img"))
+    got = env.lodge_json("get", "a")
+    check((got["disk.root.format"], got["disk.1.format"], got["vm.os"]) == ("raw", "qcow2", "none"), got)
+    for name in ("root", "1"):
+        env.lodge("disk", "convert", library(env, "a", got[f"disk.{name}.file"]), "copy", "--to", "raw", "--force")
+        with open(env.path("copy"), "rb") as f:
+            check(f.read() == data, name)
+    new = library(env, "b", env.lodge("get", "b", "disk.root.file").out.strip())
+    check(json.loads(env.lodge("disk", "info", new, "--json").out)["disk-bytes"] == 3 << 20, "of that size")
+    for size in ("x", "0", "100"):
+        one_line(env.lodge("create", "c", "--disk-size", size, rc=2))
+    one_line(env.lodge("create", "c", "--disk", "raw.img", rc=3))
+    check(sorted(os.listdir(library(env))) == ["a", "b"], os.listdir(library(env)))
+
+
 def test_kept_by_path(env):
     """A VM in a folder anywhere, called by its path; its relative paths begin there."""
     create(env, "./sub/vm")

@@ -25,45 +25,64 @@ static bool name_ok(const char *vm, GError **error)
 
 /* ---- create ---- */
 
-static const char *format_of(const char *path)
+/* What is to become of an image that the user names: a qcow2 image that is based on another one has
+ * to be made whole, since it leaves that one's neighbourhood. */
+static const char *look_at(const char *path, bool *ret_based)
 {
-	char magic[4] = "";
+	char head[16] = "";
 	FILE *f = fopen(path, "rbe");
+	size_t n = 0;
 
 	if (f) {
-		if (fread(magic, 1, 4, f) != 4)
-			magic[0] = '\0';
+		n = fread(head, 1, sizeof(head), f);
 		fclose(f);
 	}
-	return memcmp(magic, "QFI\xfb", 4) == 0 ? "qcow2" : "raw";
+	if (n < sizeof(head) || memcmp(head, "QFI\xfb", 4) != 0)
+		return "raw";
+	*ret_based = memcmp(head + 8, "\0\0\0\0\0\0\0\0", 8) != 0; /* where its name lies */
+	return "qcow2";
 }
 
+static bool make_disk(const char *path, const char *size, GError **error)
+{
+	g_autofree char *number = NULL, *out = NULL;
+	guint64 bytes;
+
+	if (!lodge_parse_size(size, &bytes) || bytes == 0 || bytes % 512 != 0) {
+		cli_bad(error, "--disk-size is a size such as 20G, not '%s'", size);
+		return false;
+	}
+	number = g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
+	out = kept_ask(error, "lodge-disk",
+		       (const char *const[]){ "create", path, number, "--quiet", NULL });
+	return out != NULL;
+}
+
+static bool take_disk(const char *from, const char *path, bool based, GError **error)
+{
+	g_autofree char *out = NULL;
+
+	if (!based)
+		return kept_copy(from, path, error);
+	out = kept_ask(error, "lodge-disk",
+		       (const char *const[]){ "convert", from, path, "--quiet", NULL });
+	return out != NULL;
+}
+
+/* from: an image; NULL: a new one of that size. */
 static bool add_disk(GKeyFile *ini, const char *temp, const char *name, const char *from,
 		     const char *size, GError **error)
 {
-	const char *format = from ? format_of(from) : "qcow2";
+	bool based = false;
+	const char *format = from ? look_at(from, &based) : "qcow2";
 	g_autofree char *file = g_strdup_printf("disks/%s.%s", name,
 						strcmp(format, "raw") == 0 ? "img" : "qcow2");
 	g_autofree char *path = g_build_filename(temp, file, NULL);
 	g_autofree char *key = g_strdup_printf("disk.%s.file", name);
 	g_autofree char *format_key = g_strdup_printf("disk.%s.format", name);
-	g_autofree char *out = NULL;
-	guint64 bytes;
 
-	if (from && !kept_copy(from, path, error))
+	if (from ? !take_disk(from, path, based, error) : !make_disk(path, size, error))
 		return false;
-	if (!from) {
-		g_autofree char *number = NULL;
-		if (!lodge_parse_size(size, &bytes) || bytes == 0 || bytes % 512 != 0) {
-			cli_bad(error, "--disk-size is a size such as 20G, not '%s'", size);
-			return false;
-		}
-		number = g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
-		out = kept_ask(error, "lodge-disk",
-			       (const char *const[]){ "create", path, number, "--quiet", NULL });
-		if (!out)
-			return false;
-	}
 	lodge_ini_set(ini, key, file);
 	lodge_ini_set(ini, format_key, format);
 	return true;
