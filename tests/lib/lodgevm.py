@@ -17,6 +17,7 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("LODGE_BUILD", os.path.join(ROOT, "build"))
 LODGE = os.path.join(BUILD, "ui", "cli", "lodge")
+PROMPT = "guest# "
 UP = "LODGE-GUEST-UP"
 TIER = os.environ.get("LODGE_TIER", "")  # of the soft engine; empty: the default
 FULL = bool(os.environ.get("LODGE_TEST_FULL"))
@@ -133,9 +134,9 @@ class VM:
 
     def up(self, timeout=90):
         self.expect(UP, timeout)
-        self.expect("guest# ", 20)
-        self.send("PS1=; PS2=\n")      # a prompt would get into the answers
-        self.command("true")
+        self.expect(PROMPT, 20)
+        self.send("PS1=; PS2=; echo 'QUI''ET'\n")      # a prompt would get into the answers
+        self.expect("QUIET", timeout)
 
     def command(self, line, timeout=30):
         """Types a line into the guest's shell: (status, what it printed)."""
@@ -146,7 +147,13 @@ class VM:
         self.send(f"{line}\necho 'E''ND'-{tag}-$?-\n")
         m = self.expect(rf"END-{tag}-(\d+)-", timeout)
         text = self.out[start:m.start()]
+        if PROMPT in text:
+            raise Failed(f"the guest's shell was started again: {self.kernel_said()}")
         return int(m[1]), text.strip("\n ")
+
+    def kernel_said(self):
+        self.send("dmesg | tail -n 5; echo 'SAI''D'\n")
+        return self.expect(r"(?s)(.{,800})SAID")[1]
 
     def ask(self, line, timeout=30):
         status, text = self.command(line, timeout)

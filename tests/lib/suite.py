@@ -4,6 +4,7 @@ import concurrent.futures
 import importlib
 import multiprocessing
 import os
+import signal
 import sys
 import time
 import traceback
@@ -50,6 +51,7 @@ def run(modules, environment, skip, jobs=1):
     """The arguments of the command: only tests whose name contains one of them. jobs: so many at the
     same time, in processes. An exit status."""
     good = True
+    signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell's job in the background ignores it
     with concurrent.futures.ProcessPoolExecutor(
             jobs, mp_context=multiprocessing.get_context("fork")) as pool:
         tasks = {pool.submit(_run_one, m, k, environment, skip): k

@@ -225,6 +225,6 @@ def test_linux_save_x(env):
     again.layout(1024, 768)
     again.serial, again.at = Serial(again.vm), s.at
     again.wait(lambda p: p.data == before.data, "the picture that was saved")
-    grab(again)
+    again.take_pointer()
     typing(again, "and after", 1)
     selecting(again, "before", 2)
