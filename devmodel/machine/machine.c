@@ -59,20 +59,58 @@ void machine_each_dev(struct machine *m, void (*fn)(void *ctx, struct dev *d), v
 
 static void go(struct machine *m)
 {
+	m->held = false;
 	each_locked(m, dev_resume);
 	hv_clock_start(m->clock);
 	hv_vm_run(&m->vm);
 }
 
-/* On failure the guest runs on. */
-static int halt(struct machine *m, struct err *e)
+static void stop_cpus(struct machine *m)
 {
 	hv_vm_stop(&m->vm);
 	hv_clock_stop(m->clock);
+}
+
+/* On failure the guest runs on, or is held: -ENOSPC. */
+static int halt(struct machine *m, struct err *e)
+{
+	stop_cpus(m);
 	const int r = quiesce_all(m, e);
-	if (r < 0)
+	m->held = r == -ENOSPC;
+	if (r < 0 && !m->held)
 		go(m);
 	return r;
+}
+
+void machine_hold(struct machine *m)
+{
+	if (!m->running || m->asleep || m->held)
+		return;
+	stop_cpus(m);
+	m->held = true;
+}
+
+int machine_release(struct machine *m, struct err *e)
+{
+	if (!m->held)
+		return 0;
+	const int r = halt(m, e);
+	if (r == 0)
+		go(m);
+	return r;
+}
+
+/* What waits for room would be written later, from memory that is another's by then: it fails. */
+static int halt_for_reset(struct machine *m, struct err *e)
+{
+	int r = halt(m, e);
+
+	if (r != -ENOSPC)
+		return r;
+	for (unsigned i = 0; i < MACHINE_MAX_DISKS; i++)
+		if (m->back.disk[i].blk != NULL)
+			m->back.disk[i].blk->ops->drain(m->back.disk[i].blk);
+	return halt(m, e);
 }
 
 int machine_run(struct machine *m, struct err *e)
@@ -149,7 +187,7 @@ void machine_reset(struct machine *m)
 	int r = 0;
 
 	if (was_running && !m->asleep)
-		r = halt(m, &e);
+		r = halt_for_reset(m, &e);
 	m->asleep = false;
 	forget_triple_fault(m);
 	if (r == 0)

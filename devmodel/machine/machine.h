@@ -135,6 +135,14 @@ void machine_destroy(struct machine *m); /* NULL is fine */
 int machine_run(struct machine *m, struct err *e) HV_MUST_CHECK;   /* start or continue */
 int machine_pause(struct machine *m, struct err *e) HV_MUST_CHECK; /* vCPUs stop, devices quiesce */
 bool machine_running(const struct machine *m);
+/*
+ * A disk waits for room on the host (storage/live.h): the vCPUs stand still, devices and disks do
+ * not, until machine_release(). Pausing fails with -ENOSPC as long as it waits, and holds, too; a
+ * reset has the request fail. release: -ENOSPC: it still waits. Twice is once; of a machine that
+ * does not run nothing happens.
+ */
+void machine_hold(struct machine *m);
+int machine_release(struct machine *m, struct err *e) HV_MUST_CHECK;
 /* In S3, also when a machine that slept was loaded; running then means that machine_wake() does. */
 bool machine_asleep(const struct machine *m);
 void machine_reset(struct machine *m);	      /* power-on state; keeps running or paused */

@@ -96,6 +96,7 @@ struct machine {
 	/* loop thread */
 	bool running; /* what the user asked for: machine_run() */
 	bool asleep;  /* S3 */
+	bool held;    /* the vCPUs stand still meanwhile: machine_hold() */
 	/* under ask_lock; any thread */
 	pthread_mutex_t ask_lock;
 	unsigned asked; /* enum machine_ask */

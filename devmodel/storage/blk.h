@@ -29,6 +29,9 @@ struct blk_req {
 	/* private to the back-end */
 	struct blk_req *next;
 	uint64_t queued_ns;
+	void (*front_done)(struct blk_req *r, int result); /* live.c: what done was */
+	void *front_ctx;
+	bool again; /* live.c: it has been held back */
 };
 
 /* What an overlay holds, for a saved state. */
@@ -69,13 +72,17 @@ struct blk_ops {
 	/* Any thread. Takes the request in every case; done tells how it went. */
 	void (*submit)(struct blk *b, struct blk_req *r);
 	/* Any thread. Does the request in the caller's and returns 0 or -errno; done is not called.
-	 * iov may be changed. Blocks. */
+	 * iov of a READ may be changed. Blocks. */
 	int (*run)(struct blk *b, struct blk_req *r);
 	/* O (all is data): what the image has at off, no more than bytes of it (not 0, within the
 	 * image). Any thread, blocks. */
 	int (*map)(struct blk *b, uint64_t off, uint64_t bytes, struct blk_extent *ret_extent);
-	/* Returns when nothing is under way any more. Loop thread. */
+	/* Returns when nothing is under way any more; what was held back fails. Loop thread, or in
+	 * a device's callback. */
 	void (*drain)(struct blk *b);
+	/* O: the same, but what is held back for want of room on the host stays so: -ENOSPC. Loop
+	 * thread. */
+	int (*settle)(struct blk *b);
 	void (*close)(struct blk *b);
 	/* O: writes are forgotten on close, unless a saved state keeps them. Drained, loop thread.
 	 * begin: 0 and changes that are valid until end, or -errno. load: map is hostile, data lies
@@ -112,6 +119,15 @@ int blk_null_open(uint64_t bytes, struct blk **ret_blk, struct err *e) HV_MUST_C
 static inline HV_MUST_CHECK int blk_start(struct blk *b, struct err *e)
 {
 	return b->ops->start != NULL ? b->ops->start(b, e) : 0;
+}
+#define BLK_NO_ROOM "a disk waits for room on the host"
+/* Before the machine's state is looked at: 0 if nothing is under way, -ENOSPC if that cannot be. */
+static inline HV_MUST_CHECK int blk_settle(struct blk *b)
+{
+	if (b->ops->settle != NULL)
+		return b->ops->settle(b);
+	b->ops->drain(b);
+	return 0;
 }
 /* A transfer in the caller's thread; buf of READ and WRITE only. Blocks. */
 static inline HV_MUST_CHECK int blk_run(struct blk *b, enum blk_op op, uint64_t off, void *buf,

@@ -1,5 +1,6 @@
 /* Disks whose image changes, see live.h. */
 #include "devmodel/storage/live.h"
+#include <pthread.h>
 #include <stdlib.h>
 #include "base/util.h"
 
@@ -8,6 +9,14 @@ struct live {
 	/* loop thread; others while a request is under way */
 	struct blk *top; /* owned */
 	bool started;
+	/* constant once started */
+	void (*changed)(void *ctx); /* NULL: what fails for want of room fails */
+	void *changed_ctx;	    /* borrowed */
+	/* any thread, under lock */
+	pthread_mutex_t lock;
+	struct blk_req *held, **held_tail; /* in the order in which they failed */
+	unsigned n_full;		   /* held, and those that are tried again */
+	bool dropping;			   /* nothing is held any more */
 };
 
 static struct live *of(struct blk *b)
@@ -23,12 +32,134 @@ static int live_start(struct blk *b, struct err *e)
 	return r;
 }
 
+/* ---- want of room ---- */
+
+static bool hold(struct live *l, struct blk_req *r)
+{
+	pthread_mutex_lock(&l->lock);
+	const bool good = !l->dropping;
+	if (good) {
+		r->next = NULL;
+		*l->held_tail = r;
+		l->held_tail = &r->next;
+		l->n_full += !r->again;
+		r->again = true;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return good;
+}
+
+/* All that is held, as a list. */
+static struct blk_req *take_held(struct live *l)
+{
+	pthread_mutex_lock(&l->lock);
+	struct blk_req *first = l->held;
+	l->held = NULL;
+	l->held_tail = &l->held;
+	pthread_mutex_unlock(&l->lock);
+	return first;
+}
+
+/* Afterwards the request is the controller's, and may be another one already. */
+static void finish(struct live *l, struct blk_req *r, int result)
+{
+	const bool was_full = r->again;
+	bool last = false;
+
+	r->done = r->front_done;
+	r->ctx = r->front_ctx;
+	r->done(r, result);
+	if (!was_full)
+		return;
+	pthread_mutex_lock(&l->lock);
+	last = --l->n_full == 0;
+	pthread_mutex_unlock(&l->lock);
+	if (last)
+		l->changed(l->changed_ctx);
+}
+
+static void on_done(struct blk_req *r, int result)
+{
+	struct live *l = r->ctx;
+
+	if ((result == -ENOSPC || result == -EDQUOT) && hold(l, r))
+		l->changed(l->changed_ctx);
+	else
+		finish(l, r, result);
+}
+
 static void live_submit(struct blk *b, struct blk_req *r)
 {
-	struct blk *top = of(b)->top;
+	struct live *l = of(b);
 
-	top->ops->submit(top, r);
+	if (l->changed != NULL && r->op != BLK_READ) {
+		r->front_done = r->done;
+		r->front_ctx = r->ctx;
+		r->done = on_done;
+		r->ctx = l;
+		r->again = false;
+	}
+	l->top->ops->submit(l->top, r);
 }
+
+void blk_live_wait_for_room(struct blk *live, void (*changed)(void *ctx), void *ctx)
+{
+	of(live)->changed = changed;
+	of(live)->changed_ctx = ctx;
+}
+
+bool blk_live_full(const struct blk *live)
+{
+	struct live *l = HV_CONTAINER_OF((struct blk *)(uintptr_t)live, struct live, blk);
+
+	pthread_mutex_lock(&l->lock);
+	const bool full = l->n_full > 0;
+	pthread_mutex_unlock(&l->lock);
+	return full;
+}
+
+void blk_live_retry(struct blk *live)
+{
+	struct live *l = of(live);
+	struct blk_req *r = take_held(l);
+
+	while (r != NULL) {
+		struct blk_req *next = r->next;
+		l->top->ops->submit(l->top, r);
+		r = next;
+	}
+}
+
+static int live_settle(struct blk *b)
+{
+	of(b)->top->ops->drain(of(b)->top);
+	return blk_live_full(b) ? -ENOSPC : 0;
+}
+
+static void set_dropping(struct live *l, bool dropping)
+{
+	pthread_mutex_lock(&l->lock);
+	l->dropping = dropping;
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void live_drain(struct blk *b)
+{
+	struct live *l = of(b);
+	struct blk_req *r;
+
+	set_dropping(l, true);
+	l->top->ops->drain(l->top);
+	r = take_held(l);
+	while (r != NULL) {
+		struct blk_req *next = r->next;
+		finish(l, r, -ENOSPC);
+		r = next;
+	}
+	set_dropping(l, false);
+}
+
+/* ---- the image ---- */
 
 static int live_run(struct blk *b, struct blk_req *r)
 {
@@ -45,14 +176,10 @@ static int live_map(struct blk *b, uint64_t off, uint64_t bytes, struct blk_exte
 	return top->ops->map != NULL ? top->ops->map(top, off, bytes, x) : 0;
 }
 
-static void live_drain(struct blk *b)
-{
-	of(b)->top->ops->drain(of(b)->top);
-}
-
 static void live_close(struct blk *b)
 {
 	blk_close(of(b)->top);
+	pthread_mutex_destroy(&of(b)->lock);
 	free(of(b));
 }
 
@@ -74,7 +201,7 @@ static int live_changes_load(struct blk *b, const uint8_t *map, size_t map_bytes
 
 #define LIVE_OPS                                                                                   \
 	.start = live_start, .submit = live_submit, .run = live_run, .map = live_map,              \
-	.drain = live_drain, .close = live_close
+	.drain = live_drain, .settle = live_settle, .close = live_close
 
 static const struct blk_ops keeping_ops = { LIVE_OPS };
 static const struct blk_ops forgetting_ops = {
@@ -99,6 +226,8 @@ int blk_live_open(struct blk *top, struct blk **ret_blk, struct err *e)
 
 	if (l == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
+	pthread_mutex_init(&l->lock, NULL);
+	l->held_tail = &l->held;
 	memcpy(l->blk.serial, top->serial, sizeof(l->blk.serial));
 	set_top(l, top);
 	*ret_blk = &l->blk;

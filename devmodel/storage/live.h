@@ -2,6 +2,9 @@
  * A disk whose image changes while a machine has it: what the controller has stays the same object.
  * For snapshots: the machine is paused and drained, the image so far is closed for writing and
  * becomes the backing image of a new overlay, to which all goes from then on.
+ *
+ * And one that waits where the host has no room for what the guest writes: such requests are held
+ * back, until blk_live_retry() has them done. The guest gets no error.
  */
 #ifndef DEVMODEL_STORAGE_LIVE_H
 #define DEVMODEL_STORAGE_LIVE_H
@@ -20,4 +23,12 @@ int blk_live_seal(struct blk *live, struct err *e) HV_MUST_CHECK;
  * size. The old one is the caller's, or what top has below. Drained, loop thread. On failure the
  * disk is as it was. */
 int blk_live_switch(struct blk *live, struct blk *top, struct err *e) HV_MUST_CHECK;
+
+/* Before it is started: requests that fail for want of room (ENOSPC, EDQUOT) are held back.
+ * changed: what blk_live_full() says may be another; any thread, must not block. */
+void blk_live_wait_for_room(struct blk *live, void (*changed)(void *ctx), void *ctx);
+/* Requests are held back, or being tried again. Any thread. */
+bool blk_live_full(const struct blk *live);
+/* Tries them again. Loop thread, while the machine is held: no device drains meanwhile. */
+void blk_live_retry(struct blk *live);
 #endif

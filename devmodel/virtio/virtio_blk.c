@@ -416,11 +416,10 @@ static int vblk_quiesce(struct dev *d, struct err *e)
 {
 	struct vblk *b = vblk_from_dev(d);
 
-	(void)e;
 	b->quiet = true;
-	b->blk->ops->drain(b->blk);
+	const int r = blk_settle(b->blk);
 	take_done(b); /* no other thread is in the device while the machine pauses */
-	return 0;
+	return r < 0 ? err_set(e, r, "%s: %s", d->id, BLK_NO_ROOM) : 0;
 }
 
 static void vblk_resume(struct dev *d)

@@ -88,11 +88,12 @@ static int open_disk(const char *key, const struct vm_disk_config *d, struct blk
 	r = image_open_fd(fd, d->file, &o, &top, e);
 	if (r < 0)
 		return err_prefix(e, "%s", key);
-	if (o.forget || o.read_only) {
+	if (o.read_only) {
 		*ret_blk = top;
 		return 0;
 	}
-	r = blk_live_open(top, ret_blk, e); /* a snapshot may put another image in its place */
+	/* A snapshot may put another image in its place, and the host may be full. */
+	r = blk_live_open(top, ret_blk, e);
 	if (r < 0)
 		blk_close(top);
 	return r;

@@ -50,10 +50,16 @@ void vm_quit(struct vm *vm, enum vm_state state, const char *reason, int status,
 		g_main_loop_quit(vm->main);
 }
 
+/* One that waits for room stays paused when there is some. */
 int vm_pause(struct vm *vm, const char *reason, struct err *e)
 {
-	int r = machine_pause(vm->machine, e);
+	int r;
 
+	if (vm->room.full) {
+		vm->room.stay = true;
+		return 0;
+	}
+	r = machine_pause(vm->machine, e);
 	if (r == 0 && !vm->quitting)
 		set_state(vm, VM_PAUSED, reason);
 	return r;
@@ -72,6 +78,15 @@ int vm_resume(struct vm *vm, const char *reason, struct err *e)
 {
 	int r;
 
+	vm->room.stay = false;
+	if (vm->room.full) {
+		room_retry(vm);
+		return err_set(
+			e, -ENOSPC,
+			"VM \"%s\" waits for room on the host: it goes on by itself when there "
+			"is some",
+			vm_name(vm));
+	}
 	if (vm->sleeping)
 		wake(vm);
 	if (vm->quitting)
@@ -80,6 +95,28 @@ int vm_resume(struct vm *vm, const char *reason, struct err *e)
 	if (r == 0)
 		set_state(vm, VM_RUNNING, reason);
 	return r;
+}
+
+void vm_has_no_room(struct vm *vm)
+{
+	vm->room.full = true;
+	vm->room.stay = !machine_running(vm->machine);
+	machine_hold(vm->machine);
+	set_state(vm, VM_PAUSED, "disk-full");
+}
+
+void vm_has_room(struct vm *vm)
+{
+	struct err e;
+	int r = vm->room.stay ? machine_pause(vm->machine, &e) : machine_release(vm->machine, &e);
+
+	if (r == -ENOSPC) /* again: room.c hears of it */
+		return;
+	vm->room.full = false;
+	if (r < 0)
+		vm_quit(vm, VM_CRASHED, "error", LODGE_EXIT_FAILED, e.msg);
+	else
+		set_state(vm, vm->room.stay ? VM_PAUSED : VM_RUNNING, "user");
 }
 
 void vm_reset(struct vm *vm)
@@ -413,6 +450,7 @@ static int start_sandboxed(struct vm *vm, struct err *e)
 			     : "files are guarded by seccomp alone");
 	else if (r < 0)
 		return r;
+	room_watch(vm);
 	r = start_screen(vm, e);
 	if (r == 0)
 		r = control_create(vm, &vm->control, e);
@@ -485,6 +523,7 @@ void vm_finish(struct vm *vm)
 	control_destroy(vm->control);
 	input_destroy(vm->input);
 	machine_destroy(vm->machine);
+	room_finish(vm);
 	display_destroy(vm->display); /* its CPUs told it of changes until then */
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		serial_destroy(vm->serial[i]);

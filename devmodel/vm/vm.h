@@ -13,6 +13,7 @@
 #include "vm/files.h"
 #include "vm/home.h"
 #include "vm/input.h"
+#include "vm/room.h"
 #include "vm/saving.h"
 #include "vm/serial.h"
 
@@ -34,6 +35,7 @@ struct vm {
 	struct vm_drives drives;
 	struct vm_claim claim;
 	struct vm_home home;
+	struct room room;
 	GMainLoop *main;
 	struct loop *loop;
 	GSource *loop_source;
@@ -69,6 +71,9 @@ void vm_finish(struct vm *vm); /* a zeroed or half-built one is fine */
 int vm_pause(struct vm *vm, const char *reason, struct err *e) HV_MUST_CHECK;
 int vm_resume(struct vm *vm, const char *reason, struct err *e) HV_MUST_CHECK;
 void vm_reset(struct vm *vm);
+/* For room.c: the VM waits for room on the host; there is some, and what waited is done. */
+void vm_has_no_room(struct vm *vm);
+void vm_has_room(struct vm *vm);
 /* Nobody waits for the guest's reaction to the button any more: it runs. */
 void vm_stop_ignored(struct vm *vm);
 void vm_power_button(struct vm *vm);

@@ -2,10 +2,13 @@
 #include "ctest.h"
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include "devmodel/storage/blk.h"
 #include "devmodel/storage/format/raw.h"
+#include "devmodel/storage/io/file.h"
 
 #define DISK_BYTES (300u * 1024) /* more than four clusters, not a multiple */
 
@@ -222,6 +225,39 @@ static void test_drain(void **state)
 	assert_int_equal(__atomic_load_n(&n, __ATOMIC_SEQ_CST), 64);
 }
 
+/* A write that is cut short in the middle of a piece can be done again with the same vector. */
+static void test_again(void **state)
+{
+	struct world *w = *state;
+	auto_close int fd = open(w->path, O_RDWR | O_CLOEXEC);
+	struct iovec v[3] = { { w->mirror, 300 },
+			      { w->mirror + 300, 500 },
+			      { w->mirror + 800, 200 } };
+	const struct iovec before[3] = { v[0], v[1], v[2] };
+	struct rlimit old, small;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = (struct rlimit){ DISK_BYTES + 400, old.rlim_max };
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	const int r = io_file_write(fd, v, 3, DISK_BYTES);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(r, -EFBIG);
+	assert_memory_equal(v, before, sizeof(v));
+	assert_int_equal(io_file_write(fd, v, 3, DISK_BYTES), 0);
+	assert_memory_equal(v, before, sizeof(v));
+	auto_free uint8_t *buf = malloc(1500);
+	struct iovec in[2] = { { buf, 700 }, { buf + 700, 800 } };
+	const struct iovec in_before[2] = { in[0], in[1] };
+	memset(buf, 9, 1500);
+	assert_int_equal(io_file_read(fd, in, 2, DISK_BYTES),
+			 0); /* 500 bytes more than there are */
+	assert_memory_equal(in, in_before, sizeof(in));
+	assert_memory_equal(buf, w->mirror, 1000);
+	for (unsigned i = 1000; i < 1500; i++)
+		assert_int_equal(buf[i], 0);
+}
+
 /* Around the page cache: aligned requests by a ring, others and the end of the file as usual. */
 static void test_direct(void **state)
 {
@@ -284,8 +320,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_raw),   T(test_overlay), T(test_lock), T(test_refused),
-		T(test_drain), T(test_direct),	T(test_null),
+		T(test_raw),   T(test_overlay), T(test_lock),	T(test_refused),
+		T(test_again), T(test_drain),	T(test_direct), T(test_null),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

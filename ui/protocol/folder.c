@@ -164,12 +164,28 @@ const char *lodge_folder_own_state(const char *dir)
 		       : "stopped";
 }
 
+/* Where there is no room for a new file: its words are of one length, and one block. */
+static bool overwrite(const char *path, const char *text)
+{
+	const int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	const bool good = fd >= 0 && pwrite(fd, text, strlen(text), 0) == (ssize_t)strlen(text) &&
+			  fsync(fd) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
 bool lodge_folder_mark(const char *dir, const char *state, GError **error)
 {
 	g_autofree char *path = g_build_filename(dir, STATE, NULL);
 	g_autofree char *text = g_strdup_printf("%s\n", state);
+	g_autoptr(GError) why = NULL;
 
-	return lodge_file_replace(path, text, strlen(text), error);
+	if (lodge_file_replace(path, text, strlen(text), &why) || overwrite(path, text))
+		return true;
+	g_propagate_error(error, g_steal_pointer(&why));
+	return false;
 }
 
 bool lodge_folder_read_only(const char *dir)

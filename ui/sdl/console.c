@@ -73,6 +73,8 @@ static const char *state_word(const struct console *c)
 		return "crashed";
 	if (c->ended || in_state(c, "stopped"))
 		return "ended";
+	if (in_state(c, "paused") && strcmp(c->state->reason, "disk-full") == 0)
+		return "host's disk full";
 	if (in_state(c, "paused"))
 		return strcmp(c->state->reason, "guest-sleep") == 0 ? "asleep" : "paused";
 	if (in_state(c, "stopping"))

@@ -164,13 +164,16 @@ static int ahci_realize(struct dev *d, struct err *e)
 	return 0;
 }
 
-static void drain(struct ahci *a)
+static int settle(struct ahci *a)
 {
+	int r = 0;
+
 	do {
-		for (unsigned i = 0; i < AHCI_PORTS; i++)
-			ahci_port_drain(&a->port[i]);
+		for (unsigned i = 0; i < AHCI_PORTS && r == 0; i++)
+			r = ahci_port_settle(&a->port[i]);
 		ata_take_done(&a->host); /* a long transfer goes on with its next piece */
-	} while (a->host.n_busy > 0);
+	} while (a->host.n_busy > 0 && r == 0);
+	return r;
 }
 
 static void ahci_unrealize(struct dev *d)
@@ -200,10 +203,9 @@ static int ahci_quiesce(struct dev *d, struct err *e)
 {
 	struct ahci *a = ahci_from_dev(d);
 
-	(void)e;
 	a->quiet = true;
-	drain(a); /* no other thread is in the device while the machine pauses */
-	return 0;
+	const int r = settle(a); /* no other thread is in the device while the machine pauses */
+	return r < 0 ? err_set(e, r, "%s: %s", d->id, BLK_NO_ROOM) : 0;
 }
 
 static void ahci_resume(struct dev *d)

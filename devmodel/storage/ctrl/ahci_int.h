@@ -81,7 +81,7 @@ void ahci_port_state_init(struct ahci_port_state *s);
 int ahci_port_post_load(const struct ahci_port_state *s, struct err *e) HV_MUST_CHECK;
 /* Power-on, or a reset by GHC.HR; the link comes up by itself. */
 void ahci_port_reset(struct ahci_port *p, bool power_on);
-void ahci_port_drain(struct ahci_port *p);
+int ahci_port_settle(struct ahci_port *p) HV_MUST_CHECK; /* ata_cmd_settle() of all slots */
 /* Whether a written 1 does something that a 0 does not. */
 bool ahci_port_ones_act(unsigned off);
 uint32_t ahci_port_read(struct ahci_port *p, unsigned off);

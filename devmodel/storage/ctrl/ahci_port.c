@@ -636,10 +636,13 @@ int ahci_port_create(struct ahci_port *p, const char *what, struct err *e)
 	return 0;
 }
 
-void ahci_port_drain(struct ahci_port *p)
+int ahci_port_settle(struct ahci_port *p)
 {
-	for (unsigned i = 0; i < AHCI_SLOTS && present(p); i++)
-		ata_cmd_drain(&p->slot[i].cmd);
+	int r = 0;
+
+	for (unsigned i = 0; i < AHCI_SLOTS && present(p) && r == 0; i++)
+		r = ata_cmd_settle(&p->slot[i].cmd);
+	return r;
 }
 
 void ahci_port_destroy(struct ahci_port *p)

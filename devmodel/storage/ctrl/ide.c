@@ -131,13 +131,14 @@ static int ide_quiesce(struct dev *d, struct err *e)
 {
 	struct ide *x = ide_from_dev(d);
 
-	(void)e;
+	int r = 0;
+
 	do { /* a long transfer goes on with its next piece */
-		for (unsigned i = 0; i < IDE_CHANNELS; i++)
-			ide_channel_drain(&x->channel[i]);
+		for (unsigned i = 0; i < IDE_CHANNELS && r == 0; i++)
+			r = ide_channel_settle(&x->channel[i]);
 		ata_take_done(&x->host);
-	} while (x->host.n_busy > 0);
-	return 0;
+	} while (x->host.n_busy > 0 && r == 0);
+	return r < 0 ? err_set(e, r, "%s: %s", d->id, BLK_NO_ROOM) : 0;
 }
 
 static void ide_resume(struct dev *d)

@@ -459,10 +459,11 @@ int ide_channel_create(struct ide_channel *ch, const char *const what[2], struct
 	return r;
 }
 
-void ide_channel_drain(struct ide_channel *ch)
+int ide_channel_settle(struct ide_channel *ch)
 {
-	for (unsigned i = 0; i < 2; i++)
-		ata_cmd_drain(&ch->drive[i].cmd);
+	const int r = ata_cmd_settle(&ch->drive[0].cmd);
+
+	return r < 0 ? r : ata_cmd_settle(&ch->drive[1].cmd);
 }
 
 void ide_channel_state_init(struct ide_channel_state *s)

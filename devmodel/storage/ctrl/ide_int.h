@@ -77,7 +77,7 @@ extern const struct ata_host_ops ide_host_ops;
 extern const struct state_desc ide_channel_state_desc;
 int ide_channel_create(struct ide_channel *ch, const char *const what[2],
 		       struct err *e) HV_MUST_CHECK;
-void ide_channel_drain(struct ide_channel *ch);
+int ide_channel_settle(struct ide_channel *ch) HV_MUST_CHECK; /* ata_cmd_settle() of both */
 void ide_channel_state_init(struct ide_channel_state *s);
 int ide_channel_post_load(const struct ide_channel_state *s, struct err *e) HV_MUST_CHECK;
 void ide_channel_reset(struct ide_channel *ch);	 /* power-on */

@@ -9,64 +9,90 @@
 
 #define ZERO_CHUNK 65536u
 
-/* Takes n bytes off the front; returns the first piece that is left. */
-static struct iovec *advance(struct iovec *v, struct iovec *end, size_t n)
+/* What is left of a vector. Its first piece may have been begun, and is put back as it was. */
+struct rest {
+	struct iovec *v, *end;
+	struct iovec whole; /* what *v was */
+};
+
+static struct rest rest_of(struct iovec *iov, unsigned n)
 {
-	while (v < end && n >= v->iov_len) {
-		n -= v->iov_len;
-		v++;
-	}
-	if (v < end) {
-		v->iov_base = (uint8_t *)v->iov_base + n;
-		v->iov_len -= n;
-	}
-	return v;
+	return (struct rest){ iov, iov + n, n > 0 ? iov[0] : (struct iovec){ 0 } };
 }
 
-static int count(const struct iovec *v, const struct iovec *end)
+static void put_back(const struct rest *r)
 {
-	return (int)hv_min_u64((uint64_t)(end - v), IOV_MAX);
+	if (r->v < r->end)
+		*r->v = r->whole;
+}
+
+/* Takes n bytes off the front. */
+static void advance(struct rest *r, size_t n)
+{
+	while (r->v < r->end && n >= r->v->iov_len) {
+		n -= r->v->iov_len;
+		*r->v++ = r->whole;
+		if (r->v < r->end)
+			r->whole = *r->v;
+	}
+	if (r->v < r->end) {
+		r->v->iov_base = (uint8_t *)r->v->iov_base + n;
+		r->v->iov_len -= n;
+	}
+}
+
+static int count(const struct rest *r)
+{
+	return (int)hv_min_u64((uint64_t)(r->end - r->v), IOV_MAX);
 }
 
 int io_file_read(int fd, struct iovec *iov, unsigned n, uint64_t off)
 {
-	struct iovec *v = iov, *const end = iov + n;
+	struct rest rest = rest_of(iov, n);
+	int r = 0;
 
-	while (v < end) {
-		const ssize_t got = preadv(fd, v, count(v, end), (off_t)off);
+	while (rest.v < rest.end) {
+		const ssize_t got = preadv(fd, rest.v, count(&rest), (off_t)off);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break; /* the file became shorter, or is sparse at its end */
+			r = -errno;
+		if (got <= 0)
+			break; /* 0: the file became shorter, or is sparse at its end */
 		off += (uint64_t)got;
-		v = advance(v, end, (size_t)got);
+		advance(&rest, (size_t)got);
 	}
-	for (; v < end; v++)
+	for (struct iovec *v = rest.v; v < rest.end && r == 0; v++)
 		memset(v->iov_base, 0, v->iov_len);
-	return 0;
+	put_back(&rest);
+	return r;
 }
 
 int io_file_write(int fd, struct iovec *iov, unsigned n, uint64_t off)
 {
-	struct iovec *v = iov, *const end = iov + n;
+	struct rest rest = rest_of(iov, n);
+	int r = 0;
 
-	while (v < end) {
-		const ssize_t got = pwritev(fd, v, count(v, end), (off_t)off);
+	while (rest.v < rest.end) {
+		const ssize_t got = pwritev(fd, rest.v, count(&rest), (off_t)off);
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : -ENOSPC;
+		if (got <= 0) {
+			r = got < 0 ? -errno : -ENOSPC;
+			break;
+		}
 		off += (uint64_t)got;
-		v = advance(v, end, (size_t)got);
+		advance(&rest, (size_t)got);
 	}
-	return 0;
+	put_back(&rest);
+	return r;
 }
 
 int io_file_flush(int fd)
 {
-	return fdatasync(fd) < 0 ? -errno : 0;
+	if (fdatasync(fd) == 0)
+		return 0;
+	return errno == ENOSPC || errno == EDQUOT ? -EIO : -errno;
 }
 
 int io_file_zero(int fd, uint64_t off, uint64_t bytes)

@@ -6,9 +6,11 @@
 #include <sys/uio.h>
 #include "base/err.h"
 
-/* All return 0 or -errno. iov is changed. Past the end of the file zeroes are read. */
+/* All return 0 or -errno. iov is as before in the end, so that what failed can be done again. Past
+ * the end of the file zeroes are read. */
 int io_file_read(int fd, struct iovec *iov, unsigned n, uint64_t off) HV_MUST_CHECK;
 int io_file_write(int fd, struct iovec *iov, unsigned n, uint64_t off) HV_MUST_CHECK;
+/* -EIO also for want of room: what was not written then is lost, another flush would not tell. */
 int io_file_flush(int fd) HV_MUST_CHECK;
 /* Reads as zeroes afterwards, allocated or not. */
 int io_file_zero(int fd, uint64_t off, uint64_t bytes) HV_MUST_CHECK;

@@ -50,7 +50,7 @@ int io_host_set_writer(struct io_host *h, bool writer, const char *name,
 		       struct err *e) HV_MUST_CHECK;
 void io_host_finish(struct io_host *h);
 
-/* All: 0 or -errno. iov is changed. Past the end zeroes are read. */
+/* All: 0 or -errno. iov is as before in the end. Past the end zeroes are read. */
 static inline HV_MUST_CHECK int io_host_read(struct io_host *h, struct iovec *iov, unsigned n,
 					     uint64_t off)
 {

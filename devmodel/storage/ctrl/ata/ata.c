@@ -393,10 +393,11 @@ void ata_take_done(struct ata_host *h)
 }
 
 /* One that has come back may have been on a medium that is gone since. */
-void ata_cmd_drain(struct ata_cmd *c)
+int ata_cmd_settle(struct ata_cmd *c)
 {
 	if (c->io_busy && atomic_load_explicit(&c->away, memory_order_relaxed))
-		c->on->ops->drain(c->on);
+		return blk_settle(c->on);
+	return 0;
 }
 
 /* A request that has come back is told of by a thread that may not be through with that. Other

@@ -181,8 +181,9 @@ void ata_cmd_init(struct ata_cmd *c, struct ata_drive *a, struct ata_cmd_state *
 
 /* Goes on with what I/O threads have finished. */
 void ata_take_done(struct ata_host *h);
-/* Waits for the command's request; then ata_take_done() is due. Loop thread. */
-void ata_cmd_drain(struct ata_cmd *c);
+/* Waits for the command's request; then ata_take_done() is due. -ENOSPC: it has to wait longer
+ * (blk_settle()). Loop thread. */
+int ata_cmd_settle(struct ata_cmd *c) HV_MUST_CHECK;
 /* In unrealize, before anything is freed: no thread is in the drive's commands any more. */
 void ata_drive_drain(struct ata_drive *a);
 

@@ -170,7 +170,7 @@ int q2_alloc(struct q2 *q, uint64_t n, uint64_t *ret_cluster, uint64_t *ret_n, b
 			break;
 		}
 		if (i << q->info.cluster_bits >= Q2_MAX_OFFSET) {
-			r = -ENOSPC;
+			r = -EFBIG; /* not for want of room on the host */
 			break;
 		}
 		if ((q->rt[i >> q->rb_bits] & ~511ull) == 0) {
