@@ -9,6 +9,8 @@
 #include "protocol/protocol.h"
 
 #define MAX_RUNNING 4096
+#define CLAIM_TRIES 50
+#define CLAIM_PAUSE_US 1000
 
 /* The lock file's descriptor with the lock held, or -errno; -EBUSY: a running VM's. */
 static int lock_folder(const char *dir)
@@ -75,8 +77,12 @@ static int claim_home(const char *root, const char *home, struct vm_claim *ret_c
 
 	if (!name)
 		return err_set(e, -EIO, "%s", error->message);
-	for (unsigned tries = 0; r == -EAGAIN && tries < 100; tries++)
+	/* Whoever lists VMs holds such a lock for a moment. */
+	for (unsigned tries = 0; (r == -EAGAIN || r == -EBUSY) && tries < CLAIM_TRIES; tries++) {
+		if (r == -EBUSY)
+			g_usleep(CLAIM_PAUSE_US);
 		r = claim(root, name, ret_claim, e);
+	}
 	return r == -EBUSY || r == -EAGAIN ? err_set(e, -EBUSY, "the VM in '%s' runs already", home)
 					   : r;
 }

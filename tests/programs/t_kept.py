@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from lib import LODGE, build, check
+from lib import LODGE, build, check, until
 from lodgevm import FULL
 from t_state import children, numbers, read, wait_lines
 
@@ -449,10 +449,7 @@ def test_kept_crashed(env):
     wait_lines(env, "out", 2)
     env.lodge("snapshot", "take", "a", "s")
     os.kill(pid(env), signal.SIGKILL)
-    end = time.monotonic() + 10
-    while state(env) != "crashed":
-        check(time.monotonic() < end, state(env))
-        time.sleep(0.02)
+    until(lambda: state(env) == "crashed", "it has crashed")
     check([vm["state"] for vm in env.lodge_json("list")] == ["crashed"], env.lodge("list"))
     r = start(env, "again")
     check("crashed" in r.err, r)
@@ -460,6 +457,19 @@ def test_kept_crashed(env):
     check(list(snapshots(env)) == ["s"], "the snapshot is there")
     env.lodge("snapshot", "restore", "a", "s", "--yes")
     check(state(env) == "running", state(env))
+
+
+def test_kept_crashed_and_gone(env):
+    """What was killed leaves nothing behind when its VM is renamed or deleted."""
+    left = os.path.join(env.runtime, "lodge")
+    for words in (("rename", "a", "b"), ("delete", "a", "--yes")):
+        create(env)
+        start(env, "out")
+        os.kill(pid(env), signal.SIGKILL)
+        until(lambda: state(env) == "crashed", "it has crashed")
+        env.lodge(*words)
+        names = [name for name in os.listdir(left) if not name.startswith("engine-")]
+        check(not names, f"after {words[0]}: {names}")
 
 
 def test_kept_killed_while_taking(env):

@@ -241,10 +241,11 @@ int cmd_delete(struct cli *c, GError **error)
 {
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *temp = NULL;
 	g_autofree char *parent = dir ? g_path_get_dirname(dir) : NULL;
+	g_autofree char *run = dir ? lodge_run_name_of_folder(dir, error) : NULL;
 	bool good = false;
 	int lock;
 
-	if (!dir || has_fork(dir, error) ||
+	if (!run || has_fork(dir, error) ||
 	    !kept_confirm(c, error, "Delete VM \"%s\" with its disks and snapshots (%s)?",
 			  cli_arg(c, 0), dir))
 		return cli_code(error);
@@ -256,6 +257,8 @@ int cmd_delete(struct cli *c, GError **error)
 		lodge_io_error(error, "delete", dir);
 	else
 		good = lodge_remove_tree(temp, error);
+	if (good)
+		lodge_run_forget(run);
 	close(lock);
 	return good ? 0 : cli_code(error);
 }
@@ -281,10 +284,11 @@ int cmd_rename(struct cli *c, GError **error)
 {
 	const char *new = cli_arg(c, 1);
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *parent = NULL, *to = NULL;
+	g_autofree char *run = dir ? lodge_run_name_of_folder(dir, error) : NULL;
 	bool good;
 	int lock;
 
-	if (!dir || has_fork(dir, error) || !lodge_folder_name_ok(new, error))
+	if (!run || has_fork(dir, error) || !lodge_folder_name_ok(new, error))
 		return cli_code(error);
 	parent = g_path_get_dirname(dir);
 	to = g_build_filename(parent, new, NULL);
@@ -294,8 +298,10 @@ int cmd_rename(struct cli *c, GError **error)
 	good = lock >= 0 && forget_name(dir, error);
 	if (good && rename(dir, to) < 0)
 		good = lodge_io_error(error, "rename", dir);
-	if (good)
+	if (good) {
 		lodge_folder_sync(parent);
+		lodge_run_forget(run);
+	}
 	if (lock >= 0)
 		close(lock);
 	return good ? 0 : cli_code(error);

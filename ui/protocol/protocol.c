@@ -131,3 +131,17 @@ char *lodge_run_name_of_folder(const char *folder, GError **error)
 	sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, real, -1);
 	return g_strndup(sum, 16);
 }
+
+void lodge_run_forget(const char *name)
+{
+	g_autofree char *root = lodge_run_root(false, NULL);
+	g_autofree char *dir = root ? g_build_filename(root, name, NULL) : NULL;
+	g_autofree char *control = dir ? g_build_filename(dir, LODGE_RUN_CONTROL, NULL) : NULL;
+	g_autofree char *lock = dir ? g_build_filename(dir, LODGE_RUN_LOCK, NULL) : NULL;
+
+	if (!dir)
+		return;
+	unlink(control);
+	unlink(lock);
+	rmdir(dir);
+}

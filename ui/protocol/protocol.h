@@ -56,6 +56,8 @@ enum lodge_error lodge_error_of_errno(int err);
 char *lodge_run_root(bool create, GError **error);
 /* The name in there of a VM that is a folder: 16 hex digits of the SHA-256 of its real path. */
 char *lodge_run_name_of_folder(const char *folder, GError **error);
+/* Removes what a process that was killed left there. The VM's own lock is held: it does not run. */
+void lodge_run_forget(const char *name);
 /* Files in a VM's folder there: the control socket; the lock that its lodge-vm holds. */
 #define LODGE_RUN_CONTROL "control"
 #define LODGE_RUN_LOCK "lock"
