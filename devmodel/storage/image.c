@@ -240,6 +240,28 @@ int image_open(const char *path, const struct image_options *o, struct blk **ret
 	return r < 0 ? r : image_open_fd(fd, path, o, ret_blk, e);
 }
 
+int image_extent(struct blk *b, uint64_t off, uint64_t bytes, struct blk_extent *ret_extent)
+{
+	for (;; b = b->backing) {
+		int r = 0;
+		if (off >= b->bytes) {
+			*ret_extent = (struct blk_extent){ .kind = BLK_EXTENT_ZERO,
+							   .bytes = bytes };
+			return 0;
+		}
+		const uint64_t here = hv_min_u64(bytes, b->bytes - off);
+		*ret_extent = (struct blk_extent){ .kind = BLK_EXTENT_DATA, .bytes = here };
+		if (b->ops->map != NULL)
+			r = b->ops->map(b, off, here, ret_extent);
+		if (r < 0 || ret_extent->kind != BLK_EXTENT_BACKING)
+			return r;
+		bytes = ret_extent->bytes;
+		ret_extent->kind = BLK_EXTENT_ZERO;
+		if (b->backing == NULL)
+			return 0;
+	}
+}
+
 /* ---- new files ---- */
 
 static void new_finish(struct image_new *n)

@@ -48,6 +48,11 @@ enum image_format image_format_of(const struct blk *b);
 int image_format_probe(int fd, const char *path, enum image_format *ret_format,
 		       struct err *e) HV_MUST_CHECK;
 
+/* What shows at off of a chain, as far as its images tell without reading: zeroes, or data. Any
+ * thread, blocks. */
+int image_extent(struct blk *b, uint64_t off, uint64_t bytes,
+		 struct blk_extent *ret_extent) HV_MUST_CHECK;
+
 struct image_create {
 	enum image_format format; /* not AUTO */
 	struct qcow2_create q;	  /* raw: only bytes; 0 with a backing file: as long as that */

@@ -28,6 +28,8 @@ static const struct mark {
 	const char *what, *hint;
 } marks[] = {
 	{ 0, "LodgeVM", 7, IMAGE_STATE, "a saved state", NULL },
+	{ 0, "LodgeSn", 7, IMAGE_REFUSED, "an exported snapshot",
+	  "lodge create NAME --import FILE makes a VM of it" },
 	{ 0, "QFI\xfb", 4, IMAGE_QCOW2, "a qcow2 disk image", NULL },
 	{ 0, "KDMV", 4, IMAGE_CONTAINER, "a VMDK disk image", CONVERT },
 	{ 0, "COWD", 4, IMAGE_CONTAINER, "a VMDK disk image", CONVERT },

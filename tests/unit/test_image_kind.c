@@ -294,6 +294,7 @@ static void test_marks(void **state)
 		const char *what;
 	} marks[] = {
 		{ "LodgeVM", 7, 0, IMAGE_STATE, "saved state" },
+		{ "LodgeSn", 7, 0, IMAGE_REFUSED, "exported snapshot" },
 		{ "QFI\xfb", 4, 0, IMAGE_QCOW2, "qcow2" },
 		{ "KDMV", 4, 0, IMAGE_CONTAINER, "VMDK" },
 		{ "# Disk DescriptorFile", 21, 0, IMAGE_CONTAINER, "VMDK" },

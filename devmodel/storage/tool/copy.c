@@ -24,27 +24,6 @@ struct copier {
 	atomic_int failed;
 };
 
-int tool_extent(struct blk *b, uint64_t off, uint64_t bytes, struct blk_extent *ret)
-{
-	for (;; b = b->backing) {
-		int r = 0;
-		if (off >= b->bytes) {
-			*ret = (struct blk_extent){ .kind = BLK_EXTENT_ZERO, .bytes = bytes };
-			return 0;
-		}
-		const uint64_t here = hv_min_u64(bytes, b->bytes - off);
-		*ret = (struct blk_extent){ .kind = BLK_EXTENT_DATA, .bytes = here };
-		if (b->ops->map != NULL)
-			r = b->ops->map(b, off, here, ret);
-		if (r < 0 || ret->kind != BLK_EXTENT_BACKING)
-			return r;
-		bytes = ret->bytes;
-		ret->kind = BLK_EXTENT_ZERO;
-		if (b->backing == NULL)
-			return 0;
-	}
-}
-
 static int put(const struct copier *k, uint64_t off, const uint8_t *buf, uint64_t bytes,
 	       bool packed)
 {
@@ -83,7 +62,7 @@ static int get(const struct copier *k, uint64_t off, uint64_t bytes, struct blk_
 	struct blk *b = k->c->from;
 
 	if (!k->c->own_only)
-		return tool_extent(b, off, bytes, x);
+		return image_extent(b, off, bytes, x);
 	*x = (struct blk_extent){ .kind = BLK_EXTENT_DATA, .bytes = bytes };
 	return b->ops->map != NULL ? b->ops->map(b, off, bytes, x) : 0;
 }

@@ -135,7 +135,7 @@ static int punch_zeroes(const struct tool *t, struct blk *b, struct err *e)
 
 	for (uint64_t at = 0; at < b->bytes && r == 0;) {
 		struct blk_extent x;
-		r = tool_extent(b, at, b->bytes - at, &x);
+		r = image_extent(b, at, b->bytes - at, &x);
 		if (r == 0 && x.kind == BLK_EXTENT_ZERO) {
 			at += x.bytes;
 			continue;

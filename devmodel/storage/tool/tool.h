@@ -92,8 +92,6 @@ struct tool_copy {
 };
 /* All that is not zero, by several threads. */
 int tool_copy(const struct tool *t, const struct tool_copy *c, struct err *e) HV_MUST_CHECK;
-/* What shows at off of a chain, as far as its images tell without reading: zeroes, or data. */
-int tool_extent(struct blk *b, uint64_t off, uint64_t bytes, struct blk_extent *ret) HV_MUST_CHECK;
 
 /* A new image in a temporary file, opened for writing without syncs; committed at the end. */
 int tool_new(const char *path, const struct image_create *c, struct image_new *ret_new,
