@@ -18,7 +18,7 @@ build      libglib2.0-dev     GDBus and GKeyFile of lodge-vm and lodge
 build      libpng-dev         screenshots of lodge
 build      libseccomp-dev     system call filter of lodge-vm
 build      zlib1g-dev         compressed clusters of disk images (qcow2)
-build      libzstd-dev        the same, newer
+build      libzstd-dev        the same, newer; exported snapshots
 build      liburing-dev       direct I/O on disk images without a thread a request
 build      acpica-tools       iasl compiles the ACPI tables, acpiexec tests them
 build      seabios            BIOS that a VM without a kernel starts with, VGA BIOS

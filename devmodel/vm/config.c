@@ -395,6 +395,16 @@ int vm_config_default(const char *key, const char **ret_value, struct err *e)
 	return unknown_key(key, e);
 }
 
+bool vm_config_is_path(const char *key)
+{
+	for (const struct setting *s = vm_settings; s->key; s++) {
+		g_autofree char *name = NULL;
+		if (key_fits(s->key, key, &name))
+			return s->type >= SETTING_FILE_IN;
+	}
+	return false;
+}
+
 void vm_config_init(struct vm_config *c)
 {
 	struct err e;

@@ -90,6 +90,8 @@ void vm_config_finish(struct vm_config *c); /* twice is once */
 int vm_config_set(struct vm_config *c, const char *arg, struct err *e) HV_MUST_CHECK;
 /* What a setting is that was not made; "": nothing. */
 int vm_config_default(const char *key, const char **ret_value, struct err *e) HV_MUST_CHECK;
+/* Does that setting name a file, a folder or a socket of the host? */
+bool vm_config_is_path(const char *key);
 /* What only all of them together show: a setting that wants another. */
 int vm_config_check(const struct vm_config *c, struct err *e) HV_MUST_CHECK;
 /* Whether it starts with the BIOS: where neither a kernel nor a saved state is what starts. */

@@ -10,7 +10,7 @@ enum setting_type {
 	SETTING_BOOL,
 	SETTING_CHOICE,
 	SETTING_TEXT,
-	SETTING_FILE_IN,  /* a file that must exist */
+	SETTING_FILE_IN,  /* from here on paths; a file that must exist */
 	SETTING_FILE_OUT, /* a file that is made */
 	SETTING_STREAM,	  /* none, - (standard input and output) or a file that is made */
 	SETTING_SOCKET,	  /* a TCP port of 127.0.0.1 or the path of a socket that is made */

@@ -22,16 +22,21 @@ char *layer_name(const struct vm_disk_config *d, const char *id)
 	return g_strdup_printf("disks/%s-%s.qcow2", d->name, id);
 }
 
-static int look(const struct vm_disk_config *d, uint64_t *ret_bytes, enum image_format *ret_format,
-		struct err *e)
+int layer_open(const struct vm_disk_config *d, struct blk **ret_blk, struct err *e)
 {
 	struct image_options o = { .read_only = true };
-	struct blk *b;
-	int r;
 
 	if (d->format && image_format_parse(d->format, &o.format) < 0)
 		o.format = IMAGE_FORMAT_AUTO;
-	r = image_open(d->file, &o, &b, e);
+	return image_open(d->file, &o, ret_blk, e);
+}
+
+static int look(const struct vm_disk_config *d, uint64_t *ret_bytes, enum image_format *ret_format,
+		struct err *e)
+{
+	struct blk *b;
+	const int r = layer_open(d, &b, e);
+
 	if (r < 0)
 		return r;
 	*ret_bytes = b->bytes;

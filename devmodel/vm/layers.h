@@ -7,10 +7,14 @@
 #define VM_LAYERS_H
 #include "vm/config.h"
 
+struct blk;
+
 /* Does the disk keep its changes, so that a snapshot has to have it? */
 bool layer_wanted(const struct vm_disk_config *d);
 /* "disks/NAME-ID.qcow2"; freed with g_free(). */
 char *layer_name(const struct vm_disk_config *d, const char *id);
+/* The disk's image with all that it is based on, to be read. */
+int layer_open(const struct vm_disk_config *d, struct blk **ret_blk, struct err *e) HV_MUST_CHECK;
 /* As many more as a VM may have are not there: -ENOSPC. */
 int layers_check_room(struct err *e) HV_MUST_CHECK;
 /* An empty one at path over the disk's image; bytes 0: looks how long that is. in: the folder that

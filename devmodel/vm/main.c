@@ -265,13 +265,13 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int ready_fd, status;
 
+	raise_file_limit();
 	if (only_tell(argc, argv, &status))
 		return status;
 	/* No plug-ins into this process, and the time zone before the files are out of reach. */
 	g_setenv("GIO_USE_VFS", "local", TRUE);
 	g_setenv("GIO_MODULE_DIR", "/nonexistent", TRUE);
 	tzset();
-	raise_file_limit();
 	vm_config_init(&vm.cfg);
 	if (parse_args(argc, argv, &vm, &ready_fd, &e) < 0) {
 		status = complain(&e);

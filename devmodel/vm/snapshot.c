@@ -13,20 +13,22 @@
 #include "devmodel/storage/live.h"
 #include "protocol/protocol.h"
 #include "protocol/snapshots.h"
+#include "vm/export.h"
 #include "vm/layers.h"
+#include "vm/snapshot_int.h"
+#include "vm/verify.h"
 #include "vm/vm.h"
 
 /* ---- what both kinds share ---- */
 
-static int make_dir(const char *path, struct err *e)
+int snapshot_make_dir(const char *path, struct err *e)
 {
 	if (g_mkdir(path, 0755) < 0 && errno != EEXIST)
 		return err_set(e, -errno, "cannot make '%s': %s", path, strerror(errno));
 	return 0;
 }
 
-/* Is the name free, and the ID a new one? */
-static int check_name(const char *name, struct err *e)
+int snapshot_check_name(const char *name, struct err *e)
 {
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GPtrArray) all = lodge_snapshots(".", &error);
@@ -43,18 +45,18 @@ static int check_name(const char *name, struct err *e)
 }
 
 /* "snapshots/.ID" with everything but the state: settings and manifest. */
-static int begin_folder(const char *id, const char *name, const char *text, char **ret_temp,
-			struct err *e)
+static int begin_folder(const char *id, const char *name, const char *text, bool with_state,
+			char **ret_temp, struct err *e)
 {
 	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
 	g_autofree char *hidden = g_strdup_printf(".%s", id), *time = NULL, *parent = NULL;
 	g_autofree char *temp = lodge_snapshot_path(".", hidden, NULL);
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GKeyFile) ini = NULL;
-	int r = make_dir("snapshots", e);
+	int r = snapshot_make_dir("snapshots", e);
 
 	if (r == 0)
-		r = make_dir(temp, e);
+		r = snapshot_make_dir(temp, e);
 	if (r < 0)
 		return r;
 	time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ");
@@ -63,7 +65,8 @@ static int begin_folder(const char *id, const char *name, const char *text, char
 					  .name = (char *)(uintptr_t)name,
 					  .text = (char *)(uintptr_t)text,
 					  .parent = parent,
-					  .time = time };
+					  .time = time,
+					  .needs_state = with_state };
 	ini = lodge_ini_load(".", &error);
 	if (!ini || !lodge_ini_save(ini, temp, &error) || !lodge_snapshot_write(&s, temp, &error)) {
 		lodge_remove_tree(temp, NULL);
@@ -82,8 +85,7 @@ static int set_current(const char *id, struct err *e)
 		       : vm_home_error(e, error);
 }
 
-/* The snapshot is one from here on. */
-static int publish(const char *temp, const char *id, struct err *e)
+int snapshot_publish(const char *temp, const char *id, struct err *e)
 {
 	g_autofree char *path = lodge_snapshot_path(".", id, NULL);
 
@@ -91,10 +93,18 @@ static int publish(const char *temp, const char *id, struct err *e)
 	if (rename(temp, path) < 0)
 		return err_set(e, -errno, "cannot make '%s': %s", path, strerror(errno));
 	lodge_folder_sync("snapshots");
-	return set_current(id, e);
+	return 0;
 }
 
-static void set_disk(GKeyFile *ini, const char *name, const char *file)
+/* Where the VM goes on from, too. */
+static int publish(const char *temp, const char *id, struct err *e)
+{
+	const int r = snapshot_publish(temp, id, e);
+
+	return r == 0 ? set_current(id, e) : r;
+}
+
+void snapshot_set_disk(GKeyFile *ini, const char *name, const char *file)
 {
 	g_autofree char *key = g_strdup_printf("disk.%s.file", name);
 	g_autofree char *format = g_strdup_printf("disk.%s.format", name);
@@ -113,7 +123,7 @@ static int point_to(const struct vm_config *c, const char *id, struct err *e)
 	for (unsigned i = 0; ini && i < c->n_disks; i++) {
 		g_autofree char *file = layer_name(&c->disk[i], id);
 		if (layer_wanted(&c->disk[i]))
-			set_disk(ini, c->disk[i].name, file);
+			snapshot_set_disk(ini, c->disk[i].name, file);
 	}
 	return ini && lodge_ini_save(ini, ".", &error) ? 0 : vm_home_error(e, error);
 }
@@ -132,7 +142,7 @@ static void remove_layers(const struct vm_config *c, const char *id)
 static int create_layers(const struct vm_config *c, struct blk *const *b, const char *id,
 			 struct err *e)
 {
-	int r = make_dir("disks", e);
+	int r = snapshot_make_dir("disks", e);
 
 	if (r == 0)
 		r = layers_check_room(e);
@@ -293,12 +303,12 @@ int snapshot_take(struct vm *vm, const char *name, const char *text, snapshot_do
 	int r = check_home(vm, e);
 
 	if (r == 0)
-		r = check_name(name, e);
+		r = snapshot_check_name(name, e);
 	if (r < 0)
 		return r;
 	t = g_new0(struct take, 1);
 	*t = (struct take){ .vm = vm, .id = lodge_snapshot_new_id(), .done = done, .ctx = ctx };
-	r = begin_folder(t->id, name, text, &t->temp, e);
+	r = begin_folder(t->id, name, text, true, &t->temp, e);
 	if (r == 0) {
 		r = begin_take(vm, t, e);
 		if (r < 0)
@@ -339,7 +349,7 @@ int snapshot_suspend(struct vm *vm, snapshot_done *done, void *ctx, struct err *
 	if (r == 0)
 		r = vm_check_not_saving(vm, e);
 	if (r == 0)
-		r = make_dir(VM_HOME_SUSPENDED, e);
+		r = snapshot_make_dir(VM_HOME_SUSPENDED, e);
 	if (r < 0)
 		return r;
 	unlink(VM_HOME_SUSPENDED_NEW);
@@ -359,17 +369,17 @@ int snapshot_suspend(struct vm *vm, snapshot_done *done, void *ctx, struct err *
 
 /* ---- of one that does not run ---- */
 
-static int take_stopped(const struct vm_config *c, const char *name, const char *text,
-			struct err *e)
+static int take_stopped(const struct vm_home *h, const struct vm_config *c, const char *name,
+			const char *text, struct err *e)
 {
 	g_autofree char *id = lodge_snapshot_new_id(), *temp = NULL;
-	int r = check_name(name, e);
+	int r = snapshot_check_name(name, e);
 
-	if (r == 0 && strcmp(lodge_folder_own_state("."), "suspended") == 0)
+	if (r == 0 && h->suspended)
 		r = err_set(e, -EBUSY,
 			    "it is suspended: start it first, and take the snapshot while it runs");
 	if (r == 0)
-		r = begin_folder(id, name, text, &temp, e);
+		r = begin_folder(id, name, text, false, &temp, e);
 	if (r == 0)
 		r = create_layers(c, NULL, id, e);
 	if (r == 0) {
@@ -408,7 +418,7 @@ static int go_on_from(const char *in, const char *state, struct err *e)
 	g_autofree char *dir = g_build_filename(in, VM_HOME_SUSPENDED, NULL);
 	g_autofree char *from = g_build_filename(dir, VM_HOME_SUSPENDED_FROM, NULL);
 	g_autoptr(GError) error = NULL;
-	int r = make_dir(dir, e);
+	int r = snapshot_make_dir(dir, e);
 
 	if (r == 0 && !lodge_file_replace(from, state, strlen(state), &error))
 		r = vm_home_error(e, error);
@@ -428,7 +438,7 @@ static int write_restored(const struct vm_config *c, const char *snapshot, const
 	for (unsigned i = 0; ini && i < c->n_disks; i++) {
 		g_autofree char *file = layer_name(&c->disk[i], id);
 		if (layer_wanted(&c->disk[i]))
-			set_disk(ini, c->disk[i].name, file);
+			snapshot_set_disk(ini, c->disk[i].name, file);
 	}
 	for (gsize i = 0; ini && i < G_N_ELEMENTS(identity); i++) {
 		g_autofree char *value = lodge_ini_get(own, identity[i]);
@@ -562,7 +572,7 @@ static int fill_fork(const char *snapshot, const struct vm_config *c, const char
 	g_autofree char *id = lodge_snapshot_new_id(), *disks = g_build_filename(in, "disks", NULL);
 	g_autofree char *state = lodge_snapshot_path(".", snapshot, "state");
 	g_autofree char *whole = g_canonicalize_filename(state, NULL);
-	int r = make_dir(disks, e);
+	int r = snapshot_make_dir(disks, e);
 
 	for (unsigned i = 0; i < c->n_disks && r == 0; i++) {
 		g_autofree char *file = layer_name(&c->disk[i], id);
@@ -589,7 +599,7 @@ static int fork_to(const char *snapshot, const char *dir, struct err *e)
 	if (r == 0 && g_mkdir_with_parents(parent, 0755) < 0)
 		r = err_set(e, -errno, "cannot make '%s': %s", parent, strerror(errno));
 	if (r == 0)
-		r = make_dir(temp, e);
+		r = snapshot_make_dir(temp, e);
 	if (r == 0)
 		r = fill_fork(snapshot, &c, temp, identity, e);
 	if (r == 0)
@@ -607,21 +617,30 @@ static int fork_to(const char *snapshot, const char *dir, struct err *e)
 
 /* ---- lodge-vm --snapshot ---- */
 
-static int do_verb(const struct vm_config *c, const char *verb, int argc, char **argv,
-		   struct err *e)
+struct options {
+	int progress_fd;
+	bool with_paths;
+};
+
+static int do_verb(const struct vm_home *h, const struct vm_config *c, const struct options *o,
+		   const char *verb, int argc, char **argv, struct err *e)
 {
 	if (strcmp(verb, "take") == 0 && argc == 2)
-		return take_stopped(c, argv[0], argv[1], e);
+		return take_stopped(h, c, argv[0], argv[1], e);
 	if (strcmp(verb, "restore") == 0 && argc == 1)
 		return restore(argv[0], e);
 	if (strcmp(verb, "delete") == 0 && argc == 1)
 		return delete_and_tidy(argv[0], e);
 	if (strcmp(verb, "tidy") == 0 && argc == 0)
 		return layers_tidy(e);
+	if (strcmp(verb, "import") == 0 && (argc == 1 || argc == 2))
+		return snapshot_import(argv[0], argc == 2 ? argv[1] : NULL, o->with_paths,
+				       o->progress_fd, e);
 	return err_set(e, -EINVAL, "lodge-vm: --snapshot does not know '%s'", verb);
 }
 
-static int locked(const char *verb, const char *dir, int argc, char **argv, struct err *e)
+static int locked(const struct options *o, const char *verb, const char *dir, int argc, char **argv,
+		  struct err *e)
 {
 	struct vm_home home = { 0 };
 	struct vm_config c;
@@ -632,19 +651,48 @@ static int locked(const char *verb, const char *dir, int argc, char **argv, stru
 	if (r == 0 && home.read_only)
 		r = err_set(e, -EROFS, "'%s' cannot be written to", dir);
 	if (r == 0)
-		r = do_verb(&c, verb, argc, argv, e);
+		r = do_verb(&home, &c, o, verb, argc, argv, e);
 	vm_home_leave(&home, false);
 	vm_config_finish(&c);
 	return r;
 }
 
+static int fd_of(const char *word)
+{
+	guint64 fd;
+
+	return g_ascii_string_to_unsigned(word, 10, 3, 1023, &fd, NULL) ? (int)fd : -1;
+}
+
+/* What only reads the VM's folder, or writes beside it. 1: it is another verb. */
+static int unlocked(const struct options *o, const char *verb, int argc, char **argv, struct err *e)
+{
+	if (strcmp(verb, "fork") == 0 && argc == 2)
+		return fork_to(argv[0], argv[1], e);
+	if (strcmp(verb, "export") == 0 && argc == 2 && fd_of(argv[1]) >= 0)
+		return snapshot_export(argv[0], fd_of(argv[1]), o->progress_fd, e);
+	if (strcmp(verb, "verify") != 0 || argc > 1)
+		return 1;
+	snapshot_verify(argc == 1 ? argv[0] : NULL, o->progress_fd);
+	return 0;
+}
+
 int snapshot_offline(int argc, char **argv, struct err *e)
 {
+	struct options o = { .progress_fd = -1 };
+	int r;
+
+	for (; argc > 0 && g_str_has_prefix(argv[0], "--"); argc--, argv++)
+		if (strcmp(argv[0], "--with-paths") == 0)
+			o.with_paths = true;
+		else if (g_str_has_prefix(argv[0], "--progress-fd="))
+			o.progress_fd = fd_of(strchr(argv[0], '=') + 1);
+		else
+			return err_set(e, -EINVAL, "lodge-vm: no option '%.64s'", argv[0]);
 	if (argc < 2)
 		return err_set(e, -EINVAL, "lodge-vm: --snapshot VERB DIR ...");
-	if (strcmp(argv[0], "fork") != 0)
-		return locked(argv[0], argv[1], argc - 2, argv + 2, e);
-	if (argc != 4 || chdir(argv[1]) < 0)
-		return err_set(e, -EINVAL, "lodge-vm: --snapshot fork DIR ID NEW");
-	return fork_to(argv[2], argv[3], e);
+	if (chdir(argv[1]) < 0)
+		return err_set(e, -errno, "cannot enter '%s': %s", argv[1], strerror(errno));
+	r = unlocked(&o, argv[0], argc - 2, argv + 2, e);
+	return r != 1 ? r : locked(&o, argv[0], ".", argc - 2, argv + 2, e);
 }

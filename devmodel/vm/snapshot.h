@@ -26,12 +26,14 @@ int snapshot_switch(struct vm *vm, const char *id, struct err *e) HV_MUST_CHECK;
 /* The VM ends once its state is kept; `start` goes on from there. */
 int snapshot_suspend(struct vm *vm, snapshot_done *done, void *ctx, struct err *e) HV_MUST_CHECK;
 
-/* ---- of one that does not run: lodge-vm --snapshot VERB DIR WORD... ---- */
+/* ---- of one that does not run: lodge-vm --snapshot [OPTION...] VERB DIR WORD... ---- */
 
 /*
  * take NAME TEXT: of the disks alone; prints the ID. restore ID. delete ID: what is based on it is
- * based on its parent then. tidy. fork ID DIR: a new VM there that goes on from it.
- * Locks the VM's folder; fork may be done to a running VM.
+ * based on its parent then. tidy. import FILE [NAME]: export.h. All these lock the VM's folder; to
+ * a running VM may be done: fork ID DIR: a new VM there that goes on from it. export ID FD:
+ * export.h. verify [ID]: verify.h. Options: --progress-fd=N: where to show how far it is;
+ * --with-paths.
  */
 int snapshot_offline(int argc, char **argv, struct err *e) HV_MUST_CHECK;
 #endif

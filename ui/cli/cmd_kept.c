@@ -130,15 +130,12 @@ static bool add_setting(GKeyFile *ini, const char *temp, const char *setting, GE
 	return true;
 }
 
-static bool fill(struct cli *c, const char *temp, GError **error)
+/* vm.ini with what every VM has. */
+static GKeyFile *new_ini(void)
 {
-	g_autoptr(GKeyFile) ini = g_key_file_new();
-	g_autofree char *id = g_uuid_string_random(),
-			*disks = g_build_filename(temp, "disks", NULL);
-	const char *size = cli_value(c, "--disk-size");
+	GKeyFile *ini = g_key_file_new();
+	g_autofree char *id = g_uuid_string_random();
 
-	if (mkdir(disks, 0755) < 0)
-		return lodge_io_error(error, "make", disks);
 	lodge_ini_set(ini, "vm.format", LODGE_FOLDER_FORMAT);
 	lodge_ini_set(ini, "vm.id", id);
 	lodge_ini_set(ini, "vm.machine", "pc-1");
@@ -146,7 +143,31 @@ static bool fill(struct cli *c, const char *temp, GError **error)
 	lodge_ini_set(ini, "cpu.count", "1");
 	lodge_ini_set(ini, "cpu.model", CPU_MODEL);
 	lodge_ini_set(ini, "memory.size", "1G");
-	if (size && !add_disk(ini, temp, "root", NULL, size, error))
+	return ini;
+}
+
+/* The VM goes on from the exported snapshot, and has its settings. */
+static GKeyFile *imported_ini(struct cli *c, const char *temp, GError **error)
+{
+	g_autoptr(GKeyFile) ini = new_ini();
+	g_autofree char *id = NULL;
+
+	if (!lodge_ini_save(ini, temp, error))
+		return NULL;
+	id = kept_import(c, temp, cli_value(c, "--import"), NULL, error);
+	return id && kept_restore(temp, id, error) ? lodge_ini_load(temp, error) : NULL;
+}
+
+static bool fill(struct cli *c, const char *temp, GError **error)
+{
+	g_autoptr(GKeyFile) ini = NULL;
+	g_autofree char *disks = g_build_filename(temp, "disks", NULL);
+	const char *size = cli_value(c, "--disk-size");
+
+	if (mkdir(disks, 0755) < 0)
+		return lodge_io_error(error, "make", disks);
+	ini = cli_has(c, "--import") ? imported_ini(c, temp, error) : new_ini();
+	if (!ini || (size && !add_disk(ini, temp, "root", NULL, size, error)))
 		return false;
 	for (guint i = 0; i < c->settings->len; i++)
 		if (!add_setting(ini, temp, c->settings->pdata[i], error))

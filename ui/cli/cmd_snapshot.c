@@ -1,8 +1,10 @@
 /* lodge snapshot, suspend, fork: what can be taken back, put aside and multiplied. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "cli/kept.h"
+#include "cli/newfile.h"
 #include "cli/window.h"
 #include "client/client.h"
 #include "protocol/protocol.h"
@@ -183,8 +185,7 @@ static int do_restore(struct cli *c, const char *dir, GError **error)
 	if (!id ||
 	    !kept_confirm(c, error, "What VM \"%s\" did since is lost: restore?", cli_arg(c, 1)))
 		return cli_code(error);
-	if ((was_running && !end_running(dir, error)) ||
-	    !offline(error, "restore", dir, id, NULL, NULL))
+	if ((was_running && !end_running(dir, error)) || !kept_restore(dir, id, error))
 		return cli_code(error);
 	return !was_running || kept_start(c, dir, error) ? 0 : cli_code(error);
 }
@@ -271,6 +272,112 @@ static int do_protect(struct cli *c, const char *dir, GError **error)
 	return change(dir, cli_arg(c, 2), NULL, !cli_has(c, "--off"), error);
 }
 
+/* ---- verify ---- */
+
+/* What lodge-vm said: "ID", or "ID DAMAGE", a line each. */
+static unsigned show_damage(const struct cli *c, const char *dir, char **lines)
+{
+	g_autoptr(GString) json = g_string_new("[");
+	g_autoptr(GHashTable) damaged = g_hash_table_new(g_str_hash, g_str_equal);
+
+	for (guint i = 0; lines[i] && lines[i][0] != '\0'; i++) {
+		char *what = strchr(lines[i], ' ');
+		g_autoptr(lodge_snapshot_owned) s = NULL;
+		if (what)
+			*what++ = '\0';
+		s = lodge_snapshot_read(dir, lines[i], NULL);
+		if (what)
+			g_hash_table_add(damaged, lines[i]);
+		if (!c->json && what)
+			g_print("snapshot \"%s\": %s\n", s ? s->name : lines[i], what);
+		g_string_append(json, i > 0 ? ",\n{\"id\":" : "{\"id\":");
+		lodge_json_string(json, lines[i]);
+		g_string_append(json, ",\"name\":");
+		lodge_json_string(json, s ? s->name : "");
+		g_string_append(json, ",\"damage\":");
+		lodge_json_string(json, what ? what : "");
+		g_string_append_c(json, '}');
+	}
+	if (c->json)
+		g_print("%s]\n", json->str);
+	return g_hash_table_size(damaged);
+}
+
+static int do_verify(struct cli *c, const char *dir, GError **error)
+{
+	const char *name = cli_arg(c, 2);
+	g_autofree char *id = name ? find_id(dir, name, error) : NULL;
+	g_autofree char *out = NULL;
+	g_auto(GStrv) lines = NULL;
+	unsigned n;
+
+	if (name && !id)
+		return cli_code(error);
+	out = kept_ask_long(c, error, (const char *const[]){ "verify", dir, id, NULL });
+	if (!out)
+		return cli_code(error);
+	lines = g_strsplit(out, "\n", -1);
+	n = show_damage(c, dir, lines);
+	if (n == 0)
+		return 0;
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_FAILED, "%u snapshot%s damaged", n,
+		    n == 1 ? " is" : "s are");
+	return cli_code(error);
+}
+
+/* ---- export, import ---- */
+
+static int do_export(struct cli *c, const char *dir, GError **error)
+{
+	const char *name = cli_arg(c, 2), *file = cli_arg(c, 3);
+	g_autofree char *id = NULL, *fd = NULL, *out = NULL;
+	struct new_file f;
+
+	if (!file)
+		return cli_bad(error, "snapshot export wants VM NAME FILE");
+	id = find_id(dir, name, error);
+	if (!id || !new_file_check("snapshot export", file, error) ||
+	    !new_file_open(&f, file, 0600, error))
+		return cli_code(error);
+	fcntl(f.fd, F_SETFD, 0); /* lodge-vm writes to it */
+	fd = g_strdup_printf("%d", f.fd);
+	out = kept_ask_long(c, error, (const char *const[]){ "export", dir, id, fd, NULL });
+	if (!out) {
+		new_file_drop(&f);
+		return cli_code(error);
+	}
+	return new_file_publish(&f, error) ? 0 : cli_code(error);
+}
+
+char *kept_import(const struct cli *c, const char *dir, const char *file, const char *name,
+		  GError **error)
+{
+	g_autofree char *path = g_canonicalize_filename(file, NULL);
+
+	return kept_ask_long(c, error, (const char *const[]){ "import", dir, path, name, NULL });
+}
+
+static int do_import(struct cli *c, const char *dir, GError **error)
+{
+	g_autofree char *id = NULL;
+	g_autoptr(lodge_snapshot_owned) s = NULL;
+	g_autoptr(GString) json = g_string_new("{\"name\":");
+
+	if (!cli_arg(c, 2))
+		return cli_bad(error, "snapshot import wants VM FILE");
+	id = kept_import(c, dir, cli_arg(c, 2), cli_arg(c, 3), error);
+	s = id ? lodge_snapshot_read(dir, id, error) : NULL;
+	if (!s)
+		return cli_code(error);
+	lodge_json_string(json, s->name);
+	if (c->json)
+		g_print("%s,\"id\":\"%s\"}\n", json->str, id);
+	else
+		cli_say(c, "snapshot \"%s\" is there (lodge snapshot restore %s '%s')", s->name,
+			cli_arg(c, 1), s->name);
+	return 0;
+}
+
 int cmd_snapshot(struct cli *c, GError **error)
 {
 	static const struct {
@@ -279,6 +386,7 @@ int cmd_snapshot(struct cli *c, GError **error)
 	} verbs[] = {
 		{ "take", do_take },	 { "list", do_list },	  { "restore", do_restore },
 		{ "delete", do_delete }, { "rename", do_rename }, { "protect", do_protect },
+		{ "verify", do_verify }, { "export", do_export }, { "import", do_import },
 		{ "tidy", do_tidy },
 	};
 	const char *names[G_N_ELEMENTS(verbs) + 1] = { NULL }, *near;
@@ -334,6 +442,11 @@ char *kept_fork_source(const char *word, char **ret_id, GError **error)
 		name = default_name(dir);
 	*ret_id = named ? find_id(dir, snapshot, error) : take(dir, name, "for a fork", error);
 	return *ret_id ? g_steal_pointer(&dir) : NULL;
+}
+
+bool kept_restore(const char *dir, const char *id, GError **error)
+{
+	return offline(error, "restore", dir, id, NULL, NULL);
 }
 
 bool kept_fork(const char *dir, const char *id, const char *to, GError **error)

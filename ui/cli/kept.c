@@ -41,7 +41,7 @@ static void host_limit(GError **error, const char *program)
 	(*error)->code = LODGE_ERROR_HOST_LIMIT;
 }
 
-char *kept_ask(GError **error, const char *name, const char *const *words)
+static char *ask(GError **error, const char *name, const char *const *words, GSpawnFlags flags)
 {
 	g_autofree char *program = ui_find_program(name, error);
 	g_autoptr(GPtrArray) argv = g_ptr_array_new();
@@ -54,8 +54,8 @@ char *kept_ask(GError **error, const char *name, const char *const *words)
 	for (; *words; words++)
 		g_ptr_array_add(argv, (gpointer)(uintptr_t)*words);
 	g_ptr_array_add(argv, NULL);
-	if (!g_spawn_sync(NULL, (char **)(void *)argv->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL,
-			  &out, &err, &status, error)) {
+	if (!g_spawn_sync(NULL, (char **)(void *)argv->pdata, NULL, flags, NULL, NULL, &out, &err,
+			  &status, error)) {
 		host_limit(error, program);
 		return NULL;
 	}
@@ -65,6 +65,33 @@ char *kept_ask(GError **error, const char *name, const char *const *words)
 	}
 	said(error, err, status);
 	return NULL;
+}
+
+char *kept_ask(GError **error, const char *name, const char *const *words)
+{
+	return ask(error, name, words, G_SPAWN_DEFAULT);
+}
+
+char *kept_ask_long(const struct cli *c, GError **error, const char *const *words)
+{
+	g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+	const bool seen = !c->quiet && !c->json && isatty(STDERR_FILENO);
+	const int terminal = seen ? fcntl(STDERR_FILENO, F_DUPFD, 3) : -1;
+	char *out;
+
+	g_ptr_array_add(argv, g_strdup("--snapshot"));
+	if (terminal >= 0)
+		g_ptr_array_add(argv, g_strdup_printf("--progress-fd=%d", terminal));
+	if (cli_has(c, "--with-paths"))
+		g_ptr_array_add(argv, g_strdup("--with-paths"));
+	for (; *words; words++)
+		g_ptr_array_add(argv, g_strdup(*words));
+	g_ptr_array_add(argv, NULL);
+	out = ask(error, "lodge-vm", (const char *const *)(void *)argv->pdata,
+		  G_SPAWN_LEAVE_DESCRIPTORS_OPEN);
+	if (terminal >= 0)
+		close(terminal);
+	return out ? g_strchomp(out) : NULL;
 }
 
 bool kept_confirm(const struct cli *c, GError **error, const char *fmt, ...)

@@ -7,6 +7,9 @@
 /* Runs that program of Lodge with these words (NULL-ended) until its end; its standard output, or
  * NULL with the error that it gave. */
 char *kept_ask(GError **error, const char *program, const char *const *words);
+/* The same of lodge-vm --snapshot WORD...: what takes long, and shows how far it is on a terminal.
+ * Descriptors that are not closed on exec are its, too. */
+char *kept_ask_long(const struct cli *c, GError **error, const char *const *words);
 /* For a question on a terminal; without one --yes is needed. */
 bool kept_confirm(const struct cli *c, GError **error, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
 /* A file that may have holes, by sharing its blocks where the file system can. */
@@ -24,6 +27,10 @@ void kept_settings_json(GString *json, GPtrArray *settings);
 bool kept_start(struct cli *c, const char *dir, GError **error);
 /* "VM@SNAPSHOT"; false: there is no @. */
 bool kept_split(const char *word, char **ret_vm, char **ret_snapshot);
+/* A new snapshot of an exported one; its ID. name: NULL: as that was called. */
+char *kept_import(const struct cli *c, const char *dir, const char *file, const char *name,
+		  GError **error);
+bool kept_restore(const char *dir, const char *id, GError **error);
 /* The folder and the snapshot's ID of what is to be forked; a VM without @ gets a snapshot now. */
 char *kept_fork_source(const char *word, char **ret_id, GError **error);
 bool kept_fork(const char *dir, const char *id, const char *to, GError **error);

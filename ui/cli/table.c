@@ -18,7 +18,8 @@ const struct cli_command cli_commands[] = {
 	{ "log", "VM", 1, 1, CLI_LOG, "what a VM's process said when it ran last", cmd_log },
 	{ "snapshot",
 	  "take VM [NAME] | list VM | restore VM [NAME] | delete VM NAME | rename VM NAME NEW | "
-	  "protect VM NAME | tidy VM",
+	  "protect VM NAME | verify VM [NAME] | export VM NAME FILE | import VM FILE [NAME] | "
+	  "tidy VM",
 	  2, 4, CLI_SNAPSHOT, "keep moments of a VM, and go back to them", cmd_snapshot },
 	{ "suspend", "VM...", 1, 99, 0, "put a running VM on the disk; start goes on",
 	  cmd_suspend },
@@ -101,6 +102,9 @@ const struct cli_option cli_options[] = {
 	{ "--set", "KEY=VALUE", "", CLI_RUN | CLI_CREATE | CLI_START,
 	  "any setting (lodge help settings)" },
 	{ "--disk-size", "SIZE", NULL, CLI_CREATE, "a new, empty disk of that size" },
+	{ "--import", "FILE", NULL, CLI_CREATE, "go on from an exported snapshot" },
+	{ "--with-paths", NULL, NULL, CLI_CREATE | CLI_SNAPSHOT,
+	  "import: also the settings that name files of this host; only from whom you trust" },
 	{ "--os", "ID", "vm.os", CLI_CREATE, "the guest's operating system, such as debian12" },
 	{ "--start", NULL, NULL, CLI_CREATE, "run it at once" },
 	{ "--message", "TEXT", NULL, CLI_SNAPSHOT, "-m: what the snapshot is for" },

@@ -23,10 +23,10 @@ static bool id_ok(const char *id)
 	return strlen(id) == ID_BYTES && id[strspn(id, "0123456789abcdef")] == '\0';
 }
 
-static void free_one(gpointer data)
+void lodge_snapshot_free(struct lodge_snapshot *s)
 {
-	struct lodge_snapshot *s = data;
-
+	if (!s)
+		return;
 	g_free(s->id);
 	g_free(s->name);
 	g_free(s->parent);
@@ -43,7 +43,7 @@ static char *text_of(GKeyFile *f, const char *key)
 	return s ? g_strdelimit(s, "\n\t\r", ' ') : g_strdup("");
 }
 
-static struct lodge_snapshot *read_one(const char *dir, const char *id, GError **error)
+struct lodge_snapshot *lodge_snapshot_read(const char *dir, const char *id, GError **error)
 {
 	g_autofree char *path = lodge_snapshot_path(dir, id, "manifest");
 	g_autofree char *state = lodge_snapshot_path(dir, id, "state"), *format = NULL;
@@ -74,6 +74,7 @@ static struct lodge_snapshot *read_one(const char *dir, const char *id, GError *
 	s->text = text_of(f, "text");
 	s->time = text_of(f, "time");
 	s->protected = g_key_file_get_boolean(f, GROUP, "protected", NULL);
+	s->needs_state = g_key_file_get_boolean(f, GROUP, "state", NULL);
 	s->has_state = g_file_test(state, G_FILE_TEST_EXISTS);
 	return s;
 }
@@ -90,6 +91,7 @@ bool lodge_snapshot_write(const struct lodge_snapshot *s, const char *in, GError
 	g_key_file_set_string(f, GROUP, "text", s->text);
 	g_key_file_set_string(f, GROUP, "time", s->time);
 	g_key_file_set_boolean(f, GROUP, "protected", s->protected);
+	g_key_file_set_boolean(f, GROUP, "state", s->needs_state);
 	text = g_key_file_to_data(f, &bytes, NULL);
 	return lodge_file_replace(path, text, bytes, error);
 }
@@ -119,18 +121,27 @@ static void adopt_orphans(GPtrArray *all)
 	}
 }
 
-GPtrArray *lodge_snapshots(const char *dir, GError **error)
+GPtrArray *lodge_snapshot_ids(const char *dir)
 {
-	g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(free_one);
+	GPtrArray *ids = g_ptr_array_new_with_free_func(g_free);
 	g_autofree char *path = g_build_filename(dir, "snapshots", NULL);
 	g_autoptr(GDir) d = g_dir_open(path, 0, NULL);
 	const char *name;
 
-	while (d && (name = g_dir_read_name(d)) != NULL) {
-		struct lodge_snapshot *s;
-		if (!id_ok(name))
-			continue;
-		s = read_one(dir, name, error);
+	while (d && (name = g_dir_read_name(d)) != NULL)
+		if (id_ok(name))
+			g_ptr_array_add(ids, g_strdup(name));
+	return ids;
+}
+
+GPtrArray *lodge_snapshots(const char *dir, GError **error)
+{
+	g_autoptr(GPtrArray) ids = lodge_snapshot_ids(dir);
+	g_autoptr(GPtrArray)
+		all = g_ptr_array_new_with_free_func((GDestroyNotify)lodge_snapshot_free);
+
+	for (guint i = 0; i < ids->len; i++) {
+		struct lodge_snapshot *s = lodge_snapshot_read(dir, ids->pdata[i], error);
 		if (!s)
 			return NULL;
 		g_ptr_array_add(all, s);
@@ -140,16 +151,20 @@ GPtrArray *lodge_snapshots(const char *dir, GError **error)
 	return g_steal_pointer(&all);
 }
 
+/* An import has the disks beside those that it will be among. */
 void lodge_snapshots_clean(const char *dir)
 {
-	g_autofree char *path = g_build_filename(dir, "snapshots", NULL);
-	g_autoptr(GDir) d = g_dir_open(path, 0, NULL);
-	const char *name;
+	static const char *const places[] = { "snapshots", "disks" };
 
-	while (d && (name = g_dir_read_name(d)) != NULL) {
-		g_autofree char *inner = lodge_snapshot_path(dir, name, NULL);
-		if (name[0] == '.' && id_ok(name + 1))
-			lodge_remove_tree(inner, NULL);
+	for (guint i = 0; i < G_N_ELEMENTS(places); i++) {
+		g_autofree char *path = g_build_filename(dir, places[i], NULL);
+		g_autoptr(GDir) d = g_dir_open(path, 0, NULL);
+		const char *name;
+		while (d && (name = g_dir_read_name(d)) != NULL) {
+			g_autofree char *inner = g_build_filename(path, name, NULL);
+			if (name[0] == '.' && id_ok(name + 1))
+				lodge_remove_tree(inner, NULL);
+		}
 	}
 }
 

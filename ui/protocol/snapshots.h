@@ -2,8 +2,8 @@
  * The snapshots of a VM that is kept, as they lie in its folder:
  *
  *	snapshots/ID/manifest	what it is: a GKeyFile, group "snapshot"
- *	snapshots/ID/vm.ini	the settings; its disks are the layers that nobody writes to any
- *more snapshots/ID/state	the machine with its memory; none: of a VM that did not run
+ *	snapshots/ID/vm.ini	the settings; nobody writes to its disks' layers any more
+ *	snapshots/ID/state	the machine with its memory; none: of a VM that did not run
  *	snapshots/ID/forks	VMs that are based on it: a line "ID PATH" each
  *	snapshots/current	the ID of the one that the VM has gone on from
  *
@@ -19,8 +19,16 @@
 struct lodge_snapshot {
 	char *id, *name, *parent, *text, *time; /* parent "": a first one; time as RFC 3339 */
 	bool protected, has_state;
+	bool needs_state; /* it was taken with one; older manifests do not say so */
 };
+typedef struct lodge_snapshot lodge_snapshot_owned; /* for g_autoptr() */
 
+/* Of all snapshots, as their folders are called. */
+GPtrArray *lodge_snapshot_ids(const char *dir);
+/* One, whatever the others are like. */
+struct lodge_snapshot *lodge_snapshot_read(const char *dir, const char *id, GError **error);
+void lodge_snapshot_free(struct lodge_snapshot *s); /* NULL is fine */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(lodge_snapshot_owned, lodge_snapshot_free)
 /* Of all snapshots, sorted by time; elements are freed with the array. */
 GPtrArray *lodge_snapshots(const char *dir, GError **error);
 /* Of all snapshots: a VM that is based on one; NULL: none. */
