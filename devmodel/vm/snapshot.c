@@ -16,6 +16,7 @@
 #include "vm/export.h"
 #include "vm/layers.h"
 #include "vm/snapshot_int.h"
+#include "vm/state_copy.h"
 #include "vm/verify.h"
 #include "vm/vm.h"
 
@@ -369,17 +370,19 @@ int snapshot_suspend(struct vm *vm, snapshot_done *done, void *ctx, struct err *
 
 /* ---- of one that does not run ---- */
 
+/* A suspended VM's state is the snapshot's, too; it stays suspended. */
 static int take_stopped(const struct vm_home *h, const struct vm_config *c, const char *name,
 			const char *text, struct err *e)
 {
 	g_autofree char *id = lodge_snapshot_new_id(), *temp = NULL;
 	int r = snapshot_check_name(name, e);
 
-	if (r == 0 && h->suspended)
-		r = err_set(e, -EBUSY,
-			    "it is suspended: start it first, and take the snapshot while it runs");
 	if (r == 0)
-		r = begin_folder(id, name, text, false, &temp, e);
+		r = begin_folder(id, name, text, h->suspended, &temp, e);
+	if (r == 0 && h->suspended) {
+		g_autofree char *state = g_build_filename(temp, "state", NULL);
+		r = state_copy(c->state, state, e);
+	}
 	if (r == 0)
 		r = create_layers(c, NULL, id, e);
 	if (r == 0) {
@@ -511,6 +514,25 @@ static int adopt(GPtrArray *all, const struct lodge_snapshot *gone, struct err *
 	return strcmp(current, gone->id) == 0 ? set_current(gone->parent, e) : 0;
 }
 
+/* The VM waits to go on from its state: it keeps that. */
+static int keep_state(const char *id, struct err *e)
+{
+	g_autofree char *state = lodge_snapshot_path("", id, "state");
+	g_autofree char *from = lodge_file_read(VM_HOME_SUSPENDED "/" VM_HOME_SUSPENDED_FROM, NULL);
+	int r;
+
+	if (!from || strcmp(g_strstrip(from), state) != 0)
+		return 0;
+	unlink(VM_HOME_SUSPENDED_STATE);
+	r = state_copy(state, VM_HOME_SUSPENDED_STATE, e);
+	if (r < 0)
+		return r;
+	lodge_folder_sync(VM_HOME_SUSPENDED);
+	unlink(VM_HOME_SUSPENDED "/" VM_HOME_SUSPENDED_FROM);
+	lodge_folder_sync(VM_HOME_SUSPENDED);
+	return 0;
+}
+
 static int delete_one(const char *id, struct err *e)
 {
 	g_autoptr(GError) error = NULL;
@@ -531,7 +553,9 @@ static int delete_one(const char *id, struct err *e)
 	if (s->protected)
 		return err_set(e, -EBUSY, "snapshot \"%s\" is protected (lodge snapshot protect)",
 			       s->name);
-	r = adopt(all, s, e);
+	r = keep_state(id, e);
+	if (r == 0)
+		r = adopt(all, s, e);
 	temp = lodge_snapshot_path(".", hidden, NULL);
 	if (r == 0 && rename(path, temp) < 0)
 		r = err_set(e, -errno, "cannot remove '%s': %s", path, strerror(errno));

@@ -461,6 +461,39 @@ def test_export_verify_loop(env):
     env.lodge("snapshot", "verify", "a", rc=1)
 
 
+# ---- of a suspended VM ----
+
+
+def test_export_of_suspended(env):
+    """A snapshot of a suspended VM, which stays so; both go on from there."""
+    create(env)
+    start(env, "out")
+    wait_lines(env, "out", 4)
+    env.lodge("suspend", "a")
+    last = numbers(read(env, "out"))[-1]
+    env.lodge("snapshot", "take", "a", "s")
+    check(state(env) == "suspended" and snapshots(env)["s"]["state"], "with its state")
+    env.lodge("snapshot", "verify", "a")
+    env.lodge("snapshot", "export", "a", "s", "s.lodge")
+    env.lodge("fork", "a@s", "f", "--stopped")
+    env.lodge("create", "b", "--import", "s.lodge")
+    for vm in ("a", "f", "b"):
+        goes_on(env, vm, vm, range(last + 1, last + 2))
+    env.lodge("snapshot", "take", "f", "of a fork")     # whose disk is based on another VM's
+    env.lodge("snapshot", "verify", "f")
+    env.lodge("snapshot", "export", "f", "of a fork", "f.lodge")
+    env.lodge("create", "g", "--import", "f.lodge")
+    check(disk(env, "g", "of a fork") == disk(env, "a", "s"), "its disk")
+    env.lodge("snapshot", "restore", "a", "s", "--yes")
+    env.lodge("snapshot", "take", "a", "again")
+    env.lodge("delete", "f", "--yes")
+    env.lodge("snapshot", "delete", "a", "s")
+    check(state(env) == "suspended", "it waits, though what it waits to go on from is gone")
+    goes_on(env, "a", "after", range(last + 1, last + 2))
+    env.lodge("snapshot", "restore", "a", "again", "--yes")
+    goes_on(env, "a", "again", range(last + 1, last + 2))
+
+
 # ---- a terminal ----
 
 
