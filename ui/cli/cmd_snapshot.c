@@ -318,8 +318,10 @@ static int do_verify(struct cli *c, const char *dir, GError **error)
 		return cli_code(error);
 	lines = g_strsplit(out, "\n", -1);
 	n = show_damage(c, dir, lines);
-	if (n == 0)
+	if (n == 0) {
+		cli_say(c, "nothing is damaged");
 		return 0;
+	}
 	g_set_error(error, LODGE_ERROR, LODGE_ERROR_FAILED, "%u snapshot%s damaged", n,
 		    n == 1 ? " is" : "s are");
 	return cli_code(error);
@@ -346,7 +348,10 @@ static int do_export(struct cli *c, const char *dir, GError **error)
 		new_file_drop(&f);
 		return cli_code(error);
 	}
-	return new_file_publish(&f, error) ? 0 : cli_code(error);
+	if (!new_file_publish(&f, error))
+		return cli_code(error);
+	cli_say(c, "snapshot \"%s\" is in '%s'", name, file);
+	return 0;
 }
 
 char *kept_import(const struct cli *c, const char *dir, const char *file, const char *name,
