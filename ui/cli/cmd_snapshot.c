@@ -459,24 +459,47 @@ bool kept_fork(const char *dir, const char *id, const char *to, GError **error)
 	return offline(error, "fork", dir, id, to, NULL);
 }
 
+/* A new VM; starts (may be NULL): it starts, and is added there. */
+static bool fork_one(struct cli *c, const char *dir, const char *id, const char *name,
+		     GPtrArray *starts, GError **error)
+{
+	g_autofree char *to = lodge_folder_path(name), *last = g_path_get_basename(name);
+	struct kept_starting *s;
+
+	if (!lodge_folder_name_ok(last, error) || kept_exists(to, name, error) ||
+	    !kept_fork(dir, id, to, error))
+		return false;
+	s = starts ? kept_start_begin(c, to, error) : NULL;
+	if (s)
+		g_ptr_array_add(starts, s);
+	return s || !starts;
+}
+
+/* Waits for all, whatever becomes of one. */
+static bool end_starts(GPtrArray *starts, bool good, GError **error)
+{
+	for (guint i = 0; starts && i < starts->len; i++)
+		good &= kept_start_end(starts->pdata[i], good ? error : NULL);
+	return good;
+}
+
 int cmd_fork(struct cli *c, GError **error)
 {
+	g_autoptr(GPtrArray) starts = cli_has(c, "--stopped") ? NULL : g_ptr_array_new();
 	const char *new_name = cli_arg(c, 1), *count = cli_value(c, "--count");
 	g_autofree char *id = NULL, *dir = NULL;
+	bool good;
 	guint64 n = 1;
 
 	if (count && !g_ascii_string_to_unsigned(count, 10, 1, 100, &n, NULL))
 		return cli_bad(error, "--count is 1 to 100, not '%s'", count);
 	dir = kept_fork_source(cli_arg(c, 0), &id, error);
-	for (guint64 i = 1; dir && i <= n; i++) {
+	good = dir != NULL;
+	for (guint64 i = 1; good && i <= n; i++) {
 		g_autofree char *name = count ? g_strdup_printf("%s-%u", new_name, (unsigned)i)
 					      : g_strdup(new_name);
-		g_autofree char *to = lodge_folder_path(name), *last = g_path_get_basename(name);
-		if (!lodge_folder_name_ok(last, error) || kept_exists(to, name, error))
-			return cli_code(error);
-		if (!kept_fork(dir, id, to, error) ||
-		    (!cli_has(c, "--stopped") && !kept_start(c, to, error)))
-			return cli_code(error);
+		good = fork_one(c, dir, id, name, starts, error);
 	}
-	return dir ? 0 : cli_code(error);
+	good = end_starts(starts, good, error);
+	return good ? 0 : cli_code(error);
 }

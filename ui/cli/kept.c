@@ -368,39 +368,62 @@ static void say_crashed(const struct cli *c, const char *name, const char *log)
 			cli_say(c, "  %s", lines[i]);
 }
 
-bool kept_start(struct cli *c, const char *dir, GError **error)
-{
-	g_autofree char *name = g_path_get_basename(dir), *path = NULL, *text = NULL;
-	const char *state = lodge_folder_state(dir);
-	const bool crashed = strcmp(state, "crashed") == 0;
-	int ready = -1, log, status;
+struct kept_starting {
+	char *log;
+	int ready;
 	GPid pid;
+};
+
+struct kept_starting *kept_start_begin(struct cli *c, const char *dir, GError **error)
+{
+	g_autofree char *name = g_path_get_basename(dir), *path = NULL;
+	const char *state = lodge_folder_state(dir);
+	struct kept_starting s = { .ready = -1 };
 	bool good;
+	int log;
 
 	if (strcmp(state, "running") == 0) {
 		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE, "VM \"%s\" runs already",
 			    name);
-		return false;
+		return NULL;
 	}
-	if (crashed) {
+	if (strcmp(state, "crashed") == 0) {
 		g_autofree char *last = g_build_filename(dir, "logs", "vm.log", NULL);
 		say_crashed(c, name, last);
 	}
 	log = open_log(dir, &path, error);
 	if (log < 0)
-		return false;
-	good = spawn(c, dir, log, &ready, &pid, error);
+		return NULL;
+	good = spawn(c, dir, log, &s.ready, &s.pid, error);
 	close(log);
 	if (!good)
-		return false;
-	good = runs(ready);
-	close(ready);
-	if (good)
-		return true;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (!g_file_get_contents(path, &text, NULL, NULL))
-		text = g_strdup("");
-	said(error, text, status);
-	return false;
+		return NULL;
+	s.log = g_steal_pointer(&path);
+	return g_memdup2(&s, sizeof(s));
+}
+
+bool kept_start_end(struct kept_starting *s, GError **error)
+{
+	const bool good = runs(s->ready);
+	g_autofree char *text = NULL;
+	int status;
+
+	close(s->ready);
+	if (!good) {
+		while (waitpid(s->pid, &status, 0) < 0 && errno == EINTR)
+			;
+		if (!g_file_get_contents(s->log, &text, NULL, NULL))
+			text = g_strdup("");
+		said(error, text, status);
+	}
+	g_free(s->log);
+	g_free(s);
+	return good;
+}
+
+bool kept_start(struct cli *c, const char *dir, GError **error)
+{
+	struct kept_starting *s = kept_start_begin(c, dir, error);
+
+	return s && kept_start_end(s, error);
 }

@@ -25,6 +25,11 @@ bool kept_exists(const char *dir, const char *name, GError **error);
 void kept_settings_json(GString *json, GPtrArray *settings);
 /* Waits for lodge-vm to run it, which outlives this program, or says why not. */
 bool kept_start(struct cli *c, const char *dir, GError **error);
+/* The same in two steps, for several at once. begin: each that it returns, NULL with an error,
+ * wants an end, which frees it. */
+struct kept_starting;
+struct kept_starting *kept_start_begin(struct cli *c, const char *dir, GError **error);
+bool kept_start_end(struct kept_starting *s, GError **error);
 /* "VM@SNAPSHOT"; false: there is no @. */
 bool kept_split(const char *word, char **ret_vm, char **ret_snapshot);
 /* A new snapshot of an exported one; its ID. name: NULL: as that was called. */
