@@ -15,7 +15,7 @@
 struct bench {
 	struct blk *blk;
 	uint64_t block, n_blocks, end_ns;
-	bool random, write;
+	bool random, write, one_buffer;
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t idle;
 	uint64_t next, seed, done;
@@ -26,7 +26,7 @@ struct bench {
 struct slot {
 	struct blk_req req;
 	struct bench *b;
-	uint8_t *buf; /* owned */
+	uint8_t *buf; /* owned, or the first slot's */
 };
 
 static uint64_t now_ns(void)
@@ -88,14 +88,22 @@ static void done(struct blk_req *r, int result)
 		submit(s);
 }
 
+static uint8_t *make_buffer(const struct bench *b)
+{
+	uint8_t *buf = aligned_alloc(HV_PAGE_SIZE, hv_align_up(b->block, HV_PAGE_SIZE));
+
+	if (buf != NULL)
+		memset(buf, 0xa5, b->block);
+	return buf;
+}
+
 static int run(struct bench *b, unsigned depth, struct slot *slot)
 {
 	for (unsigned i = 0; i < depth; i++) {
 		slot[i].b = b;
-		slot[i].buf = aligned_alloc(HV_PAGE_SIZE, hv_align_up(b->block, HV_PAGE_SIZE));
+		slot[i].buf = b->one_buffer && i > 0 ? slot[0].buf : make_buffer(b);
 		if (slot[i].buf == NULL)
 			return -ENOMEM;
-		memset(slot[i].buf, 0xa5, b->block);
 		slot[i].req = (struct blk_req){ .op = b->write ? BLK_WRITE : BLK_READ,
 						.bytes = b->block,
 						.done = done,
@@ -147,7 +155,7 @@ static int measure(const struct tool *t, struct bench *b, struct err *e)
 	if (r == 0)
 		r = run(b, depth, slot);
 	b->blk->ops->drain(b->blk);
-	for (unsigned i = 0; slot != NULL && i < depth; i++)
+	for (unsigned i = 0; slot != NULL && i < (b->one_buffer ? 1 : depth); i++)
 		free(slot[i].buf);
 	free(slot);
 	if (r < 0)
@@ -162,6 +170,7 @@ int cmd_bench(const struct tool *t, struct err *e)
 	struct bench b = { .block = t->block_bytes > 0 ? t->block_bytes : 4096,
 			   .random = strncmp(pattern, "rand", 4) == 0,
 			   .write = strstr(pattern, "write") != NULL,
+			   .one_buffer = t->one_buffer,
 			   .lock = PTHREAD_MUTEX_INITIALIZER,
 			   .idle = PTHREAD_COND_INITIALIZER,
 			   .seed = 88172645463325252ull };

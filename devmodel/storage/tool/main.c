@@ -35,6 +35,7 @@ static const struct option options[] = {
 	{ "block", required_argument, NULL, 'B' },
 	{ "depth", required_argument, NULL, 'D' },
 	{ "time", required_argument, NULL, 'T' },
+	{ "one-buffer", no_argument, NULL, 'o' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -61,6 +62,7 @@ static const struct {
 	{ 'B', "SIZE", "bytes of a request (4K)" },
 	{ 'D', "N", "requests at a time (64)" },
 	{ 'T', "SECONDS", "how long (5)" },
+	{ 'o', NULL, "all requests use the same memory, which then stays in the CPU's cache" },
 	{ 'j', NULL, "results and errors as JSON" },
 	{ 'q', NULL, "no talk" },
 	{ 'y', NULL, "do not ask" },
@@ -77,7 +79,7 @@ const struct tool_verb tool_verbs[] = {
 	{ "compact", "FILE", 1, 1, "fmz", "give back what the disk does not need", cmd_compact },
 	{ "rebase", "FILE", 1, 1, "bFu", "put another backing image below", cmd_rebase },
 	{ "commit", "FILE", 1, 1, "", "move what it has into its backing image", cmd_commit },
-	{ "bench", "FILE", 1, 1, "fpBDdtT", "measure requests to an image", cmd_bench },
+	{ "bench", "FILE", 1, 1, "fpBDdtTo", "measure requests to an image", cmd_bench },
 	{ NULL, NULL, 0, 0, NULL, NULL, NULL },
 };
 
@@ -269,6 +271,9 @@ static int set_option(struct tool *t, int letter, const char *s, struct err *e)
 		return 0;
 	case 'C':
 		t->chain = true;
+		return 0;
+	case 'o':
+		t->one_buffer = true;
 		return 0;
 	case 'u':
 		t->unsafe = true;

@@ -15,7 +15,7 @@ enum { TOOL_OK, TOOL_FAILED, TOOL_USAGE, TOOL_NOT_FOUND, TOOL_BUSY, TOOL_HOST };
 struct tool {
 	const char *arg[3];
 	unsigned n_args;
-	bool json, quiet, yes, force, lazy, direct, unsafe, chain;
+	bool json, quiet, yes, force, lazy, direct, unsafe, chain, one_buffer;
 	enum image_format format, to; /* of the image; of what is made */
 	const char *backing, *backing_format, *pattern;
 	enum io_cache cache;
