@@ -442,7 +442,10 @@ static int start_screen(struct vm *vm, struct err *e)
 static int start_sandboxed(struct vm *vm, struct err *e)
 {
 	const char *home = vm->home.read_only ? NULL : vm->home.dir;
-	int r = sandbox_files(vm->claim.root, vm->claim.dir, home, e);
+	int r;
+
+	prefetch_plan(&vm->prefetch);
+	r = sandbox_files(vm->claim.root, vm->claim.dir, home, e);
 
 	if (r == -ENOSYS)
 		log_msg(LOG_LVL_INFO, "sandbox", "%s: %s", e->msg,
@@ -456,8 +459,10 @@ static int start_sandboxed(struct vm *vm, struct err *e)
 		r = control_create(vm, &vm->control, e);
 	if (r == 0)
 		r = start_machine(vm, e);
-	if (r == 0 && vm->files.state_fd >= 0)
+	if (r == 0 && vm->files.state_fd >= 0) {
 		input_release_all(vm->input);
+		prefetch_begin(&vm->prefetch, vm->files.state_fd);
+	}
 	if (r == 0)
 		r = sandbox_calls(vm->engine == &hv_engine_kvm, home != NULL, e);
 	return r;
@@ -529,6 +534,7 @@ void vm_finish(struct vm *vm)
 		serial_destroy(vm->serial[i]);
 	serial_destroy(vm->debugcon);
 	vm_drives_finish(&vm->drives);
+	prefetch_end(&vm->prefetch);
 	vm_files_close(&vm->files);
 	if (vm->loop_source) {
 		g_source_destroy(vm->loop_source);

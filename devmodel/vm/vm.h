@@ -13,6 +13,7 @@
 #include "vm/files.h"
 #include "vm/home.h"
 #include "vm/input.h"
+#include "vm/prefetch.h"
 #include "vm/room.h"
 #include "vm/saving.h"
 #include "vm/serial.h"
@@ -36,6 +37,7 @@ struct vm {
 	struct vm_claim claim;
 	struct vm_home home;
 	struct room room;
+	struct prefetch prefetch; /* of files.state_fd */
 	GMainLoop *main;
 	struct loop *loop;
 	GSource *loop_source;
