@@ -45,8 +45,7 @@ static int look(const struct vm_disk_config *d, uint64_t *ret_bytes, enum image_
 	return 0;
 }
 
-/* As the layers are called, whatever way the settings say it. */
-static char *own_name(const char *file)
+char *layer_own_name(const char *file)
 {
 	g_autofree char *whole = g_canonicalize_filename(file, NULL), *here = g_get_current_dir();
 	const size_t n = strlen(here);
@@ -58,7 +57,7 @@ static char *own_name(const char *file)
 /* As the new image names what is below: beside it, or by its whole path. */
 static char *below_name(const char *in, const char *file)
 {
-	g_autofree char *own = own_name(file);
+	g_autofree char *own = layer_own_name(file);
 
 	if (in[0] == '\0' && g_str_has_prefix(own, "disks/") && !strchr(own + 6, '/'))
 		return g_strdup(own + 6);
@@ -135,26 +134,39 @@ static void free_layer(gpointer data)
 	g_free(l);
 }
 
-static int read_layer(const char *name, GPtrArray *all, struct err *e)
+char *layer_below(const char *backing_file)
+{
+	return backing_file[0] != '\0' && !strchr(backing_file, '/')
+		       ? g_build_filename("disks", backing_file, NULL)
+		       : NULL;
+}
+
+static int read_layer(const char *name, GHashTable *open, GPtrArray *all, struct err *e)
 {
 	const struct image_options o = { .format = IMAGE_FORMAT_QCOW2,
 					 .read_only = true,
 					 .no_backing = true };
 	struct layer *l = g_new0(struct layer, 1);
+	const char *below;
 	struct blk *b;
 	int r;
 
 	g_ptr_array_add(all, l);
 	l->file = g_build_filename("disks", name, NULL);
 	l->ours = is_ours(name);
+	below = open ? g_hash_table_lookup(open, l->file) : NULL;
+	if (below) {
+		l->qcow2 = true;
+		l->below = below[0] != '\0' ? g_strdup(below) : NULL;
+		return 0;
+	}
 	if (!g_str_has_suffix(name, ".qcow2"))
 		return 0;
 	r = image_open(l->file, &o, &b, e); /* it may be based on any of the others */
 	if (r < 0)
 		return err_prefix(e, "cannot tell which layers are needed");
 	l->qcow2 = true;
-	if (qcow2_info(b)->backing_file[0] != '\0' && !strchr(qcow2_info(b)->backing_file, '/'))
-		l->below = g_build_filename("disks", qcow2_info(b)->backing_file, NULL);
+	l->below = layer_below(qcow2_info(b)->backing_file);
 	blk_close(b);
 	return 0;
 }
@@ -178,7 +190,7 @@ static int need(GPtrArray *all, const char *dir, struct err *e)
 		return err_set(e, -EIO, "%s", error->message);
 	for (guint i = 0; i < settings->len; i++) {
 		const char *file = strstr(settings->pdata[i], ".file=");
-		g_autofree char *name = file ? own_name(file + strlen(".file=")) : NULL;
+		g_autofree char *name = file ? layer_own_name(file + strlen(".file=")) : NULL;
 		struct layer *l = name ? find(all, name) : NULL;
 		if (l)
 			l->needed = true;
@@ -186,7 +198,7 @@ static int need(GPtrArray *all, const char *dir, struct err *e)
 	return 0;
 }
 
-static int read_all(GPtrArray *all, struct err *e)
+static int read_all(GHashTable *open, GPtrArray *all, struct err *e)
 {
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GPtrArray) snapshots = lodge_snapshots(".", &error);
@@ -197,7 +209,7 @@ static int read_all(GPtrArray *all, struct err *e)
 	if (!snapshots)
 		return err_set(e, -EIO, "%s", error->message);
 	while (r == 0 && dir && (name = g_dir_read_name(dir)) != NULL)
-		r = read_layer(name, all, e);
+		r = read_layer(name, open, all, e);
 	if (r < 0)
 		return r;
 	for (guint i = 0; i < all->len; i++) {
@@ -252,13 +264,17 @@ static int merge(const struct layer *below, const struct layer *above, struct er
 		     : 0;
 }
 
+static bool is_spare(const struct layer *l)
+{
+	return !l->needed && ((l->n_above == 0 && l->ours) || (l->n_above == 1 && l->qcow2));
+}
+
 /* 1: something was done, and more may be to be done. */
 static int tidy_one(GPtrArray *all, struct err *e)
 {
 	for (guint i = 0; i < all->len; i++) {
 		const struct layer *l = all->pdata[i];
-		if (l->needed || l->n_above > 1 || (l->n_above == 0 && !l->ours) ||
-		    (l->n_above == 1 && !l->qcow2))
+		if (!is_spare(l))
 			continue;
 		if (l->n_above == 0 && unlink(l->file) < 0)
 			return err_set(e, -errno, "cannot remove '%s': %s", l->file,
@@ -275,9 +291,36 @@ int layers_tidy(struct err *e)
 
 	while (r > 0) {
 		g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(free_layer);
-		r = read_all(all, e);
+		r = read_all(NULL, all, e);
 		if (r == 0)
 			r = tidy_one(all, e);
 	}
 	return r;
+}
+
+static void free_pair(gpointer data)
+{
+	struct layer_pair *p = data;
+
+	g_free(p->below);
+	g_free(p->above);
+	g_free(p);
+}
+
+GPtrArray *layers_spare(GHashTable *open, struct err *e)
+{
+	g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(free_layer);
+	g_autoptr(GPtrArray) pairs = g_ptr_array_new_with_free_func(free_pair);
+
+	if (read_all(open, all, e) < 0)
+		return NULL;
+	for (guint i = 0; i < all->len; i++) {
+		const struct layer *l = all->pdata[i];
+		if (!is_spare(l) || l->n_above == 0)
+			continue;
+		struct layer_pair *p = g_new(struct layer_pair, 1);
+		*p = (struct layer_pair){ g_strdup(l->file), g_strdup(l->above->file) };
+		g_ptr_array_add(pairs, p);
+	}
+	return g_steal_pointer(&pairs);
 }

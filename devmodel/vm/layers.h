@@ -5,6 +5,7 @@
  */
 #ifndef VM_LAYERS_H
 #define VM_LAYERS_H
+#include <glib.h>
 #include "vm/config.h"
 
 struct blk;
@@ -24,4 +25,21 @@ int layer_create(const char *in, const char *path, const struct vm_disk_config *
 /* Removes the layers that neither vm.ini nor a snapshot needs: those without one above go, those
  * with one are merged with it. May be killed at any moment. The VM does not run. */
 int layers_tidy(struct err *e) HV_MUST_CHECK;
+/* "disks/..." of an image that is named in a VM's settings, if it is there. Freed with g_free(). */
+char *layer_own_name(const char *file);
+/* "disks/..." of what an image in disks/ is based on, by the name that it has for it; NULL if that
+ * is not there. */
+char *layer_below(const char *backing_file);
+
+/* A layer that nothing needs, and the only one above it. */
+struct layer_pair {
+	char *below, *above;
+};
+
+/*
+ * Which layers layers_tidy() would merge; the VM may run. open: images that are open and cannot be
+ * looked at, "disks/..." to what they are based on ("": nothing there). An array of struct
+ * layer_pair, freed with g_ptr_array_unref(), or NULL.
+ */
+GPtrArray *layers_spare(GHashTable *open, struct err *e);
 #endif

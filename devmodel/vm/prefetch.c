@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
+#include "base/thread.h"
 #include "base/util.h"
 
 #define PIECE_BYTES HV_MIB(4)
@@ -37,7 +38,6 @@ static void *run(void *arg)
 	off_t at = 0, end = 0;
 	uint64_t done = 0;
 
-	pthread_setname_np(pthread_self(), "prefetch");
 	while (!atomic_load_explicit(&p->stop, memory_order_relaxed) && done < p->most) {
 		if (at == end) { /* on to what is no hole */
 			at = lseek(p->fd, at, SEEK_DATA);
@@ -55,9 +55,11 @@ static void *run(void *arg)
 
 void prefetch_begin(struct prefetch *p, int fd)
 {
+	struct err e;
+
 	p->fd = fd;
 	atomic_store_explicit(&p->stop, false, memory_order_relaxed);
-	p->started = p->most > 0 && pthread_create(&p->thread, NULL, run, p) == 0;
+	p->started = p->most > 0 && hv_thread_start(&p->thread, "prefetch", run, p, &e) == 0;
 }
 
 void prefetch_end(struct prefetch *p)

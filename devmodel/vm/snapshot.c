@@ -566,9 +566,13 @@ static int delete_one(const char *id, struct err *e)
 
 int snapshot_delete(struct vm *vm, const char *id, struct err *e)
 {
-	const int r = check_home(vm, e);
+	int r = check_home(vm, e);
 
-	return r == 0 ? delete_one(id, e) : r;
+	if (r == 0)
+		r = delete_one(id, e);
+	if (r == 0)
+		merging_begin(vm);
+	return r;
 }
 
 static int delete_and_tidy(const char *id, struct err *e)

@@ -178,6 +178,7 @@ static void on_saved(void *ctx, int result, uint64_t bytes, const char *why)
 
 	s->vm->saving = NULL;
 	s->done(s->ctx, result, bytes, why);
+	merging_begin(s->vm);
 	g_free(s);
 }
 
@@ -217,7 +218,7 @@ static int stop_to_save(struct vm *vm, int fd, struct err *e)
 	return r == 0 ? machine_pause(vm->machine, e) : r;
 }
 
-static void go_on(struct vm *vm)
+void vm_go_on(struct vm *vm)
 {
 	struct err e;
 
@@ -236,7 +237,7 @@ int vm_save(struct vm *vm, int fd, bool stay, saving_done *done, void *ctx, stru
 		set_state(vm, VM_PAUSED, "user"); /* done, which may be called now, may change it */
 	r = begin_save(vm, fd, done, ctx, e);
 	if (was_running && (!stay || r < 0))
-		go_on(vm);
+		vm_go_on(vm);
 	if (was_running && stay && r < 0)
 		set_state(vm, VM_RUNNING, "user");
 	return r;
@@ -245,15 +246,17 @@ int vm_save(struct vm *vm, int fd, bool stay, saving_done *done, void *ctx, stru
 int vm_snapshot(struct vm *vm, int fd, const char *id, saving_done *done, void *ctx, struct err *e)
 {
 	const bool was_running = machine_running(vm->machine);
-	int r = stop_to_save(vm, fd, e);
+	int r;
 
+	merging_stop(vm);
+	r = stop_to_save(vm, fd, e);
 	if (r < 0)
 		return r;
 	r = snapshot_switch(vm, id, e);
 	if (r == 0)
 		r = begin_save(vm, fd, done, ctx, e);
 	if (was_running)
-		go_on(vm);
+		vm_go_on(vm);
 	return r;
 }
 
@@ -513,12 +516,14 @@ int vm_start(struct vm *vm, struct err *e)
 		return r;
 	vm->started_ns = loop_now_ns();
 	vm->begun = true;
+	merging_begin_later(vm);
 	return first_run(vm, e);
 }
 
 void vm_finish(struct vm *vm)
 {
 	saving_wait(vm->saving);
+	merging_stop(vm);
 	gdb_destroy(vm->gdb);
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		if (vm->serial[i])

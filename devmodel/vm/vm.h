@@ -13,6 +13,7 @@
 #include "vm/files.h"
 #include "vm/home.h"
 #include "vm/input.h"
+#include "vm/merging.h"
 #include "vm/prefetch.h"
 #include "vm/room.h"
 #include "vm/saving.h"
@@ -37,6 +38,7 @@ struct vm {
 	struct vm_claim claim;
 	struct vm_home home;
 	struct room room;
+	struct merging merging;
 	struct prefetch prefetch; /* of files.state_fd */
 	GMainLoop *main;
 	struct loop *loop;
@@ -73,6 +75,8 @@ void vm_finish(struct vm *vm); /* a zeroed or half-built one is fine */
 int vm_pause(struct vm *vm, const char *reason, struct err *e) HV_MUST_CHECK;
 int vm_resume(struct vm *vm, const char *reason, struct err *e) HV_MUST_CHECK;
 void vm_reset(struct vm *vm);
+/* The machine, which was paused for something that does not concern its user, runs again. */
+void vm_go_on(struct vm *vm);
 /* For room.c: the VM waits for room on the host; there is some, and what waited is done. */
 void vm_has_no_room(struct vm *vm);
 void vm_has_room(struct vm *vm);

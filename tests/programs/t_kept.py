@@ -314,14 +314,15 @@ def test_kept_snapshots(env):
         start(env, name)
         wait_lines(env, name, 2)
         check(numbers(read(env, name))[0] in firsts[name], f"{name} is not its moment")
+    layers = len(os.listdir(library(env, "a/disks")))
     env.lodge("snapshot", "take", "a", "while it runs")
     env.lodge("snapshot", "delete", "a", "while it runs")
-    layers = len(os.listdir(library(env, "a/disks")))
+    until(lambda: len(os.listdir(library(env, "a/disks"))) <= layers, "what was deleted is merged")
     tree = env.lodge("snapshot", "list", "a", "--tree").out.split("\n")
     check([len(x) - len(x.lstrip()) for x in tree[:3]] == [0, 2, 4], tree)
     env.lodge("kill", "a")
     env.lodge("snapshot", "tidy", "a")
-    check(len(os.listdir(library(env, "a/disks"))) < layers, "the layer of what was deleted is gone")
+    check(len(os.listdir(library(env, "a/disks"))) <= layers, "no layer came")
     env.lodge("snapshot", "protect", "a", "two")
     check("protected" in one_line(env.lodge("snapshot", "delete", "a", "two", rc=4)), "protected")
     env.lodge("snapshot", "protect", "a", "two", "--off")
@@ -555,11 +556,12 @@ class Worker(threading.Thread):
                 good = self.ok("snapshot", "restore", "a", have, "--yes")
             elif verb == "delete":
                 self.maybe = {have}
-                good = self.ok("kill", "a") and self.ok("snapshot", "delete", "a", have)
+                stop = self.rng.random() < 0.5      # else its layer is merged while the VM runs
+                good = (not stop or self.ok("kill", "a")) and self.ok("snapshot", "delete", "a", have)
                 if good:
                     del self.done[have]
                     self.maybe = set()
-                    good = self.ok("start", "a", "--headless")
+                    good = not stop or self.ok("start", "a", "--headless")
             else:
                 good = self.ok("fork", f"a@{have}", "f", "--headless") and self.ok("kill", "f")
                 good = good and self.ok("delete", "f", "--yes")

@@ -4,6 +4,7 @@ import re
 from lodgevm import Failed
 
 MASK = (1 << 64) - 1
+LAG_LINES, LAG_S, LAG_TICKS = 20, 1, 15
 LINE = re.compile(r"^BUSY seq=(\d+) sum=([0-9a-f]{16}) ticks=(\d+) mono=([\d.]+) skew=(-?[\d.]+) "
                   r"ram=(\d+)/(\d+) disk=(\d+)/(\d+)$")
 
@@ -51,7 +52,7 @@ class Judge:
         self.ram = self.disk = 0
         self.gap = 0.5          # the longest time between two lines so far
         self.rest = ""
-        self.lags = []          # ticks that were missing in the last lines
+        self.lags = []          # (when, ticks that were missing) of the last lines
 
     def feed(self, text, restored=False):
         """Judges what was printed since; the first new line after a restore may come late."""
@@ -90,10 +91,13 @@ class Judge:
         # The guest reads the clock first; a busy host may let time pass until it reads the ticks.
         if not mono * 100 - 100 * self.gap - 30 <= ticks <= mono * 100 + 2 + 100 * self.gap:
             raise Failed(f"{ticks} ticks of 10 ms in {mono} s in line {seq}")
-        # A line may be printed before the ticks of a busy host were caught up; not all of them.
-        self.lags = [*self.lags[-19:], mono * 100 - ticks]
-        if len(self.lags) == 20 and min(self.lags) > 15:
-            raise Failed(f"at least {min(self.lags):.0f} ticks lost by line {seq}")
+        # A line may be printed before the ticks of a busy host were caught up; not all of a second.
+        self.lags.append((mono, mono * 100 - ticks))
+        while len(self.lags) > LAG_LINES and self.lags[1][0] <= mono - LAG_S:
+            del self.lags[0]
+        lost = min(lag for _, lag in self.lags)
+        if len(self.lags) >= LAG_LINES and self.lags[0][0] <= mono - LAG_S and lost > LAG_TICKS:
+            raise Failed(f"at least {lost:.0f} ticks lost by line {seq}")
         if abs(skew) > 0.1:
             raise Failed(f"wall clock and monotonic clock differ by {skew} s in line {seq}")
         self.mono, self.ram, self.disk = mono, ram, disk
