@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/thread.h"
 #include "base/util.h"
@@ -129,10 +130,20 @@ static uint64_t grain_of(const struct blk *b)
 	return qcow2_is(b) ? 1ull << qcow2_info(b)->cluster_bits : HV_PAGE_SIZE;
 }
 
+/* Some wait for the disk while others work; more get into each other's way at the file's lock. */
+static unsigned n_threads(const struct tool *t)
+{
+	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (t->threads > 0)
+		return (unsigned)hv_min_u64(t->threads, MAX_THREADS);
+	return (unsigned)hv_min_u64(2 * (uint64_t)(cpus > 0 ? cpus : 1), 8);
+}
+
 int tool_copy(const struct tool *t, const struct tool_copy *c, struct err *e)
 {
 	struct copier k = { .t = t, .c = c, .grain = grain_of(c->to) };
-	const unsigned n = (unsigned)hv_min_u64(t->threads > 0 ? t->threads : 8, MAX_THREADS);
+	const unsigned n = n_threads(t);
 	pthread_t thread[MAX_THREADS];
 	unsigned started = 0;
 	int r = 0;

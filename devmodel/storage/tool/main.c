@@ -53,7 +53,7 @@ static const struct {
 	{ 'l', NULL, "count clusters when the image is closed: faster, checked after a crash" },
 	{ 'z', "METHOD", "compress clusters: zlib, zstd" },
 	{ 'x', NULL, "replace a file that is there" },
-	{ 'm', "N", "threads (8)" },
+	{ 'm', "N", "threads (two for each CPU, 8 at most)" },
 	{ 'd', NULL, "around the host's page cache (O_DIRECT)" },
 	{ 't', "MODE", "how far a flush reaches: safe, host, unsafe" },
 	{ 'C', NULL, "the images that it is based on, too" },

