@@ -241,6 +241,12 @@ void dm_pm_gpe(struct dev *d, unsigned event)
 	follow(p);
 }
 
+bool dm_pm_gpe_waits(struct dev *d, unsigned event)
+{
+	assert(event < 64);
+	return pm_from_dev(d)->s.gpe_sts[event / 32] >> event % 32 & 1;
+}
+
 static void pm_state_init(void *obj)
 {
 	struct pm_state *s = obj;

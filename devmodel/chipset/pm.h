@@ -29,4 +29,6 @@ void dm_pm_power_button(struct dev *d);
 void dm_pm_wake(struct dev *d);
 /* An event of GPE block 0 (0 to 63) happened: \_GPE._Lxx or _Exx. */
 void dm_pm_gpe(struct dev *d, unsigned event);
+/* Did it happen without the guest having seen to it? */
+bool dm_pm_gpe_waits(struct dev *d, unsigned event);
 #endif

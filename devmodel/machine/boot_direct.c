@@ -175,7 +175,7 @@ static int put_smbios(struct machine *m, struct err *e)
 	return 0;
 }
 
-/* ---- CPUs: memory is write-back, what lies between RAM and 4 GiB is not cached ---- */
+/* ---- CPUs: memory is write-back, devices between it and 4 GiB are not cached ---- */
 
 enum { MTRR_ON = 0x800, MTRR_WRITE_BACK = 6, MTRR_VALID = 0x800 };
 
@@ -184,8 +184,10 @@ static void set_mtrrs(const struct machine *m, struct x86_state *s)
 	const uint64_t addresses = (1ull << m->model.phys_bits) - 1;
 
 	s->mtrr_def_type = MTRR_ON | MTRR_WRITE_BACK;
-	s->mtrr_var_base[0] = MEMMAP_LOW_MAX; /* type 0: uncached */
-	s->mtrr_var_mask[0] = (addresses & ~(HV_GIB(4) - MEMMAP_LOW_MAX - 1)) | MTRR_VALID;
+	s->mtrr_var_base[0] = MEMMAP_PCI32; /* type 0: uncached */
+	s->mtrr_var_mask[0] = (addresses & ~(HV_GIB(4) - MEMMAP_PCI32 - 1)) | MTRR_VALID;
+	s->mtrr_var_base[1] = MEMMAP_ECAM;
+	s->mtrr_var_mask[1] = (addresses & ~(MEMMAP_ECAM_BYTES - 1)) | MTRR_VALID;
 }
 
 /* The boot CPU starts as the loader says, the others wait. */

@@ -24,15 +24,17 @@ void e820_make(struct e820_map *m, uint64_t low_bytes, uint64_t high_bytes, uint
 	add(m, HV_MIB(1), low_bytes - tables_bytes, E820_RAM);
 	add(m, low_bytes - tables_bytes, low_bytes - tables_bytes + ACPI_FACS_BYTES, E820_NVS);
 	add(m, low_bytes - tables_bytes + ACPI_FACS_BYTES, low_bytes, E820_ACPI);
+	add(m, MEMMAP_GENERATION, MEMMAP_GENERATION + HV_PAGE_SIZE, E820_RESERVED);
 	add(m, MEMMAP_ECAM, MEMMAP_ECAM + MEMMAP_ECAM_BYTES, E820_RESERVED);
 	add(m, MEMMAP_RCBA, MEMMAP_RCBA + 0x4000, E820_RESERVED);
 	add(m, HV_GIB(4), HV_GIB(4) + high_bytes, E820_RAM);
 }
 
-void e820_make_ram(struct e820_map *m, uint64_t low_bytes, uint64_t high_bytes)
+void e820_make_firmware(struct e820_map *m, uint64_t low_bytes, uint64_t high_bytes)
 {
 	m->n = 0;
 	add(m, 0, low_bytes, E820_RAM);
+	add(m, MEMMAP_GENERATION, MEMMAP_GENERATION + HV_PAGE_SIZE, E820_RESERVED);
 	add(m, HV_GIB(4), HV_GIB(4) + high_bytes, E820_RAM);
 }
 

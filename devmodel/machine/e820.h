@@ -17,8 +17,9 @@ struct e820_map {
 
 /* low_bytes: RAM below 4 GiB, whose last tables_bytes hold ACPI tables; high_bytes: above. */
 void e820_make(struct e820_map *m, uint64_t low_bytes, uint64_t high_bytes, uint64_t tables_bytes);
-/* RAM alone, as firmware wants to be told before it has put anything anywhere. */
-void e820_make_ram(struct e820_map *m, uint64_t low_bytes, uint64_t high_bytes);
+/* RAM, and what firmware does not know of, as it wants to be told before it has put anything
+ * anywhere. */
+void e820_make_firmware(struct e820_map *m, uint64_t low_bytes, uint64_t high_bytes);
 /* Entry i as it lies in memory. */
 void e820_put(const struct e820_map *m, unsigned i, uint8_t ret_entry[E820_ENTRY_BYTES]);
 #endif

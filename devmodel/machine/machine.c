@@ -236,10 +236,13 @@ void machine_wake(struct machine *m)
 
 	if (!m->asleep)
 		return;
+	const bool new_generation = generation_waits(m);
 	wake_devices(m);
 	hv_domain_lock(m->pm->domain);
 	dm_pm_wake(m->pm->dev);
 	hv_domain_unlock(m->pm->domain);
+	if (new_generation)
+		generation_tell(m);
 	m->asleep = false;
 	if (wake_cpus(m, &e) < 0) {
 		m->running = false;
@@ -507,6 +510,8 @@ static int make_memory(struct machine *m, const struct state_file *f, struct err
 		r = firmware_load(m, f, &rom, e);
 	if (r == 0)
 		r = display_load(m, f, e);
+	if (r == 0)
+		r = generation_load(m, f, e);
 	if (r < 0)
 		return r;
 	memmap_init(&m->map, m->mem, ram, rom);
@@ -671,6 +676,8 @@ static int create(struct machine *m, const struct state_file *f, struct err *e)
 		dm_rtc_set_utc_offset(m->rtc->dev, local_offset_sec());
 	if (r == 0)
 		r = f != NULL ? saved_load(m, f, e) : first_power_on(m, e);
+	if (r == 0 && m->new_generation)
+		generation_tell(m);
 	return r;
 }
 

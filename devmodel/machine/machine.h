@@ -32,6 +32,8 @@ enum machine_bus {
 
 enum machine_display { MACHINE_DISPLAY_NONE, MACHINE_DISPLAY_VGA };
 
+#define MACHINE_GENERATION_BYTES 16
+
 /* Values only; copied. Strings are borrowed for the time of machine_create(). */
 struct machine_config {
 	const char *type;   /* "pc-1" */
@@ -55,6 +57,9 @@ struct machine_config {
 	uint16_t debug_exit_port; /* 0: none */
 	uint64_t stuck_gpa;	  /* of a byte of RAM whose bits stuck_ones always read as ones; */
 	uint8_t stuck_ones;	  /* 0: none */
+	/* The VM generation ID, as it lies in memory: another one than when the state was saved
+	 * tells the guest that it is a copy, or back at an earlier time. */
+	uint8_t generation[MACHINE_GENERATION_BYTES];
 	/* What starts at power-on, unless a kernel is given; the CPUs find it at the reset vector.
 	 * NULL: nothing is there. A saved state brings its own. */
 	const char *firmware;

@@ -33,6 +33,9 @@ enum machine_domain {
 /* Where firmware puts the power management block. */
 #define MACHINE_PM_PORT 0x600u
 
+/* General-purpose event (dsdt.asl): the VM generation ID is another one. */
+#define MACHINE_GPE_GENERATION 0x10u
+
 #define MACHINE_VGA_DEVFN PCI_DEVFN(1, 0)
 
 #define N_ISA_LINES 16
@@ -89,6 +92,8 @@ struct machine {
 	struct isa_dma isa_dma;
 	struct memmap map;
 	struct bad_page bad_page;
+	struct hv_map_range generation; /* the page with the VM generation ID */
+	bool new_generation;		/* since the machine was saved */
 	struct boot boot;
 	struct fwcfg_items fwcfg;
 	struct rng_seeded rng; /* of a deterministic machine */
@@ -141,6 +146,13 @@ int firmware_load(struct machine *m, const struct state_file *f, struct hv_ram *
 
 /* display.c: video memory and the VGA BIOS, likewise; before q35_build(). */
 int display_load(struct machine *m, const struct state_file *f, struct err *e) HV_MUST_CHECK;
+
+/* generation.c: the page with the VM generation ID; sets new_generation. */
+int generation_load(struct machine *m, const struct state_file *f, struct err *e) HV_MUST_CHECK;
+/* Tells the guest that there is another one. */
+void generation_tell(struct machine *m);
+/* It was told, and has not looked yet. */
+bool generation_waits(struct machine *m);
 
 /* boot_direct.c: what firmware does before a kernel starts, then the kernel. */
 int boot_direct(struct machine *m, struct err *e) HV_MUST_CHECK;

@@ -3,6 +3,7 @@
  *
  *	0                  RAM, up to MEMMAP_LOW_MAX; 0xA0000 to 0xBFFFF is a hole (video),
  *	                   0xC0000 to 0xFFFFF shows RAM or firmware as the host bridge's PAM says
+ *	MEMMAP_GENERATION  a page with the VM generation ID, right below
  *	MEMMAP_ECAM        PCI configuration space, 256 MiB
  *	MEMMAP_PCI32       memory of PCI functions, up to the IOAPIC
  *	0xFEC00000 ...     IOAPIC, HPET, RCBA, local APICs
@@ -16,6 +17,7 @@
 #include "mem/mem.h"
 
 #define MEMMAP_LOW_MAX 0x80000000ull
+#define MEMMAP_GENERATION 0xaffff000ull /* dsdt.asl has it, too */
 #define MEMMAP_ECAM 0xb0000000ull
 #define MEMMAP_ECAM_BYTES 0x10000000ull
 #define MEMMAP_PCI32 0xc0000000ull

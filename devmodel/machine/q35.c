@@ -546,7 +546,7 @@ static int fill_fwcfg(struct machine *m, struct err *e)
 	};
 	struct e820_map ram;
 
-	e820_make_ram(&ram, m->map.low_bytes, m->map.high_bytes);
+	e820_make_firmware(&ram, m->map.low_bytes, m->map.high_bytes);
 	boot_order(m, order, sizeof(order));
 	return fwcfg_fill(&m->fwcfg, &c, &ram, &m->config, order, e);
 }

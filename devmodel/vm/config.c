@@ -37,6 +37,9 @@ const struct setting vm_settings[] = {
 	{ "vm.format", SETTING_CHOICE, OFF(format), 0, 0, vm_formats, NULL, "format of vm.ini: 1" },
 	{ "vm.id", SETTING_TEXT, OFF(id), 1, 64, NULL, NULL,
 	  "a number of its own (UUID), made with the VM" },
+	{ "vm.generation", SETTING_TEXT, OFF(generation), 1, 64, NULL, NULL,
+	  "the VM generation ID (UUID): another one when the VM went back to a snapshot or was copied; "
+	  "without one each start has another" },
 	{ "vm.os", SETTING_TEXT, OFF(os), 1, 64, NULL, NULL,
 	  "the guest's operating system, such as debian12" },
 	{ "vm.machine", SETTING_CHOICE, OFF(machine), 0, 0, machines, "pc-1", "machine type" },
@@ -470,7 +473,26 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 	if (!c->deterministic && (c->digest || c->digest_from))
 		return err_set(e, -EINVAL, "%s needs debug.deterministic=yes",
 			       c->digest ? "debug.digest" : "debug.digest-from");
+	if (c->generation && !g_uuid_string_is_valid(c->generation))
+		return err_set(e, -EINVAL, "vm.generation is a UUID, not '%s'", c->generation);
 	return check_start(c, e);
+}
+
+void vm_config_generation(const struct vm_config *c, uint8_t ret_id[MACHINE_GENERATION_BYTES])
+{
+	/* Where a GUID's digits lie in memory: its numbers are little-endian. */
+	static const uint8_t place[MACHINE_GENERATION_BYTES] = { 3, 2, 1,  0,  5,  4,  7,  6,
+								 8, 9, 10, 11, 12, 13, 14, 15 };
+	g_autofree char *made = c->generation || c->deterministic ? NULL : lodge_new_id();
+	const char *digit = c->generation ? c->generation : made;
+
+	memset(ret_id, 0, MACHINE_GENERATION_BYTES);
+	for (unsigned i = 0; digit && i < 2 * MACHINE_GENERATION_BYTES; digit++) {
+		if (*digit == '-')
+			continue;
+		ret_id[place[i / 2]] |= (uint8_t)(g_ascii_xdigit_value(*digit) << (i % 2 ? 0 : 4));
+		i++;
+	}
 }
 
 static void free_text(char **p)

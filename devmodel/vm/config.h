@@ -37,7 +37,7 @@ struct vm_serial_config {
 };
 
 struct vm_config {
-	char *name, *format, *id, *os, *machine, *engine, *clock, *firmware;
+	char *name, *format, *id, *generation, *os, *machine, *engine, *clock, *firmware;
 	char *bios; /* the file of firmware "bios" */
 	char *option_rom;
 	char *vga_bios, *display;
@@ -96,6 +96,9 @@ bool vm_config_is_path(const char *key);
 int vm_config_check(const struct vm_config *c, struct err *e) HV_MUST_CHECK;
 /* Whether it starts with the BIOS: where neither a kernel nor a saved state is what starts. */
 bool vm_config_wants_bios(const struct vm_config *c);
+/* As a machine takes it, of settings that were checked; one of its own where there is none, and
+ * always the same where every run does the same. */
+void vm_config_generation(const struct vm_config *c, uint8_t ret_id[MACHINE_GENERATION_BYTES]);
 /* The table, and the options of all device classes, as JSON; freed with g_free(). */
 char *vm_config_describe(void);
 #endif

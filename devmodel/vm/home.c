@@ -5,6 +5,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/cleanup.h"
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
 #include "protocol/snapshots.h"
@@ -61,6 +62,29 @@ static int read_settings(const struct vm_home *h, struct vm_config *c, struct er
 	return r;
 }
 
+/*
+ * The generation stays from one start to the next; a VM from before there were any gets one. Where
+ * it cannot be kept each start has another: where the disks forget what was written, that is what
+ * it is for; else the guest only makes new random numbers when it goes on from its suspension.
+ */
+static void settle_generation(const struct vm_home *h, struct vm_config *c)
+{
+	g_autoptr(GKeyFile) ini = NULL;
+	auto_close int lock = -1;
+
+	if (h->read_only)
+		g_clear_pointer(&c->generation, g_free);
+	if (h->read_only || c->generation)
+		return;
+	lock = lodge_ini_lock(h->dir, NULL);
+	ini = lock >= 0 ? lodge_ini_load(h->dir, NULL) : NULL;
+	if (!ini)
+		return;
+	lodge_ini_new_generation(ini);
+	if (lodge_ini_save(ini, h->dir, NULL))
+		c->generation = lodge_ini_get(ini, "vm.generation");
+}
+
 /* A suspended VM goes on; what it was once started with is in its state. */
 static void find_state(struct vm_home *h, struct vm_config *c)
 {
@@ -102,9 +126,11 @@ int vm_home_enter(struct vm_home *h, const char *dir, struct vm_config *c, struc
 		unlink(VM_HOME_SUSPENDED_NEW);
 	}
 	r = read_settings(h, c, e);
-	if (r == 0)
-		find_state(h, c);
-	return r;
+	if (r < 0)
+		return r;
+	settle_generation(h, c);
+	find_state(h, c);
+	return 0;
 }
 
 int vm_home_read(const char *dir, struct vm_config *c, struct err *e)

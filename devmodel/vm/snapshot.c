@@ -447,6 +447,8 @@ static int write_restored(const struct vm_config *c, const char *snapshot, const
 		g_autofree char *value = lodge_ini_get(own, identity[i]);
 		lodge_ini_set(ini, identity[i], value);
 	}
+	if (ini)
+		lodge_ini_new_generation(ini);
 	return ini && lodge_ini_save(ini, in[0] ? in : ".", &error) ? 0 : vm_home_error(e, error);
 }
 
@@ -618,7 +620,7 @@ static int fork_to(const char *snapshot, const char *dir, struct err *e)
 {
 	g_autofree char *parent = g_path_get_dirname(dir), *name = g_path_get_basename(dir);
 	g_autofree char *temp = g_strdup_printf("%s/.%s.%08x", parent, name, g_random_int());
-	g_autofree char *vm_id = g_uuid_string_random();
+	g_autofree char *vm_id = lodge_new_id();
 	g_autoptr(GKeyFile) identity = g_key_file_new();
 	struct vm_config c;
 	int r = read_snapshot(snapshot, &c, e);

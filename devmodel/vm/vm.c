@@ -397,6 +397,7 @@ static int start_machine(struct vm *vm, struct err *e)
 	struct machine_backends b = { .loop = vm->loop, .debugcon = serial_chr(vm->debugcon) };
 	int r;
 
+	vm_config_generation(c, mc.generation);
 	for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++)
 		b.serial[i] = serial_chr(vm->serial[i]);
 	r = vm_drives_fill(&vm->drives, c, &vm->files, &b, e);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include "devmodel/machine/acpi/acpi.h"
+#include "devmodel/machine/memmap.h"
 #include "devmodel/machine/smbios.h"
 
 #define PLACE 0x7fe0000u
@@ -216,6 +217,32 @@ static void test_floppies(void **state)
 	}
 }
 
+static const uint8_t *generation; /* what follows the name ADDR in the DSDT */
+
+static void find_generation(const char *name, const uint8_t *p, size_t len)
+{
+	if (strcmp(name, "DSDT") == 0)
+		generation = memmem(p, len,
+				    "\x08"
+				    "ADDR",
+				    5);
+}
+
+/* The device says where memmap.h has the page: a package of two numbers, the second is zero. */
+static void test_generation(void **state)
+{
+	static const uint8_t package[] = { 0x12, 0x08, 0x02, 0x0c };
+
+	(void)state;
+	generation = NULL;
+	build(1);
+	each_table(find_generation);
+	assert_non_null(generation);
+	assert_memory_equal(generation + 5, package, sizeof(package));
+	assert_int_equal(get(generation + 9, 4), MEMMAP_GENERATION);
+	assert_int_equal(generation[13], 0);
+}
+
 static void test_smbios(void **state)
 {
 	static struct smbios s;
@@ -246,9 +273,9 @@ static void test_smbios(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sums),	cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_methods), cmocka_unit_test(test_floppies),
-		cmocka_unit_test(test_smbios),
+		cmocka_unit_test(test_sums),	   cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_methods),	   cmocka_unit_test(test_floppies),
+		cmocka_unit_test(test_generation), cmocka_unit_test(test_smbios),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

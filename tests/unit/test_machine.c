@@ -421,13 +421,18 @@ static void test_fwcfg(void **state)
 	fw_select(w, 0x7777);
 	assert_int_equal(fw_be32(w), 0);
 	const uint16_t e820 = fw_find(w, "etc/e820", &bytes);
-	assert_int_equal(bytes, 20);
+	assert_int_equal(bytes, 40); /* RAM, the generation's page */
 	assert_int_equal(fw_dma(w, (uint32_t)e820 << 16 | 8 | 4, 8, 0), 0); /* select, skip */
 	assert_int_equal(fw_dma(w, 2, 16, 0x9000), 0);
 	assert_int_equal(hv_mem_read(mem(w), 0x9000, buf, 16), 0);
 	assert_int_equal(buf[0] | buf[1] << 8 | buf[2] << 16 | buf[3] << 24, HV_MIB(RAM_MIB));
 	assert_int_equal(buf[8], 1);
-	assert_int_equal(buf[12], 0); /* past the end */
+	assert_int_equal(fw_dma(w, (uint32_t)e820 << 16 | 8 | 2, 20, 0x9000), 0);
+	assert_int_equal(fw_dma(w, 2, 24, 0x9000), 0);
+	assert_int_equal(hv_mem_read(mem(w), 0x9000, buf, 24), 0);
+	assert_int_equal(buf[0] | buf[1] << 8 | buf[2] << 16 | (uint32_t)buf[3] << 24, 0xaffff000);
+	assert_int_equal(buf[9] << 8 | buf[16] << 16, 0x21000); /* a page, reserved */
+	assert_int_equal(buf[20], 0);				/* past the end */
 	assert_int_equal(fw_dma(w, 2, 16, 0xfff00000), 1);
 	hv_mem_io_write(mem(w), 0xa000, 4, 0xdead);
 	assert_int_equal(fw_dma(w, 2, 0xffffffff, 0x9000), 1);
@@ -479,6 +484,134 @@ static void test_saved(void **state)
 	machine_reset(w->m);
 	assert_int_equal(w->events[MACHINE_FAILED], 0);
 	assert_int_equal(hv_mem_io_read(mem(w), 0x100000, 4), 0x1badb002);
+}
+
+/* ---- the generation ID ---- */
+
+#define GENERATION 0xaffff000ull
+#define PM_STATUS 0x622 /* bits 16 to 31 of the events of GPE block 0 */
+
+/* The machine in fd's state, as that generation. */
+static void go_on_as(struct world *w, int fd, uint8_t generation)
+{
+	machine_destroy(w->m);
+	w->m = NULL;
+	w->config.state_fd = fd;
+	memset(w->config.generation, generation, sizeof(w->config.generation));
+	create(w);
+	for (unsigned i = 0; i < MACHINE_GENERATION_BYTES; i++)
+		assert_int_equal(hv_mem_io_read(mem(w), GENERATION + i, 1), generation);
+}
+
+static bool told(struct world *w)
+{
+	const uint32_t status = hv_pio_read(pio(w), PM_STATUS, 2);
+
+	assert_true(status <= 1);
+	return status == 1;
+}
+
+static void run_and_pause(struct world *w)
+{
+	assert_ok(machine_run(w->m, &w->e), &w->e);
+	assert_ok(machine_pause(w->m, &w->e), &w->e);
+}
+
+static void test_generation(void **state)
+{
+	struct world *w = *state;
+	auto_close int a = memfd_create("a", MFD_CLOEXEC), b = memfd_create("b", MFD_CLOEXEC);
+
+	go_on_as(w, -1, 0x11);
+	assert_false(told(w));
+	hv_mem_io_write(mem(w), GENERATION, 4, 0); /* the guest cannot */
+	assert_int_equal(hv_mem_io_read(mem(w), GENERATION, 4), 0x11111111);
+	assert_ok(machine_save(w->m, a, &w->e), &w->e);
+	go_on_as(w, a, 0x11);
+	run_and_pause(w);
+	assert_false(told(w));
+	go_on_as(w, a, 0x22);
+	run_and_pause(w);
+	assert_true(told(w));
+	/* Whoever saves it before the guest has looked does not keep the news from it. */
+	assert_ok(machine_save(w->m, b, &w->e), &w->e);
+	go_on_as(w, b, 0x22);
+	run_and_pause(w);
+	assert_true(told(w));
+	hv_pio_write(pio(w), PM_STATUS, 2, 1);
+	assert_false(told(w));
+	machine_reset(w->m);
+	assert_int_equal(hv_mem_io_read(mem(w), GENERATION, 4), 0x22222222);
+}
+
+/* The guest's ACPI looks for events when it is awake again. */
+static void test_generation_asleep(void **state)
+{
+	static const uint32_t waking_vector = 0x8000;
+	struct world *w = *state;
+	auto_close int a = memfd_create("a", MFD_CLOEXEC);
+
+	create(w);
+	/* The FACS is the first page of the tables, which are the last 128 KiB. */
+	assert_int_equal(hv_mem_write(mem(w), HV_MIB(RAM_MIB) - HV_KIB(128) + 12, &waking_vector,
+				      sizeof(waking_vector)),
+			 0);
+	assert_ok(machine_run(w->m, &w->e), &w->e);
+	hv_pio_write(pio(w), 0x604, 2, 5 << 10 | 1 << 13);
+	dispatch(w);
+	assert_true(machine_asleep(w->m));
+	assert_ok(machine_pause(w->m, &w->e), &w->e);
+	assert_ok(machine_save(w->m, a, &w->e), &w->e);
+	for (uint8_t i = 0; i < 2; i++) {
+		go_on_as(w, a, i);
+		assert_true(machine_asleep(w->m));
+		machine_wake(w->m);
+		assert_int_equal(w->events[MACHINE_FAILED], 0);
+		assert_int_equal(told(w), i != 0);
+	}
+}
+
+/* A copy of the file without the page, as states were before there was one. */
+static int without_page(struct world *w, int fd)
+{
+	const int to = memfd_create("old", MFD_CLOEXEC);
+	struct state_writer *out;
+	struct state_file *f;
+
+	assert_true(to >= 0);
+	assert_ok(state_file_open(fd, &f, &w->e), &w->e);
+	assert_ok(state_writer_create(to, &out, &w->e), &w->e);
+	for (unsigned i = 0; i < f->n_sections; i++)
+		assert_ok(state_writer_section(out, f->section[i].key, f->section[i].p,
+					       f->section[i].len, &w->e),
+			  &w->e);
+	for (unsigned i = 0; i < f->n_ram; i++) {
+		const struct state_ram *r = &f->ram[i];
+		if (strcmp(r->name, "generation") == 0)
+			continue;
+		void *p = mmap(NULL, r->bytes, PROT_READ, MAP_PRIVATE, fd, (off_t)r->file_off);
+		assert_true(p != MAP_FAILED);
+		assert_ok(state_writer_ram(out, r->name, p, r->bytes, &w->e), &w->e);
+		munmap(p, r->bytes);
+	}
+	assert_ok(state_writer_finish(out, &w->e), &w->e);
+	state_writer_destroy(out);
+	state_file_close(f);
+	return to;
+}
+
+/* Its guest knows of no such event, and finds the page when it is started anew. */
+static void test_generation_of_old_state(void **state)
+{
+	struct world *w = *state;
+	auto_close int a = memfd_create("a", MFD_CLOEXEC), old = -1;
+
+	create(w);
+	assert_ok(machine_save(w->m, a, &w->e), &w->e);
+	old = without_page(w, a);
+	go_on_as(w, old, 0x33);
+	run_and_pause(w);
+	assert_false(told(w));
 }
 
 static void ignore_done(struct blk_req *r, int result)
@@ -567,10 +700,21 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_config),	       T(test_pci),	    T(test_pam),
-		T(test_pam_segments),  T(test_requests),    T(test_bad_wake),
-		T(test_fwcfg),	       T(test_saved),	    T(test_saved_misfits),
-		T(test_saved_overlay), T(test_post_at_end), T(test_rtc_local),
+		T(test_config),
+		T(test_pci),
+		T(test_pam),
+		T(test_pam_segments),
+		T(test_requests),
+		T(test_bad_wake),
+		T(test_fwcfg),
+		T(test_saved),
+		T(test_saved_misfits),
+		T(test_saved_overlay),
+		T(test_post_at_end),
+		T(test_rtc_local),
+		T(test_generation),
+		T(test_generation_asleep),
+		T(test_generation_of_old_state),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

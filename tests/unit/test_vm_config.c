@@ -159,12 +159,48 @@ static void test_together(void **state)
 	}
 }
 
+static void generation_of(const char *setting, bool good, uint8_t id[MACHINE_GENERATION_BYTES])
+{
+	struct vm_config c;
+	struct err e;
+
+	vm_config_init(&c);
+	assert_ok(vm_config_set(&c, "vm.engine=null", &e), &e);
+	if (setting)
+		assert_ok(vm_config_set(&c, setting, &e), &e);
+	assert_int_equal(vm_config_check(&c, &e), good ? 0 : -EINVAL);
+	if (good)
+		vm_config_generation(&c, id);
+	vm_config_finish(&c);
+}
+
+/* Of a GUID the first three numbers are little-endian, the rest is bytes. */
+static void test_generation(void **state)
+{
+	static const uint8_t want[] = { 0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66,
+					0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff };
+	uint8_t a[MACHINE_GENERATION_BYTES], b[MACHINE_GENERATION_BYTES];
+
+	(void)state;
+	generation_of("vm.generation=00112233-4455-6677-8899-aaBBccDDeeFF", true, a);
+	assert_memory_equal(a, want, sizeof(want));
+	generation_of("vm.generation=00112233-4455-6677-8899-aabbccddeef", false, a);
+	generation_of("vm.generation=00112233445566778899aabbccddeeff", false, a);
+	generation_of(NULL, true, a);
+	generation_of(NULL, true, b);
+	assert_memory_not_equal(a, b, sizeof(a));
+	generation_of("debug.deterministic=yes", true, a);
+	generation_of("debug.deterministic=yes", true, b);
+	assert_memory_equal(a, b, sizeof(a));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_texts),	 cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_disks),	 cmocka_unit_test(test_together),
+		cmocka_unit_test(test_disks),	 cmocka_unit_test(test_generation),
+		cmocka_unit_test(test_together),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

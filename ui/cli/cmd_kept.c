@@ -134,10 +134,11 @@ static bool add_setting(GKeyFile *ini, const char *temp, const char *setting, GE
 static GKeyFile *new_ini(void)
 {
 	GKeyFile *ini = g_key_file_new();
-	g_autofree char *id = g_uuid_string_random();
+	g_autofree char *id = lodge_new_id();
 
 	lodge_ini_set(ini, "vm.format", LODGE_FOLDER_FORMAT);
 	lodge_ini_set(ini, "vm.id", id);
+	lodge_ini_new_generation(ini);
 	lodge_ini_set(ini, "vm.machine", "pc-1");
 	lodge_ini_set(ini, "vm.engine", "auto");
 	lodge_ini_set(ini, "cpu.count", "1");
@@ -361,13 +362,13 @@ static bool copy_tree(const char *from, const char *to, GError **error)
 static bool new_identity(const char *dir, const char *path, GError **error)
 {
 	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, error);
-	g_autofree char *id = g_uuid_string_random(),
-			*old = ini ? lodge_ini_get(ini, "vm.id") : NULL;
+	g_autofree char *id = lodge_new_id(), *old = ini ? lodge_ini_get(ini, "vm.id") : NULL;
 
 	if (!ini || (old && !lodge_forks_copied(old, id, path, error)))
 		return false;
 	lodge_ini_set(ini, "vm.id", id);
 	lodge_ini_set(ini, "vm.name", NULL);
+	lodge_ini_new_generation(ini);
 	return lodge_ini_save(ini, dir, error);
 }
 

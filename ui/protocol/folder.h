@@ -70,6 +70,11 @@ char *lodge_ini_get(GKeyFile *ini, const char *key);
 bool lodge_ini_can_hold(const char *value);
 /* NULL: unset. A comment behind the old value stays. */
 void lodge_ini_set(GKeyFile *ini, const char *key, const char *value);
+/* A UUID from the kernel's random numbers. */
+char *lodge_new_id(void);
+/* The VM is about to go on from an earlier time, or as a copy: another vm.generation, by which its
+ * guest is told. */
+void lodge_ini_new_generation(GKeyFile *ini);
 /* "KEY=VALUE" of all, in the file's order. */
 GPtrArray *lodge_ini_settings(GKeyFile *ini);
 #endif

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
 
@@ -128,4 +129,28 @@ GPtrArray *lodge_ini_settings(GKeyFile *ini)
 		}
 	}
 	return all;
+}
+
+char *lodge_new_id(void)
+{
+	uint8_t b[16];
+	size_t n = 0;
+
+	while (n < sizeof(b)) { /* the kernel's pool is ready long since */
+		const ssize_t got = getrandom(b + n, sizeof(b) - n, 0);
+		n += (size_t)MAX(got, 0);
+	}
+	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* version 4: random */
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	return g_strdup_printf(
+		"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+		b[15]);
+}
+
+void lodge_ini_new_generation(GKeyFile *ini)
+{
+	g_autofree char *id = lodge_new_id();
+
+	lodge_ini_set(ini, "vm.generation", id);
 }

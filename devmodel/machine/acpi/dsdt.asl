@@ -236,6 +236,23 @@ DefinitionBlock ("", "DSDT", 2, "LODGE ", "PC-1    ", 0x00000001)
 			})
 		}
 
+		/* Where the VM generation ID lies; told of by \_GPE._E10 when it is another one. */
+		Device (VGEN)
+		{
+			Name (_HID, "LODG0001")
+			Name (_CID, "VM_Gen_Counter")
+			Name (_DDN, "VM_Gen_Counter")
+			Name (ADDR, Package () { 0xAFFFF000, Zero })
+		}
+
 		Include ("links.asl")
+	}
+
+	Scope (\_GPE)
+	{
+		Method (_E10, 0, NotSerialized)
+		{
+			Notify (\_SB.VGEN, 0x80)
+		}
 	}
 }
