@@ -5,9 +5,9 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/cleanup.h"
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
+#include "protocol/seen.h"
 #include "protocol/snapshots.h"
 
 int vm_home_error(struct err *e, const GError *error)
@@ -69,20 +69,10 @@ static int read_settings(const struct vm_home *h, struct vm_config *c, struct er
  */
 static void settle_generation(const struct vm_home *h, struct vm_config *c)
 {
-	g_autoptr(GKeyFile) ini = NULL;
-	auto_close int lock = -1;
-
 	if (h->read_only)
 		g_clear_pointer(&c->generation, g_free);
-	if (h->read_only || c->generation)
-		return;
-	lock = lodge_ini_lock(h->dir, NULL);
-	ini = lock >= 0 ? lodge_ini_load(h->dir, NULL) : NULL;
-	if (!ini)
-		return;
-	lodge_ini_new_generation(ini);
-	if (lodge_ini_save(ini, h->dir, NULL))
-		c->generation = lodge_ini_get(ini, "vm.generation");
+	else if (!c->generation)
+		c->generation = lodge_new_generation(h->dir, NULL);
 }
 
 /* A suspended VM goes on; what it was once started with is in its state. */
@@ -165,6 +155,7 @@ int vm_home_begin(struct vm_home *h, struct err *e)
 	if (!h->before)
 		h->before = g_strdup("stopped");
 	g_strstrip(h->before);
+	lodge_seen_no_disks(h->dir);
 	return mark(h, "running", e);
 }
 
@@ -188,6 +179,8 @@ void vm_home_leave(struct vm_home *h, bool started)
 
 	if (h->before && mark(h, started ? "stopped" : h->before, &e) < 0)
 		g_printerr("lodge: %s\n", e.msg);
+	if (h->before && !lodge_seen_disks(h->dir, NULL))
+		lodge_seen_no_disks(h->dir);
 	if (h->lock_fd > 0)
 		close(h->lock_fd);
 	g_free(h->before);

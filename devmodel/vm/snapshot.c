@@ -12,6 +12,7 @@
 #include "devmodel/storage/image.h"
 #include "devmodel/storage/live.h"
 #include "protocol/protocol.h"
+#include "protocol/seen.h"
 #include "protocol/snapshots.h"
 #include "vm/export.h"
 #include "vm/layers.h"
@@ -622,6 +623,7 @@ static int fork_to(const char *snapshot, const char *dir, struct err *e)
 	g_autofree char *temp = g_strdup_printf("%s/.%s.%08x", parent, name, g_random_int());
 	g_autofree char *vm_id = lodge_new_id();
 	g_autoptr(GKeyFile) identity = g_key_file_new();
+	g_autoptr(GError) error = NULL;
 	struct vm_config c;
 	int r = read_snapshot(snapshot, &c, e);
 
@@ -634,6 +636,8 @@ static int fork_to(const char *snapshot, const char *dir, struct err *e)
 		r = fill_fork(snapshot, &c, temp, identity, e);
 	if (r == 0)
 		r = note_fork(snapshot, vm_id, dir, e);
+	if (r == 0 && (!lodge_seen_here(temp, dir, &error) || !lodge_seen_disks(temp, &error)))
+		r = vm_home_error(e, error);
 	lodge_folder_sync(temp);
 	if (r == 0 && rename(temp, dir) < 0)
 		r = err_set(e, -errno, "cannot make '%s': %s", dir, strerror(errno));
@@ -669,6 +673,23 @@ static int do_verb(const struct vm_home *h, const struct vm_config *c, const str
 	return err_set(e, -EINVAL, "lodge-vm: --snapshot does not know '%s'", verb);
 }
 
+/* What it does to the disks is no news at the next start, also if it is killed meanwhile; what
+ * others did to them before still is. */
+static int do_noticed(const struct vm_home *h, const struct vm_config *c, const struct options *o,
+		      const char *verb, int argc, char **argv, struct err *e)
+{
+	g_autofree char *changed = lodge_seen_changed(h->dir);
+	int r;
+
+	if (changed)
+		return do_verb(h, c, o, verb, argc, argv, e);
+	lodge_seen_no_disks(h->dir);
+	r = do_verb(h, c, o, verb, argc, argv, e);
+	if (!lodge_seen_disks(h->dir, NULL))
+		lodge_seen_no_disks(h->dir);
+	return r;
+}
+
 static int locked(const struct options *o, const char *verb, const char *dir, int argc, char **argv,
 		  struct err *e)
 {
@@ -681,7 +702,7 @@ static int locked(const struct options *o, const char *verb, const char *dir, in
 	if (r == 0 && home.read_only)
 		r = err_set(e, -EROFS, "'%s' cannot be written to", dir);
 	if (r == 0)
-		r = do_verb(&home, &c, o, verb, argc, argv, e);
+		r = do_noticed(&home, &c, o, verb, argc, argv, e);
 	vm_home_leave(&home, false);
 	vm_config_finish(&c);
 	return r;

@@ -56,7 +56,7 @@ def one_line(r):
 def test_kept_life(env):
     """From its making to its end; each state, and what is refused in it."""
     create(env)
-    check(state(env) == "stopped" and sorted(os.listdir(library(env, "a"))) == ["disks", "vm.ini"],
+    check(state(env) == "stopped" and sorted(os.listdir(library(env, "a"))) == ["disks", "seen", "vm.ini"],
           os.listdir(library(env, "a")))
     check("there is a" in one_line(env.lodge("create", "a", rc=4)), "twice")
     start(env, "out")
@@ -164,7 +164,7 @@ def test_kept_set_side_by_side(env):
         w.join()
     got = env.lodge_json("get", "a")
     check([got.get(k) for k in keys] == ["8"] * len(keys), got)
-    check(sorted(os.listdir(library(env, "a"))) == ["disks", "vm.ini"], os.listdir(library(env, "a")))
+    check(sorted(os.listdir(library(env, "a"))) == ["disks", "seen", "vm.ini"], os.listdir(library(env, "a")))
     script = env.write("editor", b'#!/bin/sh\n"$LODGE" set a memory.size=32M && echo "# mine" >> "$1"\n')
     os.chmod(script, 0o755)
     env.env.update(EDITOR=script, LODGE=LODGE)
@@ -200,7 +200,7 @@ def test_kept_hostile_links(env):
     """A folder from elsewhere may have links in it: what they name is not written to."""
     create(env)
     precious = env.write("precious", b"mine")
-    for place in ("logs/vm.log", "state.new", "vm.ini.new", "suspended/state.new"):
+    for place in ("logs/vm.log", "state.new", "vm.ini.new", "suspended/state.new", "seen.new"):
         path = library(env, "a", place)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.path.lexists(path) and os.unlink(path)

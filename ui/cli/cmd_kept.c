@@ -11,6 +11,7 @@
 #include "cli/window.h"
 #include "client/client.h"
 #include "protocol/protocol.h"
+#include "protocol/seen.h"
 #include "protocol/snapshots.h"
 
 #define CPU_MODEL (__builtin_cpu_supports("x86-64-v3") ? "x86-64-v3" : "x86-64-v2")
@@ -189,6 +190,12 @@ static char *make_temp(const char *dir, GError **error)
 	return g_steal_pointer(&temp);
 }
 
+/* What a start looks for, of a folder that will be at path. */
+static bool note(const char *temp, const char *path, GError **error)
+{
+	return lodge_seen_here(temp, path, error) && lodge_seen_disks(temp, error);
+}
+
 static bool publish(const char *temp, const char *dir, GError **error)
 {
 	g_autofree char *parent = g_path_get_dirname(dir);
@@ -220,7 +227,7 @@ int cmd_create(struct cli *c, GError **error)
 	temp = make_temp(dir, error);
 	if (!temp)
 		return cli_code(error);
-	good = fill(c, temp, error) && publish(temp, dir, error);
+	good = fill(c, temp, error) && note(temp, dir, error) && publish(temp, dir, error);
 	if (!good) {
 		lodge_remove_tree(temp, NULL);
 		return cli_code(error);
@@ -247,18 +254,6 @@ int cmd_start(struct cli *c, GError **error)
 
 /* ---- delete, rename, clone ---- */
 
-/* What it has is needed where it is. */
-static bool has_fork(const char *dir, GError **error)
-{
-	g_autofree char *fork = lodge_snapshots_fork(dir);
-
-	if (fork)
-		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
-			    "the VM in '%s' is based on a snapshot of this one: delete that first",
-			    fork);
-	return fork != NULL;
-}
-
 int cmd_delete(struct cli *c, GError **error)
 {
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *temp = NULL;
@@ -267,7 +262,7 @@ int cmd_delete(struct cli *c, GError **error)
 	bool good = false;
 	int lock;
 
-	if (!run || has_fork(dir, error) ||
+	if (!run || kept_has_fork(dir, error) ||
 	    !kept_confirm(c, error, "Delete VM \"%s\" with its disks and snapshots (%s)?",
 			  cli_arg(c, 0), dir))
 		return cli_code(error);
@@ -310,14 +305,14 @@ int cmd_rename(struct cli *c, GError **error)
 	bool good;
 	int lock;
 
-	if (!run || has_fork(dir, error) || !lodge_folder_name_ok(new, error))
+	if (!run || kept_has_fork(dir, error) || !lodge_folder_name_ok(new, error))
 		return cli_code(error);
 	parent = g_path_get_dirname(dir);
 	to = g_build_filename(parent, new, NULL);
 	if (kept_exists(to, new, error))
 		return cli_code(error);
 	lock = lodge_folder_lock(dir, "is being renamed", error);
-	good = lock >= 0 && forget_name(dir, error);
+	good = lock >= 0 && forget_name(dir, error) && lodge_seen_here(dir, to, error);
 	if (good && rename(dir, to) < 0)
 		good = lodge_io_error(error, "rename", dir);
 	if (good) {
@@ -338,9 +333,8 @@ static bool copy_tree(const char *from, const char *to, GError **error)
 		g_autofree char *a = g_build_filename(from, name, NULL);
 		g_autofree char *b = g_build_filename(to, name, NULL);
 		struct stat st;
-		/* What the VM's snapshots are needed for, the copy's are not. */
 		if (strcmp(name, ".lock") == 0 || strcmp(name, "logs") == 0 ||
-		    strcmp(name, "forks") == 0)
+		    strcmp(name, "seen") == 0)
 			continue;
 		if (lstat(a, &st) < 0)
 			return lodge_io_error(error, "copy", a);
@@ -357,21 +351,6 @@ static bool copy_tree(const char *from, const char *to, GError **error)
 	return true;
 }
 
-/* The copy, which will be at path, is another VM: its own identity, and what it is based on has to
- * stay for it, too. */
-static bool new_identity(const char *dir, const char *path, GError **error)
-{
-	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, error);
-	g_autofree char *id = lodge_new_id(), *old = ini ? lodge_ini_get(ini, "vm.id") : NULL;
-
-	if (!ini || (old && !lodge_forks_copied(old, id, path, error)))
-		return false;
-	lodge_ini_set(ini, "vm.id", id);
-	lodge_ini_set(ini, "vm.name", NULL);
-	lodge_ini_new_generation(ini);
-	return lodge_ini_save(ini, dir, error);
-}
-
 int cmd_clone(struct cli *c, GError **error)
 {
 	const char *new = cli_arg(c, 1);
@@ -386,8 +365,8 @@ int cmd_clone(struct cli *c, GError **error)
 	temp = lock >= 0 ? make_temp(to, error) : NULL;
 	if (!temp)
 		return cli_code(error);
-	good = copy_tree(from, temp, error) && new_identity(temp, to, error) &&
-	       publish(temp, to, error);
+	good = copy_tree(from, temp, error) && lodge_new_identity(temp, to, error) &&
+	       note(temp, to, error) && publish(temp, to, error);
 	if (!good)
 		lodge_remove_tree(temp, NULL);
 	if (lock > 0)

@@ -10,8 +10,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "cli/place.h"
 #include "client/client.h"
 #include "protocol/protocol.h"
+#include "protocol/snapshots.h"
 
 #define COPY_BYTES (1 << 20)
 
@@ -214,6 +216,17 @@ bool kept_exists(const char *dir, const char *name, GError **error)
 	return true;
 }
 
+bool kept_has_fork(const char *dir, GError **error)
+{
+	g_autofree char *fork = lodge_snapshots_fork(dir);
+
+	if (fork)
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
+			    "the VM in '%s' is based on a snapshot of this one: delete that first",
+			    fork);
+	return fork != NULL;
+}
+
 void kept_settings_json(GString *json, GPtrArray *settings)
 {
 	g_string_append_c(json, '{');
@@ -391,6 +404,8 @@ struct kept_starting *kept_start_begin(struct cli *c, const char *dir, GError **
 		g_autofree char *last = g_build_filename(dir, "logs", "vm.log", NULL);
 		say_crashed(c, name, last);
 	}
+	if (!place_settle(c, dir, error))
+		return NULL;
 	log = open_log(dir, &path, error);
 	if (log < 0)
 		return NULL;

@@ -21,6 +21,8 @@ char *kept_absolute(const char *setting);
 GPtrArray *kept_stopped(void);
 /* Is the place of a new VM of that name taken? Then an error is set. */
 bool kept_exists(const char *dir, const char *name, GError **error);
+/* Is another VM based on a snapshot of it, which is needed where it is? Then an error is set. */
+bool kept_has_fork(const char *dir, GError **error);
 /* "key":"value" of each setting, as an object. */
 void kept_settings_json(GString *json, GPtrArray *settings);
 /* Waits for lodge-vm to run it, which outlives this program, or says why not. */

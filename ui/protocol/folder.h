@@ -2,7 +2,7 @@
  * A VM that is kept: a folder with vm.ini, disks, snapshots and logs. What lodge-vm and its clients
  * both need to know of it: where it is, who has it, what state it is in, its settings.
  *
- *	vm.ini disks/ snapshots/ suspended/ logs/ state .lock
+ *	vm.ini disks/ snapshots/ suspended/ logs/ state seen .lock
  *
  * Every file is replaced as a whole, and on the disk before it counts. Works on file systems
  *without links and modes (FAT). Errors are of the domain LODGE_ERROR.
@@ -75,6 +75,8 @@ char *lodge_new_id(void);
 /* The VM is about to go on from an earlier time, or as a copy: another vm.generation, by which its
  * guest is told. */
 void lodge_ini_new_generation(GKeyFile *ini);
+/* The same in dir's vm.ini; what it is now, owned. */
+char *lodge_new_generation(const char *dir, GError **error);
 /* "KEY=VALUE" of all, in the file's order. */
 GPtrArray *lodge_ini_settings(GKeyFile *ini);
 #endif

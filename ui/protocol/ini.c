@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <unistd.h>
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
 
@@ -153,4 +154,20 @@ void lodge_ini_new_generation(GKeyFile *ini)
 	g_autofree char *id = lodge_new_id();
 
 	lodge_ini_set(ini, "vm.generation", id);
+}
+
+char *lodge_new_generation(const char *dir, GError **error)
+{
+	const int lock = lodge_ini_lock(dir, error);
+	g_autoptr(GKeyFile) ini = lock >= 0 ? lodge_ini_load(dir, error) : NULL;
+	char *id = NULL;
+
+	if (ini) {
+		lodge_ini_new_generation(ini);
+		if (lodge_ini_save(ini, dir, error))
+			id = lodge_ini_get(ini, "vm.generation");
+	}
+	if (lock >= 0)
+		close(lock);
+	return id;
 }

@@ -298,7 +298,9 @@ static bool is_base(const char *dir, const char *id, const char *vm_id)
 	return found;
 }
 
-bool lodge_forks_copied(const char *old, const char *vm_id, const char *path, GError **error)
+/* A copy, at path, of the VM with vm.id old: what that one is based on, in the library or beside
+ * path, the copy is based on, too. Before the copy counts. */
+static bool forks_copied(const char *old, const char *vm_id, const char *path, GError **error)
 {
 	g_autofree char *parent = g_path_get_dirname(path);
 	g_autoptr(GPtrArray) all = candidates(parent);
@@ -323,4 +325,44 @@ char *lodge_snapshots_fork(const char *dir)
 	for (guint i = 0; all && i < all->len && !fork; i++)
 		fork = lodge_snapshot_fork(dir, ((struct lodge_snapshot *)all->pdata[i])->id);
 	return fork;
+}
+
+/* What the VM's snapshots are needed for, its copy's are not. */
+static void forget_forks(const char *dir)
+{
+	g_autoptr(GPtrArray) all = lodge_snapshots(dir, NULL);
+
+	for (guint i = 0; all && i < all->len; i++) {
+		const struct lodge_snapshot *s = all->pdata[i];
+		g_autofree char *forks = lodge_snapshot_path(dir, s->id, "forks");
+		unlink(forks);
+	}
+}
+
+static bool set_identity(const char *dir, const char *id, GError **error)
+{
+	const int lock = lodge_ini_lock(dir, error);
+	g_autoptr(GKeyFile) ini = lock >= 0 ? lodge_ini_load(dir, error) : NULL;
+	bool good = false;
+
+	if (ini) {
+		lodge_ini_set(ini, "vm.id", id);
+		lodge_ini_set(ini, "vm.name", NULL);
+		lodge_ini_new_generation(ini);
+		good = lodge_ini_save(ini, dir, error);
+	}
+	if (lock >= 0)
+		close(lock);
+	return good;
+}
+
+bool lodge_new_identity(const char *dir, const char *path, GError **error)
+{
+	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, error);
+	g_autofree char *id = lodge_new_id(), *old = ini ? lodge_ini_get(ini, "vm.id") : NULL;
+
+	if (!ini)
+		return false;
+	forget_forks(dir);
+	return (!old || forks_copied(old, id, path, error)) && set_identity(dir, id, error);
 }

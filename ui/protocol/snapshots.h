@@ -50,7 +50,7 @@ char *lodge_snapshot_fork(const char *dir, const char *id);
 /* The VM at path, with that vm.id, is based on it from here on. */
 bool lodge_snapshot_add_fork(const char *dir, const char *id, const char *vm_id, const char *path,
 			     GError **error);
-/* A copy, at path, of the VM with vm.id old: what that one is based on, in the library or beside
- * path, the copy is based on, too. Before the copy counts. */
-bool lodge_forks_copied(const char *old, const char *vm_id, const char *path, GError **error);
+/* The copy of a VM in dir, which is or will be at path, becomes a VM of its own: another vm.id and
+ * vm.generation, no vm.name, no forks; what it is based on stays for it, too. */
+bool lodge_new_identity(const char *dir, const char *path, GError **error);
 #endif
