@@ -36,6 +36,7 @@ test       syslinux-common    its modules
 test       grub-common        grub-mkimage
 test       grub-pc-bin        GRUB for a BIOS
 test       xz-utils           unpacks packages of guest tests
+test       e2fsprogs          makes and judges the file system of a guest
 test       kmod               orders the kernel modules of guest tests
 test       gdb                attaches to the debug stub
 test       clang-format       style check

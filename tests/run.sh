@@ -65,6 +65,7 @@ set_lockstep() { folder_set tests/lockstep/run; }
 set_state() {
 	folder_set tests/state/run
 	folder_set tests/state/kept
+	folder_set tests/state/killed
 }
 set_programs() { folder_set tests/programs/run; }
 set_img() { folder_set tests/img/run; }

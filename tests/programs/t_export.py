@@ -11,9 +11,10 @@ import struct
 import subprocess
 import time
 
+from killing import kill_all, processes
 from lib import LODGE, check, until
 from lodgevm import FULL
-from t_kept import contents, create, ini, kill_all, library, one_line, processes, snapshots, start, state, write_ini
+from t_kept import contents, create, ini, library, mark, one_line, snapshots, start, state, write_ini
 from t_room import mount
 from t_state import numbers, read, wait_lines
 
@@ -342,8 +343,8 @@ def test_export_killed(env):
         time.sleep(rng.uniform(0, 0.25))
         if rng.random() < 0.5:
             p.kill()
-        while p.poll() is None or processes(env):
-            kill_all(env)
+        while p.poll() is None or processes(mark(env)):
+            kill_all(mark(env))
             time.sleep(0.005)
         done += p.returncode == 0
         p.stderr.close()
@@ -543,9 +544,9 @@ def test_export_killed_parent(env):
     """The command is killed, what works for it goes on or not: the VM is whole, and nothing half is named."""
     taken(env, "--set", "memory.size=64M")
     p = env.start("snapshot", "import", "a", "s.lodge", "t")
-    until(lambda: p.poll() is not None or processes(env), "it works")
+    until(lambda: p.poll() is not None or set(processes(mark(env))) - {p.pid}, "it works")
     os.kill(p.pid, signal.SIGKILL)
     p.wait()
     p.stderr.close()
-    until(lambda: not processes(env), "it ends by itself")
+    until(lambda: not processes(mark(env)), "it ends by itself")
     env.lodge("snapshot", "verify", "a")

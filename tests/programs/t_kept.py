@@ -1,5 +1,4 @@
 """VMs that are kept: folders, settings, states, snapshots, forks; what a crash leaves."""
-import hashlib
 import json
 import os
 import random
@@ -9,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import killing
 from lib import LODGE, build, check, until
 from lodgevm import FULL
 from t_state import children, numbers, read, wait_lines
@@ -498,39 +498,13 @@ def test_kept_killed_while_taking(env):
           os.listdir(library(env, "a/snapshots")))
 
 
-def processes(env):
-    """All that work on VMs of this test."""
-    found = []
-    for p in os.listdir("/proc"):
-        try:
-            with open(f"/proc/{p}/cmdline", "rb") as f:
-                words = f.read().split(b"\0")
-            if words[0].endswith((b"/lodge-vm", b"/lodge-disk")) and library(env).encode() in b" ".join(words):
-                found.append(int(p))
-        except (OSError, ValueError):
-            pass
-    return found
-
-
-def kill_all(env):
-    for p in processes(env):
-        try:
-            os.kill(p, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+def mark(env):
+    """In the environment of all that this test starts."""
+    return f"XDG_DATA_HOME={env.env['XDG_DATA_HOME']}"
 
 
 def contents(env, snapshot):
-    """What of a snapshot must not change: its machine, and its disk as it reads."""
-    folder = library(env, "a", "snapshots", snapshot["id"])
-    disk = json.loads(env.lodge("get", folder, "--json").out)["disk.root.file"]
-    env.lodge("disk", "convert", library(env, "a", disk), "raw", "--to", "raw", "--force", "--quiet")
-    digest = hashlib.sha256(open(env.path("raw"), "rb").read())
-    os.unlink(env.path("raw"))
-    state_file = os.path.join(folder, "state")
-    if os.path.exists(state_file):
-        digest.update(open(state_file, "rb").read())
-    return digest.hexdigest()
+    return killing.snapshot_sum(lambda *args: env.lodge(*args).out, library(env, "a"), snapshot["id"], env.path("raw"))
 
 
 class Worker(threading.Thread):
@@ -603,15 +577,7 @@ def test_kept_killed_anywhere(env):
         worker = Worker(env, i, rng, done)
         worker.start()
         time.sleep(rng.uniform(0.05, 1.2))
-        while worker.is_alive():
-            kill_all(env)
-            time.sleep(0.01)
-        worker.join()
-        end = time.monotonic() + 20
-        while processes(env):
-            check(time.monotonic() < end, "processes are left")
-            kill_all(env)
-            time.sleep(0.02)
+        killing.kill_with(mark(env), worker)
         if os.path.isdir(library(env, "f")):
             env.lodge("delete", "f", "--yes")
         judge_killed(env, worker, sums)
