@@ -461,6 +461,25 @@ def test_kept_crashed(env):
     check(state(env) == "running", state(env))
 
 
+def test_kept_killed_while_suspended(env):
+    """Killed when its state was whole and it did not stop yet, or before it went on from there: it is suspended, and
+    says so."""
+    create(env)
+    start(env, "out")
+    wait_lines(env, "out", 2)
+    env.lodge("suspend", "a")
+    with open(library(env, "a/state"), "w", encoding="ascii") as f:
+        f.write("running\n")
+    check(state(env) == "suspended", state(env))
+    r = start(env, "more")
+    check(r.err == "", r)
+    wait_lines(env, "more", 2)
+    numbers(read(env, "out") + read(env, "more"))
+    os.kill(pid(env), signal.SIGKILL)
+    until(lambda: state(env) == "crashed", "it has crashed")
+    env.lodge("delete", "a", "--yes")
+
+
 def test_kept_crashed_and_gone(env):
     """What was killed leaves nothing behind when its VM is renamed or deleted."""
     left = os.path.join(env.runtime, "lodge")

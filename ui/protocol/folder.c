@@ -157,11 +157,12 @@ const char *lodge_folder_own_state(const char *dir)
 	g_autofree char *from = g_build_filename(dir, "suspended", "from", NULL);
 	g_autofree char *text = NULL;
 
-	if ((text = lodge_file_read(path, NULL)) != NULL && g_str_has_prefix(text, "running"))
-		return "crashed";
-	return g_file_test(suspended, G_FILE_TEST_EXISTS) || g_file_test(from, G_FILE_TEST_EXISTS)
-		       ? "suspended"
-		       : "stopped";
+	/* Whatever ran it: it has stood still since that was made, as it goes before the VM runs.
+	 */
+	if (g_file_test(suspended, G_FILE_TEST_EXISTS) || g_file_test(from, G_FILE_TEST_EXISTS))
+		return "suspended";
+	text = lodge_file_read(path, NULL);
+	return text && g_str_has_prefix(text, "running") ? "crashed" : "stopped";
 }
 
 /* Where there is no room for a new file: its words are of one length, and one block. */
