@@ -10,6 +10,8 @@
 #include "vm/control_int.h"
 
 #define CONNECTIONS_MAX 64
+#define OWED_MAX 2048 /* messages to and from a client that are under way */
+#define OWED_STEP 256
 
 struct control {
 	struct vm *vm; /* borrowed */
@@ -17,12 +19,15 @@ struct control {
 	GPtrArray *clients; /* of struct client; owned */
 };
 
-/* Also held by a flush that is under way. */
+/* Also held by a flush that is under way, and by the filter. */
 struct client {
 	struct control *control; /* borrowed; NULL: the client is gone */
 	GDBusConnection *conn;	 /* owned */
-	unsigned leds;		 /* as it was last told */
-	bool flushing;		 /* what it was told is still on its way */
+	guint filter;
+	unsigned leds; /* as it was last told */
+	bool flushing; /* what it was told is still on its way */
+
+	gint owed; /* atomic: what came and was told, less what is known to be done and taken */
 };
 
 static void free_client(gpointer data)
@@ -46,8 +51,10 @@ static const struct {
 
 void control_fail(GDBusMethodInvocation *inv, const struct err *e)
 {
+	g_autofree char *text = g_utf8_make_valid(e->msg, -1); /* a name may have been cut */
+
 	g_dbus_method_invocation_return_error_literal(inv, LODGE_ERROR,
-						      (gint)lodge_error_of_errno(e->code), e->msg);
+						      (gint)lodge_error_of_errno(e->code), text);
 }
 
 static void on_call(GDBusConnection *conn, const char *sender, const char *path, const char *iface,
@@ -63,12 +70,18 @@ static void on_call(GDBusConnection *conn, const char *sender, const char *path,
 			interfaces[i].call(c->vm, method, args, inv);
 }
 
+static void release_client(gpointer data)
+{
+	g_atomic_rc_box_release_full(data, free_client);
+}
+
 static void drop_client(gpointer data)
 {
 	struct client *cl = data;
 
 	cl->control = NULL;
-	g_rc_box_release_full(cl, free_client);
+	g_dbus_connection_remove_filter(cl->conn, cl->filter);
+	release_client(cl);
 }
 
 static GVariant *on_get(GDBusConnection *conn, const char *sender, const char *path,
@@ -83,6 +96,55 @@ static GVariant *on_get(GDBusConnection *conn, const char *sender, const char *p
 	if (strcmp(iface, LODGE_IFACE_INPUT) == 0)
 		return control_input_property(c->vm, name);
 	return control_vm_property(c->vm, name);
+}
+
+/* ---- who asks and does not listen ---- */
+
+static void on_settled(GObject *conn, GAsyncResult *res, gpointer data)
+{
+	struct client *cl = data;
+
+	if (g_dbus_connection_flush_finish(G_DBUS_CONNECTION(conn), res, NULL))
+		g_atomic_int_add(&cl->owed, -OWED_STEP);
+	release_client(cl);
+}
+
+/* In the main thread, so after the calls that were counted; flushed, so after their answers. */
+static gboolean settle(gpointer data)
+{
+	struct client *cl = data;
+
+	g_dbus_connection_flush(cl->conn, NULL, on_settled, g_atomic_rc_box_acquire(cl));
+	return G_SOURCE_REMOVE;
+}
+
+/* Counts a message to or from a client; GDBus would keep any number. Any thread. */
+static void owe(struct client *cl)
+{
+	const gint n = g_atomic_int_add(&cl->owed, 1) + 1;
+
+	if (n == OWED_MAX) {
+		log_msg(LOG_LVL_WARN, "control",
+			"a client that does not wait for its answers was hung up on");
+		g_dbus_connection_close(cl->conn, NULL, NULL, NULL);
+	} else if (n % OWED_STEP == 0) {
+		g_idle_add_full(G_PRIORITY_DEFAULT, settle, g_atomic_rc_box_acquire(cl),
+				release_client);
+	}
+}
+
+/* GDBus's thread. A call without a number cannot be answered, though GDBus would try. */
+static GDBusMessage *on_message(GDBusConnection *conn, GDBusMessage *m, gboolean incoming,
+				gpointer data)
+{
+	(void)conn;
+	if (!incoming)
+		return m;
+	owe(data);
+	if (g_dbus_message_get_serial(m) != 0)
+		return m;
+	g_object_unref(m);
+	return NULL;
 }
 
 static GDBusConnection *conn_of(const struct control *c, guint i)
@@ -124,10 +186,12 @@ static gboolean on_connection(GDBusServer *server, GDBusConnection *conn, gpoint
 			    conn, LODGE_OBJECT, (GDBusInterfaceInfo *)(void *)interfaces[i].info,
 			    &vtable, c, NULL, NULL) == 0)
 			return FALSE;
-	cl = g_rc_box_new0(struct client);
+	cl = g_atomic_rc_box_new0(struct client);
 	*cl = (struct client){ .control = c,
 			       .conn = g_object_ref(conn),
 			       .leds = machine_leds(c->vm->machine) };
+	cl->filter = g_dbus_connection_add_filter(conn, on_message, g_atomic_rc_box_acquire(cl),
+						  release_client);
 	g_ptr_array_add(c->clients, cl);
 	g_signal_connect(conn, "closed", G_CALLBACK(on_closed), c);
 	return TRUE;
@@ -224,9 +288,11 @@ void control_destroy(struct control *c)
 static void emit(struct control *c, const char *signal, GVariant *args)
 {
 	g_variant_ref_sink(args);
-	for (guint i = 0; i < c->clients->len; i++)
+	for (guint i = 0; i < c->clients->len; i++) {
+		owe(c->clients->pdata[i]);
 		g_dbus_connection_emit_signal(conn_of(c, i), NULL, LODGE_OBJECT, LODGE_IFACE_VM,
 					      signal, args, NULL);
+	}
 	g_variant_unref(args);
 }
 
@@ -250,7 +316,7 @@ static void on_leds_sent(GObject *conn, GAsyncResult *res, gpointer data)
 	cl->flushing = false;
 	if (g_dbus_connection_flush_finish(G_DBUS_CONNECTION(conn), res, NULL) && cl->control)
 		tell_leds(cl);
-	g_rc_box_release_full(cl, free_client);
+	g_atomic_rc_box_release_full(cl, free_client);
 }
 
 /* The guest may blink as fast as it likes, and the client may not read: one signal at a time. */
@@ -264,7 +330,7 @@ static void tell_leds(struct client *cl)
 	cl->flushing = true;
 	g_dbus_connection_emit_signal(cl->conn, NULL, LODGE_OBJECT, LODGE_IFACE_INPUT,
 				      "LedsChanged", g_variant_new("(u)", leds), NULL);
-	g_dbus_connection_flush(cl->conn, NULL, on_leds_sent, g_rc_box_acquire(cl));
+	g_dbus_connection_flush(cl->conn, NULL, on_leds_sent, g_atomic_rc_box_acquire(cl));
 }
 
 void control_leds_changed(struct control *c)

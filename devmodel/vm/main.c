@@ -247,6 +247,24 @@ static int run(struct vm *vm, int ready_fd, struct err *e)
 	return vm->exit_status;
 }
 
+/* Its complaints about a client's message come with all bytes of that: the first line will do. */
+static GLogWriterOutput on_glib_log(GLogLevelFlags level, const GLogField *fields, gsize n,
+				    gpointer data)
+{
+	const bool error = level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL);
+
+	(void)data;
+	for (gsize i = 0; i < n; i++) {
+		const char *text = fields[i].value;
+		if (strcmp(fields[i].key, "MESSAGE") == 0)
+			log_msg(error			      ? LOG_LVL_ERROR
+				: level & G_LOG_LEVEL_WARNING ? LOG_LVL_WARN
+							      : LOG_LVL_DEBUG,
+				"glib", "%.*s", (int)MIN(strcspn(text, "\n"), 200), text);
+	}
+	return G_LOG_WRITER_HANDLED;
+}
+
 /* Every layer of a disk is a descriptor. */
 static void raise_file_limit(void)
 {
@@ -268,6 +286,7 @@ int main(int argc, char **argv)
 	raise_file_limit();
 	if (only_tell(argc, argv, &status))
 		return status;
+	g_log_set_writer_func(on_glib_log, NULL, NULL);
 	/* No plug-ins into this process, and the time zone before the files are out of reach. */
 	g_setenv("GIO_USE_VFS", "local", TRUE);
 	g_setenv("GIO_MODULE_DIR", "/nonexistent", TRUE);

@@ -67,10 +67,21 @@ class Writer:
         elif t == "v":
             self.put("g", v[0])
             self.put(v[0], v[1])
-        elif t[0] == "(":
+        elif t[0] == "a":
+            self.put_array(t[1:], v.items() if isinstance(v, dict) else v)
+        elif t[0] in "({":
             self.put(t[1:-1], *v)
         else:
             raise ValueError(t)
+
+    def put_array(self, t, values):
+        self.put_one("u", 0)
+        at = len(self.b)
+        self.b += bytes(pad(at, ALIGN.get(t[0], 4)))
+        start = len(self.b)
+        for v in values:
+            self.put_one(t, v)
+        self.b[at - 4:at] = struct.pack("<I", len(self.b) - start)
 
 
 class Reader:
@@ -102,6 +113,16 @@ class Reader:
                 out.append(self.get_one(t[1:]))
             return dict(out) if t[1] == "{" else out
         return tuple(self.get(t[1:-1]))
+
+
+def encode(kind, serial, fields, sig="", values=(), n_fds=0, flags=0):
+    """The bytes of a message; kind: 1 call, 2 answer, 3 error, 4 signal; fields: (number, (type, value)) of its
+    header but signature and number of descriptors."""
+    body, head = Writer(), Writer()
+    body.put(sig, *values)
+    fields = fields + [(8, ("g", sig))] * bool(sig) + [(9, ("u", n_fds))] * bool(n_fds)
+    head.put("yyyyuua(yv)", ord("l"), kind, flags, 1, len(body.b), serial, fields)
+    return bytes(head.b) + bytes(pad(len(head.b), 8)) + bytes(body.b)
 
 
 class Peer:
@@ -136,21 +157,16 @@ class Peer:
 
     # ---- messages ----
 
-    def send(self, iface, method, sig="", *args, reply=True):
+    def send(self, iface, method, sig="", *args, reply=True, fds=()):
         """A call; what it returns is to be had by answer()."""
         self.serial += 1
-        body, head = Writer(), Writer()
-        body.put(sig, *args)
         fields = [(1, ("o", OBJECT)), (2, ("s", iface)), (3, ("s", method))]
-        if sig:
-            fields.append((8, ("g", sig)))
-        w = Writer()
-        for f in fields:
-            w.put("(yv)", f)
-        head.put("yyyyuuu", ord("l"), 1, 0 if reply else 1, 1, len(body.b), self.serial, len(w.b))
-        head.b += w.b + bytes(pad(len(w.b), 8)) + body.b
-        self.s.sendall(head.b)
+        self.send_raw(encode(1, self.serial, fields, sig, args, len(fds), flags=0 if reply else 1), fds)
         return self.serial
+
+    def send_raw(self, data, fds=()):
+        n = socket.send_fds(self.s, [data], fds) if fds else 0
+        self.s.sendall(data[n:])
 
     def fill(self, n):
         while len(self.rest) < n:

@@ -5,7 +5,8 @@ import socket
 import subprocess
 import time
 
-from lib import BUILD, build, check
+from lib import BUILD, TIMEOUT, build, check, peer, until
+from peer import OBJECT, Error, encode
 
 STORM = os.path.join(BUILD, "tests/programs/bus_storm")
 
@@ -75,6 +76,65 @@ def test_bus_only_external(env):
             s.sendall(b"\0" + line + b"\r\n")
             answer = s.recv(1000)
             check(answer.startswith(b"REJECTED") or answer == b"", (line, answer))
+
+
+def test_bus_names_cut_in_a_character(env):
+    """An error that cites a long name is text, wherever the name is cut; GLib has nothing to complain about."""
+    vm = env.vm()
+    with peer(env) as p:
+        for n in range(60, 66):
+            try:
+                p.call("Devices1", "State", "s", "x" * n + "\u20ac" * 100)
+                raise AssertionError("there is such a device")
+            except Error as e:
+                check(e.name == "NotFound" and "no device 'xxx" in e.text, e)
+    check(vm.err() == "", vm.err())
+
+
+def test_bus_malformed_in_one_line(env):
+    """What GLib says of a message that is none goes to the log as anything else, without all its bytes."""
+    vm = env.vm()
+    with peer(env) as p:
+        p.send_raw(encode(1, 1, [(3, ("s", "x" * 100000))]))
+        check(p.s.recv(1) == b"", "hung up on")
+    until(vm.err, "something is said")
+    check(vm.err().count("\n") == 1 and "D-Bus message" in vm.err() and len(vm.err()) < 300, vm.err()[:1000])
+    check(vm.show()["state"] == "running", "runs on")
+
+
+def flood(p, data):
+    """Sends it over and over, reading nothing, until the VM hangs up."""
+    end = time.monotonic() + TIMEOUT
+    try:
+        while time.monotonic() < end:
+            p.send_raw(data)
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+    return False
+
+
+def test_bus_asks_and_never_reads(env):
+    """Who does not take his answers is hung up on before they fill the host's memory; others are answered."""
+    vm = env.vm()
+    pid = vm.show()["pid"]
+    for method, flags in (("Get", 0), ("Get", 1)):          # without and with "no answer, please"
+        with peer(env) as p:
+            data = encode(1, 7, [(1, ("o", OBJECT)), (2, ("s", "org.lodge.Stats1")), (3, ("s", method))], flags=flags)
+            check(flood(p, data * 500), "it is listened to for ever")
+        check(vm.show()["state"] == "running", "others are answered")
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        most = int(f.read().split("VmHWM:")[1].split()[0])
+    check(most < 200 << 10, f"{most >> 10} MiB at most")
+    check(vm.err().count("\n") == 2 and vm.err().count("hung up on") == 2, vm.err())
+
+
+def test_bus_serial_zero(env):
+    """A call that cannot be answered is not heard, and GLib has nothing to say."""
+    vm = env.vm()
+    with peer(env) as p:
+        p.send_raw(encode(1, 0, [(1, ("o", OBJECT)), (2, ("s", "org.lodge.None1")), (3, ("s", "None"))]))
+        check(p.prop("VM1", "State") == "running", "goes on")
+    check(vm.err() == "", vm.err())
 
 
 def test_bus_connection_limit(env):
