@@ -295,13 +295,26 @@ static void serial_pump(void *ctx)
 
 /* ---- life ---- */
 
+/* One that hung up has a place as long as the guest does not read what it typed, and nobody else
+ * wants that. */
+static bool is_place(struct serial *s)
+{
+	for (guint i = s->viewers->len; s->viewers->len >= VIEWERS_MAX && i-- > 0;) {
+		struct viewer *v = s->viewers->pdata[i];
+		struct pollfd p = { .fd = v->fd };
+		if (poll(&p, 1, 0) > 0)
+			viewer_drop(v);
+	}
+	return s->viewers->len < VIEWERS_MAX;
+}
+
 int serial_open_viewer(struct serial *s, bool history, int *ret_fd, struct err *e)
 {
 	const size_t kept = MIN(s->history_total, HISTORY_BYTES);
 	struct viewer *v;
 	int fd[2];
 
-	if (s->viewers->len >= VIEWERS_MAX)
+	if (!is_place(s))
 		return err_set(e, -EBUSY, "%s has %d viewers already", s->name, VIEWERS_MAX);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
 		return err_set(e, -errno, "cannot make a stream: %s", strerror(errno));

@@ -187,7 +187,10 @@ class VM:
             except ProcessLookupError:
                 pass
         self.p.wait()
-        self.p.stdin.close()
+        try:
+            self.p.stdin.close()
+        except BrokenPipeError:         # what was sent last was not taken
+            pass
         self.p.stdout.close()
         self.err.close()
 

@@ -3,11 +3,12 @@ import os
 import pty
 import re
 import select
+import socket
 import subprocess
 import termios
 import time
 
-from lib import LODGE, build, check
+from lib import LODGE, build, check, peer
 
 
 class Terminal:
@@ -213,3 +214,15 @@ def test_serial_two_viewers(env):
         for p in (a, b):
             p.kill()
             p.wait()
+
+
+def test_serial_input_that_nobody_reads(env):
+    """Those who typed more than a guest takes, and left, do not keep others from the port."""
+    env.vm()
+    for i in range(40):
+        with peer(env) as p:
+            p.call("Serial1", "Open", "ub", 0, False)
+            with socket.socket(fileno=p.take_fds()[0]) as s:
+                s.sendall(bytes(5000))
+    with peer(env) as p:
+        p.call("Serial1", "Open", "ub", 0, False)
