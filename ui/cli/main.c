@@ -67,6 +67,24 @@ static int run_command(struct cli *c, int argc, char **argv, GError **error)
 	return c->command->run(c, error);
 }
 
+/* What a VM has told may hold what a terminal obeys; no word of ours does. */
+static void write_text(FILE *f, const char *text)
+{
+	for (const char *p = text; *p != '\0'; p++)
+		fputc(g_ascii_iscntrl(*p) && !strchr("\n\r\t", *p) ? '?' : *p, f);
+	fflush(f);
+}
+
+static void print_out(const char *text)
+{
+	write_text(stdout, text);
+}
+
+static void print_err(const char *text)
+{
+	write_text(stderr, text);
+}
+
 int main(int argc, char **argv)
 {
 	g_autoptr(GError) error = NULL;
@@ -75,6 +93,8 @@ int main(int argc, char **argv)
 
 	setlocale(LC_ALL, "");
 	signal(SIGPIPE, SIG_IGN);
+	g_set_print_handler(print_out);
+	g_set_printerr_handler(print_err);
 	if (argc < 2)
 		return bare();
 	code = run_command(&c, argc, argv, &error);

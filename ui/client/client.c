@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "org-lodge-info.h"
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
 
@@ -274,17 +275,43 @@ static void convert_error(struct ui_vm *vm, GError *e, GError **error)
 	}
 }
 
+/* What a method returns; NULL: there is none of that name. Freed by the caller. What was built on
+ * the answer's types would trust the VM. */
+static GVariantType *reply_type(const char *iface, const char *method)
+{
+	static const GDBusInterfaceInfo *const all[] = {
+		&org_lodge_vm1_interface,      &org_lodge_devices1_interface,
+		&org_lodge_stats1_interface,   &org_lodge_input1_interface,
+		&org_lodge_display1_interface, &org_lodge_serial1_interface,
+		&org_lodge_media1_interface,   &org_lodge_snapshots1_interface,
+	};
+	const GDBusMethodInfo *m = NULL;
+	g_autoptr(GString) type = g_string_new("(");
+
+	if (strcmp(method, "GetAll") == 0)
+		return g_variant_type_new("(a{sv})");
+	for (guint i = 0; i < G_N_ELEMENTS(all) && !m; i++)
+		if (strcmp(all[i]->name, iface) == 0)
+			m = g_dbus_interface_info_lookup_method(
+				(GDBusInterfaceInfo *)(uintptr_t)all[i], method);
+	for (guint i = 0; m && m->out_args && m->out_args[i]; i++)
+		g_string_append(type, m->out_args[i]->signature);
+	return m ? g_variant_type_new(g_string_append_c(type, ')')->str) : NULL;
+}
+
 GVariant *ui_vm_call_fds(struct ui_vm *vm, const char *iface, const char *method, GVariant *args,
 			 GUnixFDList *fds, GUnixFDList **ret_fds, int timeout_ms, GError **error)
 {
+	GVariantType *type = reply_type(iface, method);
 	GError *e = NULL;
 	GVariant *r;
 
 	lodge_error_quark(); /* registered, so that lodge-vm's errors arrive as themselves */
 	r = g_dbus_connection_call_with_unix_fd_list_sync(
-		vm->conn, NULL, LODGE_OBJECT, iface, method, args, NULL, G_DBUS_CALL_FLAGS_NONE,
+		vm->conn, NULL, LODGE_OBJECT, iface, method, args, type, G_DBUS_CALL_FLAGS_NONE,
 		timeout_ms < 0 ? G_MAXINT : timeout_ms, fds, ret_fds, NULL, &e);
 
+	g_variant_type_free(type);
 	if (!r)
 		convert_error(vm, e, error);
 	return r;
@@ -296,13 +323,35 @@ GVariant *ui_vm_call(struct ui_vm *vm, const char *iface, const char *method, GV
 	return ui_vm_call_fds(vm, iface, method, args, NULL, NULL, timeout_ms, error);
 }
 
+/* Those of the protocol that are of its types. */
+static GVariant *known_properties(GVariant *all)
+{
+	GDBusInterfaceInfo *info = (GDBusInterfaceInfo *)(uintptr_t)&org_lodge_vm1_interface;
+	GVariantBuilder b;
+	GVariantIter it;
+	const char *name;
+	GVariant *v;
+
+	g_variant_builder_init(&b, G_VARIANT_TYPE_VARDICT);
+	g_variant_iter_init(&it, all);
+	while (g_variant_iter_next(&it, "{&sv}", &name, &v)) {
+		const GDBusPropertyInfo *p = g_dbus_interface_info_lookup_property(info, name);
+		if (p && strcmp(p->signature, g_variant_get_type_string(v)) == 0)
+			g_variant_builder_add(&b, "{sv}", name, v);
+		g_variant_unref(v);
+	}
+	return g_variant_ref_sink(g_variant_builder_end(&b));
+}
+
 GVariant *ui_vm_properties(struct ui_vm *vm, GError **error)
 {
 	g_autoptr(GVariant)
 		r = ui_vm_call(vm, "org.freedesktop.DBus.Properties", "GetAll",
 			       g_variant_new("(s)", LODGE_IFACE_VM), CONNECT_TIMEOUT_MS, error);
 
-	return r ? g_variant_get_child_value(r, 0) : NULL;
+	g_autoptr(GVariant) all = r ? g_variant_get_child_value(r, 0) : NULL;
+
+	return all ? known_properties(all) : NULL;
 }
 
 char *ui_vm_state(struct ui_vm *vm, GError **error)
