@@ -3,7 +3,8 @@
 # commit, how long and with what result in docs/measurements.md.
 #
 #   fuzz-TARGET   libFuzzer on one target of tests/fuzz (20 minutes; fuzz-dev, all devices: an hour)
-#   fuzz-dev-CLASS  the same on one class of devices, such as ide (15 minutes)
+#   fuzz-control  tests/fuzz/control on a build with sanitizers (20 minutes)
+#   fuzz-dev-CLASS  fuzz-dev on one class of devices, such as ide (15 minutes)
 #   save-restore  50 rounds of tests/state/run
 #   engines       ten times from KVM (in the laptop lab) to the soft engine and back
 #   oracle        the CPU oracle over every form with 1000 cases each, another seed each time
@@ -27,6 +28,13 @@ fuzz_build() {
 	ninja -C build-fuzz "tests/fuzz/$1"
 }
 case $name in
+fuzz-control)
+	[ -f build-asan/build.ninja ] ||
+		meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
+	ninja -C build-asan
+	LODGE_BUILD=$PWD/build-asan tests/fuzz/control --seconds "${seconds:-1200}" | tee "$log" || true
+	result=$(tail -n 1 "$log")
+	;;
 fuzz-*)
 	target=${name#fuzz-}
 	case $target in
@@ -85,7 +93,7 @@ guests)
 	result="$(grep -c ^PASS "$log") passed, $(grep -c ^FAIL "$log" || true) failed"
 	;;
 *)
-	sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

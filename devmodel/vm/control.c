@@ -12,6 +12,7 @@
 #define CONNECTIONS_MAX 64
 #define OWED_MAX 2048 /* messages to and from a client that are under way */
 #define OWED_STEP 256
+#define GONE_SECONDS 1
 
 struct control {
 	struct vm *vm; /* borrowed */
@@ -23,9 +24,9 @@ struct control {
 struct client {
 	struct control *control; /* borrowed; NULL: the client is gone */
 	GDBusConnection *conn;	 /* owned */
-	guint filter;
-	unsigned leds; /* as it was last told */
-	bool flushing; /* what it was told is still on its way */
+	guint filter, gone;	 /* gone: the source that waits for its end */
+	unsigned leds;		 /* as it was last told */
+	bool flushing;		 /* what it was told is still on its way */
 
 	gint owed; /* atomic: what came and was told, less what is known to be done and taken */
 };
@@ -81,6 +82,8 @@ static void drop_client(gpointer data)
 
 	cl->control = NULL;
 	g_dbus_connection_remove_filter(cl->conn, cl->filter);
+	if (cl->gone)
+		g_source_remove(cl->gone);
 	release_client(cl);
 }
 
@@ -152,20 +155,32 @@ static GDBusConnection *conn_of(const struct control *c, guint i)
 	return ((struct client *)c->clients->pdata[i])->conn;
 }
 
-static void on_closed(GDBusConnection *conn, gboolean remote, GError *error, gpointer data)
+static void forget(struct control *c, GDBusConnection *conn)
 {
-	struct control *c = data;
-
-	(void)remote;
-	(void)error;
 	display_owner_gone(c->vm->display, conn);
 	input_release(c->vm->input, conn);
 	for (guint i = 0; i < c->clients->len; i++) {
-		if (((struct client *)c->clients->pdata[i])->conn == conn) {
+		if (conn_of(c, i) == conn) {
 			g_ptr_array_remove_index_fast(c->clients, i);
 			break;
 		}
 	}
+}
+
+static void on_closed(GDBusConnection *conn, gboolean remote, GError *error, gpointer data)
+{
+	(void)remote;
+	(void)error;
+	forget(data, conn);
+}
+
+static gboolean on_gone(gpointer data)
+{
+	struct client *cl = data;
+
+	cl->gone = 0;
+	forget(cl->control, cl->conn);
+	return G_SOURCE_REMOVE;
 }
 
 static gboolean on_connection(GDBusServer *server, GDBusConnection *conn, gpointer data)
@@ -194,6 +209,10 @@ static gboolean on_connection(GDBusServer *server, GDBusConnection *conn, gpoint
 						  release_client);
 	g_ptr_array_add(c->clients, cl);
 	g_signal_connect(conn, "closed", G_CALLBACK(on_closed), c);
+	/* One that has hung up already: that may have been told before. What it sent comes first.
+	 */
+	if (g_dbus_connection_is_closed(conn))
+		cl->gone = g_timeout_add_seconds(GONE_SECONDS, on_gone, cl);
 	return TRUE;
 }
 

@@ -137,6 +137,20 @@ def test_bus_serial_zero(env):
     check(vm.err() == "", vm.err())
 
 
+def test_bus_gone_at_once(env):
+    """Clients that leave when they have just been let in are forgotten, all of them."""
+    vm = env.vm()
+    folder = f"/proc/{vm.show()['pid']}/fd"
+    before = len(os.listdir(folder))
+    uid = str(os.getuid()).encode().hex().encode()
+    for _ in range(3000):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(control(env))
+            s.sendall(b"\0AUTH EXTERNAL " + uid + b"\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n")
+    until(lambda: len(os.listdir(folder)) <= before, "connections stay open")
+    check(vm.show()["state"] == "running", "runs on")
+
+
 def test_bus_connection_limit(env):
     """More connections than the server takes: the VM goes on, and answers when they are gone."""
     vm = env.vm()
