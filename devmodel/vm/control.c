@@ -136,7 +136,21 @@ static void owe(struct client *cl)
 	}
 }
 
-/* GDBus's thread. A call without a number cannot be answered, though GDBus would try. */
+/* A call, with a number to answer to. GDBus uses a header's fields without looking at them: names
+ * that are none end the process, as do those of other types, which read as NULL. Here nobody has a
+ * name. */
+static bool is_sound(GDBusMessage *m)
+{
+	const char *iface = g_dbus_message_get_interface(m);
+	const char *member = g_dbus_message_get_member(m);
+
+	return g_dbus_message_get_message_type(m) == G_DBUS_MESSAGE_TYPE_METHOD_CALL &&
+	       g_dbus_message_get_serial(m) != 0 && g_dbus_message_get_path(m) && iface &&
+	       g_dbus_is_interface_name(iface) && member && g_dbus_is_member_name(member) &&
+	       !g_dbus_message_get_sender(m);
+}
+
+/* GDBus's thread. */
 static GDBusMessage *on_message(GDBusConnection *conn, GDBusMessage *m, gboolean incoming,
 				gpointer data)
 {
@@ -144,7 +158,7 @@ static GDBusMessage *on_message(GDBusConnection *conn, GDBusMessage *m, gboolean
 	if (!incoming)
 		return m;
 	owe(data);
-	if (g_dbus_message_get_serial(m) != 0)
+	if (is_sound(m))
 		return m;
 	g_object_unref(m);
 	return NULL;

@@ -128,6 +128,19 @@ def test_bus_asks_and_never_reads(env):
     check(vm.err().count("\n") == 2 and vm.err().count("hung up on") == 2, vm.err())
 
 
+def test_bus_wrong_headers(env):
+    """Fields of a message's header that have other types, and kinds of messages that nobody waits for."""
+    vm = env.vm()
+    for kind in range(1, 5):
+        for wrong in range(1, 10):
+            for bad in (("u", 7), ("s", "x"), ("g", ""), ("v", ("s", "x"))):
+                fields = [(1, ("o", OBJECT)), (2, ("s", "org.lodge.VM1")), (3, ("s", "Resume")), (5, ("u", 1)),
+                          (4, ("s", "a.b"))]
+                with peer(env) as p:
+                    p.send_raw(encode(kind, 1, [f for f in fields if f[0] != wrong] + [(wrong, bad)]))
+    check(vm.show()["state"] == "running", "runs on")
+
+
 def test_bus_serial_zero(env):
     """A call that cannot be answered is not heard, and GLib has nothing to say."""
     vm = env.vm()
