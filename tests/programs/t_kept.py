@@ -251,9 +251,8 @@ def test_kept_suspended(env):
     check(numbers(read(env, "again"))[0] == 1, "from the beginning")
 
 
-def stopped_writer(env):
-    """The process that writes the VM's state, stopped."""
-    machine = pid(env)
+def stopped_writer(machine):
+    """The process that writes the state of that VM, stopped."""
     end = time.monotonic() + 30
     while not (writer := children(machine)):
         check(time.monotonic() < end, "no process writes the state")
@@ -267,16 +266,17 @@ def test_kept_suspend_that_fails(env):
     create(env, "a", "--set", "memory.size=1G")
     start(env, "out")
     wait_lines(env, "out", 2)
+    machine = pid(env)
     for was in ("running", "paused"):
         if was == "paused":
             env.lodge("pause", "a")
         suspend = env.start("suspend", "a")
-        os.kill(stopped_writer(env), signal.SIGKILL)
+        os.kill(stopped_writer(machine), signal.SIGKILL)
         check(suspend.wait(30) == 1 and state(env) == was, f"{was}: {state(env)}")
         check(os.listdir(library(env, "a/suspended")) == [], os.listdir(library(env, "a/suspended")))
     env.lodge("resume", "a")
     suspend = env.start("suspend", "a")
-    writer = stopped_writer(env)
+    writer = stopped_writer(machine)
     check("being saved" in one_line(env.lodge("suspend", "a", rc=4)), "one at a time")
     os.kill(writer, signal.SIGCONT)
     check(suspend.wait(60) == 0 and state(env) == "suspended", state(env))
