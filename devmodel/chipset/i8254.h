@@ -4,7 +4,7 @@
  *	region 0 "pit", 4 bytes      I/O 0x40
  *	region 1 "port61", 1 byte    I/O 0x61
  *	line 0 "irq0"                ISA interrupt 0 (IOAPIC pin 2); through the HPET's input 0
- *where there is one, so that its legacy mode can cut it off
+ * where there is one, so that its legacy mode can cut it off
  */
 #ifndef DEVMODEL_CHIPSET_I8254_H
 #define DEVMODEL_CHIPSET_I8254_H

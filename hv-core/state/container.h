@@ -1,6 +1,6 @@
 /*
  * The file that a machine is saved in: sections (state.h's streams) under the paths of the
- *instances they belong to, and guest RAM, page-aligned so that it can be mapped instead of read.
+ * instances they belong to, and guest RAM, page-aligned so that it can be mapped instead of read.
  *
  *	header page | sections | RAM blocks, each page-aligned, zero pages as holes | index
  *

@@ -5,7 +5,7 @@
  *	vm.ini disks/ snapshots/ suspended/ logs/ state seen .lock
  *
  * Every file is replaced as a whole, and on the disk before it counts. Works on file systems
- *without links and modes (FAT). Errors are of the domain LODGE_ERROR.
+ * without links and modes (FAT). Errors are of the domain LODGE_ERROR.
  */
 #ifndef PROTOCOL_FOLDER_H
 #define PROTOCOL_FOLDER_H
