@@ -28,6 +28,7 @@ struct mch {
 	struct pci_dev pci;
 	struct mch_state s;
 	const struct mch_machine *machine; /* borrowed; NULL: none */
+	bool through_ecam;		   /* what is written now */
 };
 
 static struct mch *mch_from_dev(struct dev *d)
@@ -62,11 +63,18 @@ static void map_pam(struct mch *m)
 	m->machine->pam(m->machine->ctx, modes);
 }
 
+/* SeaBIOS, when the guest wakes, sets the register anew through the memory that it describes, and
+ * begins by turning that off: it stays, as long as nothing else is written. */
+static bool is_cut_off(const struct mch *m)
+{
+	return m->through_ecam && !(m->s.pci.cfg[MCH_PCIEXBAR] & 1);
+}
+
 static void mch_cfg_written(struct pci_dev *p, unsigned off, unsigned size)
 {
 	struct mch *m = mch_from_dev(&p->dev);
 
-	if (off < MCH_PCIEXBAR + 8 && off + size > MCH_PCIEXBAR)
+	if (off < MCH_PCIEXBAR + 8 && off + size > MCH_PCIEXBAR && !is_cut_off(m))
 		map_ecam(m);
 	if (off < MCH_PAM0 + 7 && off + size > MCH_PAM0)
 		map_pam(m);
@@ -98,7 +106,11 @@ static uint64_t data_access(struct mch *m, uint64_t off, unsigned size, bool wri
 
 static uint64_t ecam_access(struct mch *m, uint64_t off, unsigned size, bool write, uint32_t v)
 {
-	return bus_access(m, off >> 20 & 0xff, off >> 12 & 0xff, off & 0xfff, size, write, v);
+	m->through_ecam = write;
+	const uint64_t r = bus_access(m, off >> 20 & 0xff, off >> 12 & 0xff, off & 0xfff, size,
+				      write, v);
+	m->through_ecam = false;
+	return r;
 }
 
 static uint8_t rst_access(struct mch *m, bool write, uint8_t v)

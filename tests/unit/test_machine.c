@@ -238,6 +238,25 @@ static void test_pci(void **state)
 	assert_int_equal(hv_mem_io_read(mem(w), common + 0x12, 2), 0xffff);
 }
 
+/* The register of the memory, set anew through that memory as SeaBIOS does; by the ports it is off
+ * when that is written. */
+static void test_pci_memory_moves(void **state)
+{
+	struct world *w = *state;
+	const uint64_t lpc = 31 << 15;
+
+	create(w);
+	hv_mem_io_write(mem(w), 0xb0000060, 4, 0);
+	hv_mem_io_write(mem(w), 0xb0000064, 4, 0);
+	hv_mem_io_write(mem(w), 0xb0000060, 4, 0xb0000001);
+	assert_int_equal(hv_mem_io_read(mem(w), 0xb0000000 + lpc, 4), 0x29188086);
+	hv_mem_io_write(mem(w), 0xb0000060, 4, 0xd0000001);
+	assert_int_equal(hv_mem_io_read(mem(w), 0xb0000000 + lpc, 4), 0xffffffff);
+	assert_int_equal(hv_mem_io_read(mem(w), 0xd0000000 + lpc, 4), 0x29188086);
+	cfg_write8(w, 0, 0x60, 0);
+	assert_int_equal(hv_mem_io_read(mem(w), 0xd0000000 + lpc, 4), 0xffffffff);
+}
+
 static uint8_t rtc_hour(struct world *w)
 {
 	hv_pio_write(pio(w), 0x70, 1, 4);
@@ -702,6 +721,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_config),
 		T(test_pci),
+		T(test_pci_memory_moves),
 		T(test_pam),
 		T(test_pam_segments),
 		T(test_requests),
