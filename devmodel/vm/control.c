@@ -20,21 +20,17 @@ struct control {
 	GPtrArray *clients; /* of struct client; owned */
 };
 
-/* Also held by a flush that is under way, and by the filter. */
+/* Also held by a flush that is under way, and by its connection's filter, to the end of that. */
 struct client {
 	struct control *control; /* borrowed; NULL: the client is gone */
-	GDBusConnection *conn;	 /* owned */
-	guint filter, gone;	 /* gone: the source that waits for its end */
+	GDBusConnection *conn;	 /* owned; gone with the control */
+	guint gone;		 /* a timer */
 	unsigned leds;		 /* as it was last told */
 	bool flushing;		 /* what it was told is still on its way */
 
-	gint owed; /* atomic: what came and was told, less what is known to be done and taken */
+	gint owed;	     /* atomic: messages that came, or are to go, and are not settled */
+	unsigned unanswered; /* GDBus's thread: calls that want no answer */
 };
-
-static void free_client(gpointer data)
-{
-	g_object_unref(((struct client *)data)->conn);
-}
 
 static const struct {
 	const GDBusInterfaceInfo *info;
@@ -58,22 +54,24 @@ void control_fail(GDBusMethodInvocation *inv, const struct err *e)
 						      (gint)lodge_error_of_errno(e->code), text);
 }
 
+static void let_go(struct control *c, GDBusConnection *conn)
+{
+	display_owner_gone(c->vm->display, conn);
+	input_release(c->vm->input, conn);
+}
+
 static void on_call(GDBusConnection *conn, const char *sender, const char *path, const char *iface,
 		    const char *method, GVariant *args, GDBusMethodInvocation *inv, gpointer data)
 {
 	struct control *c = data;
 
-	(void)conn;
 	(void)sender;
 	(void)path;
 	for (size_t i = 0; i < HV_ARRAY_LEN(interfaces); i++)
 		if (strcmp(interfaces[i].info->name, iface) == 0)
 			interfaces[i].call(c->vm, method, args, inv);
-}
-
-static void release_client(gpointer data)
-{
-	g_atomic_rc_box_release_full(data, free_client);
+	if (g_dbus_connection_is_closed(conn)) /* on_closed() has been, or comes again */
+		let_go(c, conn);
 }
 
 static void drop_client(gpointer data)
@@ -81,10 +79,10 @@ static void drop_client(gpointer data)
 	struct client *cl = data;
 
 	cl->control = NULL;
-	g_dbus_connection_remove_filter(cl->conn, cl->filter);
 	if (cl->gone)
 		g_source_remove(cl->gone);
-	release_client(cl);
+	g_object_unref(cl->conn);
+	g_atomic_rc_box_release(cl);
 }
 
 static GVariant *on_get(GDBusConnection *conn, const char *sender, const char *path,
@@ -103,37 +101,38 @@ static GVariant *on_get(GDBusConnection *conn, const char *sender, const char *p
 
 /* ---- who asks and does not listen ---- */
 
-static void on_settled(GObject *conn, GAsyncResult *res, gpointer data)
+/* Counts a message to or from a client; GDBus would keep any number. Any thread. */
+static void owe(struct client *cl, GDBusConnection *conn)
 {
-	struct client *cl = data;
-
-	if (g_dbus_connection_flush_finish(G_DBUS_CONNECTION(conn), res, NULL))
-		g_atomic_int_add(&cl->owed, -OWED_STEP);
-	release_client(cl);
+	if (g_atomic_int_add(&cl->owed, 1) + 1 != OWED_MAX)
+		return;
+	log_msg(LOG_LVL_WARN, "control",
+		"a client that does not wait for its answers was hung up on");
+	g_dbus_connection_close(conn, NULL, NULL, NULL);
 }
 
-/* In the main thread, so after the calls that were counted; flushed, so after their answers. */
-static gboolean settle(gpointer data)
+static void settle(struct client *cl, int n)
 {
-	struct client *cl = data;
+	gint owed;
 
-	g_dbus_connection_flush(cl->conn, NULL, on_settled, g_atomic_rc_box_acquire(cl));
+	do
+		owed = g_atomic_int_get(&cl->owed);
+	while (!g_atomic_int_compare_and_exchange(&cl->owed, owed, MAX(owed - n, 0)));
+}
+
+static gboolean on_unanswered_done(gpointer data)
+{
+	settle(data, OWED_STEP);
 	return G_SOURCE_REMOVE;
 }
 
-/* Counts a message to or from a client; GDBus would keep any number. Any thread. */
-static void owe(struct client *cl)
+/* A call that wants no answer is settled when it is done: in the main thread, after those before
+ * it. */
+static void note_unanswered(struct client *cl)
 {
-	const gint n = g_atomic_int_add(&cl->owed, 1) + 1;
-
-	if (n == OWED_MAX) {
-		log_msg(LOG_LVL_WARN, "control",
-			"a client that does not wait for its answers was hung up on");
-		g_dbus_connection_close(cl->conn, NULL, NULL, NULL);
-	} else if (n % OWED_STEP == 0) {
-		g_idle_add_full(G_PRIORITY_DEFAULT, settle, g_atomic_rc_box_acquire(cl),
-				release_client);
-	}
+	if (++cl->unanswered % OWED_STEP == 0)
+		g_idle_add_full(G_PRIORITY_DEFAULT, on_unanswered_done, g_atomic_rc_box_acquire(cl),
+				g_atomic_rc_box_release);
 }
 
 /* A call, with a number to answer to. GDBus uses a header's fields without looking at them: names
@@ -150,18 +149,22 @@ static bool is_sound(GDBusMessage *m)
 	       !g_dbus_message_get_sender(m);
 }
 
-/* GDBus's thread. */
+/* GDBus's thread; what goes out is about to be written. */
 static GDBusMessage *on_message(GDBusConnection *conn, GDBusMessage *m, gboolean incoming,
 				gpointer data)
 {
-	(void)conn;
-	if (!incoming)
+	if (!incoming) {
+		settle(data, 1);
 		return m;
-	owe(data);
-	if (is_sound(m))
-		return m;
-	g_object_unref(m);
-	return NULL;
+	}
+	if (!is_sound(m)) {
+		g_object_unref(m);
+		return NULL;
+	}
+	owe(data, conn);
+	if (g_dbus_message_get_flags(m) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED)
+		note_unanswered(data);
+	return m;
 }
 
 static GDBusConnection *conn_of(const struct control *c, guint i)
@@ -171,8 +174,7 @@ static GDBusConnection *conn_of(const struct control *c, guint i)
 
 static void forget(struct control *c, GDBusConnection *conn)
 {
-	display_owner_gone(c->vm->display, conn);
-	input_release(c->vm->input, conn);
+	let_go(c, conn);
 	for (guint i = 0; i < c->clients->len; i++) {
 		if (conn_of(c, i) == conn) {
 			g_ptr_array_remove_index_fast(c->clients, i);
@@ -219,8 +221,8 @@ static gboolean on_connection(GDBusServer *server, GDBusConnection *conn, gpoint
 	*cl = (struct client){ .control = c,
 			       .conn = g_object_ref(conn),
 			       .leds = machine_leds(c->vm->machine) };
-	cl->filter = g_dbus_connection_add_filter(conn, on_message, g_atomic_rc_box_acquire(cl),
-						  release_client);
+	g_dbus_connection_add_filter(conn, on_message, g_atomic_rc_box_acquire(cl),
+				     g_atomic_rc_box_release);
 	g_ptr_array_add(c->clients, cl);
 	g_signal_connect(conn, "closed", G_CALLBACK(on_closed), c);
 	/* One that has hung up already: that may have been told before. What it sent comes first.
@@ -322,7 +324,7 @@ static void emit(struct control *c, const char *signal, GVariant *args)
 {
 	g_variant_ref_sink(args);
 	for (guint i = 0; i < c->clients->len; i++) {
-		owe(c->clients->pdata[i]);
+		owe(c->clients->pdata[i], conn_of(c, i));
 		g_dbus_connection_emit_signal(conn_of(c, i), NULL, LODGE_OBJECT, LODGE_IFACE_VM,
 					      signal, args, NULL);
 	}
@@ -349,7 +351,7 @@ static void on_leds_sent(GObject *conn, GAsyncResult *res, gpointer data)
 	cl->flushing = false;
 	if (g_dbus_connection_flush_finish(G_DBUS_CONNECTION(conn), res, NULL) && cl->control)
 		tell_leds(cl);
-	g_atomic_rc_box_release_full(cl, free_client);
+	g_atomic_rc_box_release(cl);
 }
 
 /* The guest may blink as fast as it likes, and the client may not read: one signal at a time. */
