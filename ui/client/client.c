@@ -11,7 +11,7 @@
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
 
-#define CONNECT_TRIES 40
+#define CONNECT_TRIES 200
 #define CONNECT_PAUSE_MS 50
 #define END_TIMEOUT_MS 10000 /* of a process whose VM has ended */
 #define END_PAUSE_MS 2
