@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/log.h"
+#include "protocol/folder.h"
 #include "vm/control_int.h"
 #include "vm/recognise.h"
 #include "vm/vm.h"
@@ -44,6 +46,48 @@ static int change(struct vm *vm, unsigned drive, struct blk *medium, const char 
 			   : r;
 }
 
+static void set(GKeyFile *ini, const struct vm_drive *d, const char *what, const char *value)
+{
+	g_autofree char *key = g_strdup_printf("%s.%s", d->name, what);
+
+	lodge_ini_set(ini, key, value);
+}
+
+static void set_medium(GKeyFile *ini, const struct vm_drive *d, const char *path, GVariant *options)
+{
+	g_autofree char *key = g_strdup_printf("%s.drive", d->name);
+	g_autofree char *kind = lodge_ini_get(ini, key);
+
+	/* A drive is there by its file or, for a floppy, its kind. */
+	set(ini, d, "file", path || !d->cdrom ? path : "");
+	if (d->cdrom)
+		return;
+	set(ini, d, "keep", wants(options, "keep") ? "yes" : NULL);
+	set(ini, d, "read-only", wants(options, "read-only") ? "yes" : NULL);
+	if (!kind)
+		set(ini, d, "drive", "auto");
+}
+
+/* A VM that is kept has the same in its drives at its next start, and in its snapshots: a state
+ * goes on only with the medium that it was saved with. path: NULL: nothing. */
+static void remember(struct vm *vm, unsigned drive, const char *path, GVariant *options)
+{
+	const struct vm_home *h = &vm->home;
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GKeyFile) ini = NULL;
+	auto_close int lock = -1;
+
+	if (!h->dir || h->read_only)
+		return;
+	lock = lodge_ini_lock(h->dir, &error);
+	ini = lock >= 0 ? lodge_ini_load(h->dir, &error) : NULL;
+	if (ini)
+		set_medium(ini, &vm->drives.drive[drive], path, options);
+	if (!ini || !lodge_ini_save(ini, h->dir, &error))
+		log_msg(LOG_LVL_WARN, "media", "the settings still name the old medium: %s",
+			error->message);
+}
+
 static int check_access(int fd, const char *file, bool keep, struct err *e)
 {
 	const int mode = fcntl(fd, F_GETFL);
@@ -74,12 +118,17 @@ static int insert(struct vm *vm, const char *name, int fd, const char *file, GVa
 		return r;
 	}
 	const struct vm_drive *d = &vm->drives.drive[drive];
+	const char *path = file;
 	read_only |= d->cdrom;
 	r = vm_files_open_image(d->name, file, fd, d->cdrom ? IMAGE_CD : IMAGE_FLOPPY, read_only,
 				keep, &medium, e);
-	return r < 0 ? r
-		     : change(vm, drive, medium, file, vm_drive_changes(read_only, keep),
-			      wants(options, "force"), e);
+	if (r == 0)
+		r = change(vm, drive, medium, file, vm_drive_changes(read_only, keep),
+			   wants(options, "force"), e);
+	g_variant_lookup(options, "path", "&s", &path);
+	if (r == 0 && path[0] == '/' && lodge_ini_can_hold(path))
+		remember(vm, drive, path, options);
+	return r;
 }
 
 static int call_insert(struct vm *vm, GVariant *args, GDBusMethodInvocation *inv, struct err *e)
@@ -102,8 +151,12 @@ static int call_eject(struct vm *vm, GVariant *args, struct err *e)
 	const char *name;
 
 	g_variant_get(args, "(&s@a{sv})", &name, &options);
-	const int r = vm_drives_find(&vm->drives, name, IMAGE_UNKNOWN, &drive, e);
-	return r < 0 ? r : change(vm, drive, NULL, NULL, "", wants(options, "force"), e);
+	int r = vm_drives_find(&vm->drives, name, IMAGE_UNKNOWN, &drive, e);
+	if (r == 0)
+		r = change(vm, drive, NULL, NULL, "", wants(options, "force"), e);
+	if (r == 0)
+		remember(vm, drive, NULL, options);
+	return r;
 }
 
 void control_media_call(struct vm *vm, const char *method, GVariant *args,

@@ -10,6 +10,7 @@ import time
 
 import killing
 from lib import LODGE, build, check, until
+from t_media import iso
 from lodgevm import FULL
 from t_state import children, numbers, read, wait_lines
 
@@ -284,6 +285,26 @@ def test_kept_suspend_that_fails(env):
     start(env, "more")
     wait_lines(env, "more", 2)
     numbers(before + read(env, "more"))
+
+
+def test_kept_media(env):
+    """What is in the drives stays: at the next start, in what goes on from a suspension, in snapshots."""
+    iso(env, "one.iso", 4 << 20)
+    iso(env, "two.iso", 6 << 20)
+    create(env, "a", "--set", f"cdrom.0.file={env.path('one.iso')}", "--set", "floppy.0.drive=1.44M")
+    env.write("floppy.img", bytes(1474560))
+    start(env, "out")
+    env.lodge("media", "insert", "a", "two.iso", "cdrom.0")
+    env.lodge("media", "insert", "a", "floppy.img")
+    env.lodge("snapshot", "take", "a", "two")
+    env.lodge("media", "eject", "a", "cdrom.0")
+    env.lodge("media", "eject", "a", "floppy.0")
+    env.lodge("suspend", "a")
+    start(env, "again")
+    check([d["file"] for d in env.lodge_json("media", "list", "a")] == ["", ""], env.lodge("media", "list", "a"))
+    env.lodge("snapshot", "restore", "a", "two", "--yes")
+    there = {d["name"]: d["file"] for d in env.lodge_json("media", "list", "a")}
+    check(there == {"cdrom.0": env.path("two.iso"), "floppy.0": env.path("floppy.img")}, there)
 
 
 def snapshots(env, name="a"):

@@ -11,7 +11,8 @@
 
 #define CALL_TIMEOUT_MS 30000
 
-static GVariant *options(struct cli *c)
+/* path: of the medium; NULL: none. */
+static GVariant *options(struct cli *c, const char *path)
 {
 	static const struct {
 		const char *option, *name;
@@ -26,6 +27,8 @@ static GVariant *options(struct cli *c)
 	for (gsize i = 0; i < G_N_ELEMENTS(all); i++)
 		if (cli_has(c, all[i].option))
 			g_variant_builder_add(&b, "{sv}", all[i].name, g_variant_new_boolean(TRUE));
+	if (path && g_utf8_validate(path, -1, NULL))
+		g_variant_builder_add(&b, "{sv}", "path", g_variant_new_string(path));
 	return g_variant_builder_end(&b);
 }
 
@@ -37,6 +40,7 @@ static int timeout(const struct cli *c)
 static int insert(struct cli *c, struct ui_vm *vm, GError **error)
 {
 	const char *file = cli_arg(c, 2), *slot = cli_arg(c, 3);
+	g_autofree char *path = g_canonicalize_filename(file, NULL);
 	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
 	g_autoptr(GVariant) r = NULL;
 	/* Not blocking, so that a FIFO is refused and not waited for. */
@@ -52,17 +56,19 @@ static int insert(struct cli *c, struct ui_vm *vm, GError **error)
 	g_unix_fd_list_append(fds, fd, NULL); /* a copy of it */
 	close(fd);
 	r = ui_vm_call_fds(vm, LODGE_IFACE_MEDIA, "Insert",
-			   g_variant_new("(shs@a{sv})", slot ? slot : "", 0, file, options(c)), fds,
-			   NULL, timeout(c), error);
+			   g_variant_new("(shs@a{sv})", slot ? slot : "", 0, file,
+					 options(c, path)),
+			   fds, NULL, timeout(c), error);
 	return r ? 0 : cli_code(error);
 }
 
 static int eject(struct cli *c, struct ui_vm *vm, GError **error)
 {
 	const char *slot = cli_arg(c, 2);
-	g_autoptr(GVariant) r = ui_vm_call(vm, LODGE_IFACE_MEDIA, "Eject",
-					   g_variant_new("(s@a{sv})", slot ? slot : "", options(c)),
-					   timeout(c), error);
+	g_autoptr(GVariant)
+		r = ui_vm_call(vm, LODGE_IFACE_MEDIA, "Eject",
+			       g_variant_new("(s@a{sv})", slot ? slot : "", options(c, NULL)),
+			       timeout(c), error);
 
 	return r ? 0 : cli_code(error);
 }
