@@ -59,7 +59,7 @@ static void set_medium(GKeyFile *ini, const struct vm_drive *d, const char *path
 	g_autofree char *kind = lodge_ini_get(ini, key);
 
 	/* A drive is there by its file or, for a floppy, its kind. */
-	set(ini, d, "file", path || !d->cdrom ? path : "");
+	set(ini, d, "file", path ? path : d->cdrom ? "" : NULL);
 	if (d->cdrom)
 		return;
 	set(ini, d, "keep", wants(options, "keep") ? "yes" : NULL);

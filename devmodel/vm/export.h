@@ -8,7 +8,7 @@
 #include "base/err.h"
 
 /* Writes the snapshot of that ID into fd, an empty file: settings, state, and what its disks read
- * as. The VM may run. What the settings name beside is named on standard error. */
+ * as. The VM may run. Other files that the settings name are not in it. */
 int snapshot_export(const char *id, int fd, int progress_fd, struct err *e) HV_MUST_CHECK;
 
 /*

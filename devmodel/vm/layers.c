@@ -22,6 +22,13 @@ char *layer_name(const struct vm_disk_config *d, const char *id)
 	return g_strdup_printf("disks/%s-%s.qcow2", d->name, id);
 }
 
+uint64_t layer_disk_bytes(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
 int layer_open(const struct vm_disk_config *d, struct blk **ret_blk, struct err *e)
 {
 	struct image_options o = { .read_only = true };
@@ -228,17 +235,11 @@ static int read_all(GHashTable *open, GPtrArray *all, struct err *e)
 	return r;
 }
 
-static uint64_t blocks_of(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 ? (uint64_t)st.st_blocks : 0;
-}
-
 /* Whichever is less work; what is left has the name of the one above, which others know. */
 static int merge(const struct layer *below, const struct layer *above, struct err *e)
 {
-	const bool down = below->qcow2 && blocks_of(below->file) > blocks_of(above->file);
+	const bool down = below->qcow2 &&
+			  layer_disk_bytes(below->file) > layer_disk_bytes(above->file);
 	const struct image_options o = { .format = IMAGE_FORMAT_QCOW2, .backing_writable = down };
 	struct image_merge m = { 0 };
 	struct blk *top, *rest;

@@ -16,6 +16,8 @@ bool layer_wanted(const struct vm_disk_config *d);
 char *layer_name(const struct vm_disk_config *d, const char *id);
 /* The disk's image with all that it is based on, to be read. */
 int layer_open(const struct vm_disk_config *d, struct blk **ret_blk, struct err *e) HV_MUST_CHECK;
+/* What the image takes of the host's disk: without its holes. 0: it cannot be looked at. */
+uint64_t layer_disk_bytes(const char *path);
 /* As many more as a VM may have are not there: -ENOSPC. */
 int layers_check_room(struct err *e) HV_MUST_CHECK;
 /* An empty one at path over the disk's image; bytes 0: looks how long that is. in: the folder that

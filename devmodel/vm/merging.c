@@ -2,7 +2,6 @@
 #include "vm/merging.h"
 #include <errno.h>
 #include <glib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "base/log.h"
 #include "base/thread.h"
@@ -14,24 +13,17 @@
 #include "vm/vm.h"
 
 #define LATER_NS (10 * HV_NS_PER_SEC)
-#define MOST_BLOCKS (HV_GIB(1) / 512) /* that are copied, unless there are as many above */
+#define MOST_BYTES HV_GIB(1) /* that are copied, unless there are as many above */
 
 /* ---- the thread ---- */
-
-static uint64_t blocks_of(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 ? (uint64_t)st.st_blocks : 0;
-}
 
 /* The image above, which the guest writes to; NULL: this pair is left for later. */
 static struct blk *open_above(struct merging *m, const struct layer_pair *p)
 {
 	struct blk *above = g_hash_table_lookup(m->open, p->above);
-	const uint64_t most = hv_max_u64(blocks_of(p->above), MOST_BLOCKS);
+	const uint64_t most = hv_max_u64(layer_disk_bytes(p->above), MOST_BYTES);
 
-	return above && !above->read_only && blocks_of(p->below) <= most ? above : NULL;
+	return above && !above->read_only && layer_disk_bytes(p->below) <= most ? above : NULL;
 }
 
 /* 1: it was stopped. */

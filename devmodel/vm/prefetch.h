@@ -1,7 +1,7 @@
 /*
- * A saved state's memory is mapped from its file, and each page is read when the guest touches it
- * first: waits of milliseconds, thousands of times, on a disk. A thread brings the file into the
- * host's page cache in the background, in pieces, so that the guest's own reads get in between.
+ * A saved state's memory is mapped from its file, and a page is read when the guest touches it
+ * first, which waits for the disk. A thread brings the file into the host's page cache in the
+ * background, in pieces, so that the guest's own reads get in between.
  */
 #ifndef VM_PREFETCH_H
 #define VM_PREFETCH_H

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -50,14 +49,6 @@ static void say(struct verify *v, const char *what)
 	v->whole = false;
 }
 
-/* On the host's disk. */
-static uint64_t data_bytes(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
-}
-
 /* A guess that is near: what snapshots share is in disks/, others' images are not counted. */
 static uint64_t all_bytes(GPtrArray *ids)
 {
@@ -67,11 +58,11 @@ static uint64_t all_bytes(GPtrArray *ids)
 
 	while (dir && (name = g_dir_read_name(dir)) != NULL) {
 		g_autofree char *path = g_build_filename("disks", name, NULL);
-		n += data_bytes(path);
+		n += layer_disk_bytes(path);
 	}
 	for (guint i = 0; i < ids->len; i++) {
 		g_autofree char *path = lodge_snapshot_path(".", ids->pdata[i], "state");
-		n += data_bytes(path);
+		n += layer_disk_bytes(path);
 	}
 	return n;
 }
@@ -95,8 +86,8 @@ static void check_state(struct verify *v, bool needed)
 	if (r == 0)
 		r = state_file_verify(f, fd, &e);
 	state_file_close(f);
-	progress_show(&v->p, data_bytes(path), 0);
-	v->p.before += data_bytes(path);
+	progress_show(&v->p, layer_disk_bytes(path), 0);
+	v->p.before += layer_disk_bytes(path);
 	if (r < 0 && err_prefix(&e, "state") < 0)
 		say(v, e.msg);
 }
@@ -198,7 +189,7 @@ static const struct layer *layer_at(struct verify *v, const char *path, enum ima
 		l->damage = g_strdup(e.msg);
 	}
 	g_hash_table_insert(v->seen, g_strdup(path), l);
-	v->p.before += data_bytes(path);
+	v->p.before += layer_disk_bytes(path);
 	return l;
 }
 

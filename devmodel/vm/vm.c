@@ -250,13 +250,15 @@ int vm_snapshot(struct vm *vm, int fd, const char *id, saving_done *done, void *
 
 	merging_stop(vm);
 	r = stop_to_save(vm, fd, e);
+	if (r == 0) {
+		r = snapshot_switch(vm, id, e);
+		if (r == 0)
+			r = begin_save(vm, fd, done, ctx, e);
+		if (was_running)
+			vm_go_on(vm);
+	}
 	if (r < 0)
-		return r;
-	r = snapshot_switch(vm, id, e);
-	if (r == 0)
-		r = begin_save(vm, fd, done, ctx, e);
-	if (was_running)
-		vm_go_on(vm);
+		merging_begin_later(vm);
 	return r;
 }
 
@@ -448,7 +450,8 @@ static int start_sandboxed(struct vm *vm, struct err *e)
 	const char *home = vm->home.read_only ? NULL : vm->home.dir;
 	int r;
 
-	prefetch_plan(&vm->prefetch);
+	if (vm->files.state_fd >= 0)
+		prefetch_plan(&vm->prefetch);
 	r = sandbox_files(vm->claim.root, vm->claim.dir, home, e);
 
 	if (r == -ENOSYS)

@@ -25,17 +25,7 @@ digit:
 	call	put
 	jmp	next
 
-put:					; al; waits for the transmitter
-	push	eax
-	mov	dx, 0x3fd
-.full:
-	in	al, dx
-	test	al, 0x20
-	jz	.full
-	pop	eax
-	mov	dx, 0x3f8
-	out	dx, al
-	ret
+%include "serial32.inc"
 
 section .data
 digits	db	"0123456789abcdef"

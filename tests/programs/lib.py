@@ -41,7 +41,7 @@ def build(env, name):
         if not shutil.which(tool):
             raise Skip(f"{tool} is not installed")
     obj, elf = env.path(f"{name}.o"), env.path(f"{name}.elf")
-    subprocess.run(["nasm", "-f", "elf32", "-o", obj, os.path.join(HERE, f"{name}.asm")], check=True)
+    subprocess.run(["nasm", "-f", "elf32", "-I", HERE + "/", "-o", obj, os.path.join(HERE, f"{name}.asm")], check=True)
     subprocess.run(["ld", "-m", "elf_i386", "-N", "--no-warn-rwx-segments", "-Ttext=0x100000",
                     "-Tdata=0x102000", "-Tbss=0x103000", "-o", elf, obj], check=True)
     return elf

@@ -1,4 +1,6 @@
 """VMs that are kept: folders, settings, states, snapshots, forks; what a crash leaves."""
+import contextlib
+import fcntl
 import json
 import os
 import random
@@ -512,6 +514,33 @@ def test_kept_crashed_and_gone(env):
         env.lodge(*words)
         names = [name for name in os.listdir(left) if not name.startswith("engine-")]
         check(not names, f"after {words[0]}: {names}")
+
+
+def test_kept_looked_at(env):
+    """Whoever looks for running VMs takes the lock of one that was killed for a moment: it starts all the same."""
+    create(env)
+    start(env, "out")
+    root = os.path.join(env.runtime, "lodge")
+    lock = os.path.join(root, next(n for n in os.listdir(root) if not n.startswith("engine-")), "lock")
+    stop = threading.Event()
+
+    def look():
+        while not stop.is_set():
+            with contextlib.suppress(OSError), open(lock, "rb") as f:
+                fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                time.sleep(0.002)
+            time.sleep(0.0005)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(5):
+            os.kill(pid(env), signal.SIGKILL)
+            until(lambda: state(env) == "crashed", "it has crashed")
+            env.lodge("start", "a", "--headless")
+    finally:
+        stop.set()
+        looker.join()
 
 
 def test_kept_killed_while_taking(env):

@@ -2,11 +2,9 @@
 #include "cli/kept.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,8 +12,6 @@
 #include "client/client.h"
 #include "protocol/protocol.h"
 #include "protocol/snapshots.h"
-
-#define COPY_BYTES (1 << 20)
 
 /* ---- programs of ours, asked ---- */
 
@@ -120,63 +116,19 @@ bool kept_confirm(const struct cli *c, GError **error, const char *fmt, ...)
 
 /* ---- files ---- */
 
-static bool copy_piece(int in, int out, off_t at, off_t end, char *buf)
-{
-	while (at < end) {
-		const ssize_t n = pread(in, buf, (size_t)MIN(COPY_BYTES, end - at), at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0 || pwrite(out, buf, (size_t)n, at) != n)
-			return n == 0;
-		at += n;
-	}
-	return true;
-}
-
-static bool copy_data(int in, int out, off_t bytes)
-{
-	g_autofree char *buf = g_malloc(COPY_BYTES);
-	off_t at = 0;
-
-	if (ioctl(out, FICLONE, in) == 0)
-		return true;
-	while (at < bytes) {
-		const off_t data = lseek(in, at, SEEK_DATA);
-		off_t hole;
-		if (data < 0 && errno == ENXIO)
-			break;
-		at = data < 0 ? at : data;
-		hole = data < 0 ? bytes : lseek(in, at, SEEK_HOLE);
-		if (hole < 0)
-			hole = bytes;
-		if (!copy_piece(in, out, at, hole, buf))
-			return false;
-		at = hole;
-	}
-	return ftruncate(out, bytes) == 0;
-}
-
 bool kept_copy(const char *from, const char *to, GError **error)
 {
 	const int in = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
-	bool good;
-	int out;
+	bool good = false;
 
 	if (in < 0)
 		return lodge_io_error(error, "open", from);
-	if (fstat(in, &st) < 0 || !S_ISREG(st.st_mode)) {
-		close(in);
+	if (fstat(in, &st) < 0 || !S_ISREG(st.st_mode))
 		cli_bad(error, "'%s' is not a file", from);
-		return false;
-	}
-	out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	good = out >= 0 && copy_data(in, out, st.st_size) && fsync(out) == 0;
-	if (!good)
-		lodge_io_error(error, "copy to", to);
+	else
+		good = lodge_file_copy(in, to, 0644, error);
 	close(in);
-	if (out >= 0)
-		close(out);
 	return good;
 }
 

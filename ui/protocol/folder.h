@@ -49,6 +49,10 @@ bool lodge_folder_read_only(const char *dir);
 char *lodge_file_read(const char *path, GError **error);
 /* Atomically, and on the disk when it returns. */
 bool lodge_file_replace(const char *path, const char *text, gsize bytes, GError **error);
+/* The contents of an open file to a new one of that mode, on the disk when it returns: its blocks
+ * are shared where the file system can, holes stay. An error, also if there is one, leaves all as
+ * it was. */
+bool lodge_file_copy(int from, const char *to, unsigned mode, GError **error);
 /* What was renamed or made in a folder is on the disk; best effort. */
 void lodge_folder_sync(const char *dir);
 /* With everything in it; symbolic links are not followed. */
