@@ -156,6 +156,16 @@ def test_life_settings(env):
     check(s["serial-ports"][0]["output"] == "out", s)
 
 
+def test_life_write(env):
+    """--write keeps changes of every disk that is named, however; not of one whose setting says otherwise."""
+    for name in ("a", "b", "c"):
+        env.write(name, bytes(1 << 20))
+    vm = env.vm("--set", "disk.named.file=a", "--disk", "b", "--write", "--set", "disk.not.file=c", "--set",
+                "disk.not.keep=no")
+    check({d["name"]: d["changes"] for d in vm.show()["disks"]} ==
+          {"disk.named": "keep", "disk.0": "keep", "disk.not": "discard"}, vm.show()["disks"])
+
+
 def test_life_ctrl_folder_modes(env):
     env.vm()
     root = os.path.join(env.runtime, "lodge")

@@ -253,6 +253,19 @@ static void add_settings(struct cli *c, const char *folder, GPtrArray *argv)
 					     : g_strdup(c->settings->pdata[i]));
 }
 
+/* Of each disk and floppy that is named, unless a setting of it says otherwise. */
+static void keep_changes(struct cli *c, GPtrArray *argv)
+{
+	g_ptr_array_add(argv, g_strdup("boot.keep=yes"));
+	for (guint i = 0; i < c->settings->len; i++) {
+		const char *setting = c->settings->pdata[i], *file = strstr(setting, ".file=");
+		if (file &&
+		    (g_str_has_prefix(setting, "disk.") || g_str_has_prefix(setting, "floppy.")))
+			g_ptr_array_add(argv, g_strdup_printf("%.*s.keep=yes",
+							      (int)(file - setting), setting));
+	}
+}
+
 static GPtrArray *vm_argv(struct cli *c, const char *program, const char *folder)
 {
 	GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
@@ -275,13 +288,9 @@ static GPtrArray *vm_argv(struct cli *c, const char *program, const char *folder
 		g_ptr_array_add(argv, g_strdup("log.level=error"));
 	if (file)
 		g_ptr_array_add(argv, g_strdup_printf("boot.file=%s", file));
-	add_settings(c, folder, argv);
 	if (cli_has(c, "--write"))
-		g_ptr_array_add(argv, g_strdup("boot.keep=yes"));
-	for (guint i = 0; cli_has(c, "--write") && i < c->n_disks; i++)
-		g_ptr_array_add(argv, g_strdup_printf("disk.%u.keep=yes", i));
-	for (guint i = 0; cli_has(c, "--write") && i < c->n_floppies; i++)
-		g_ptr_array_add(argv, g_strdup_printf("floppy.%u.keep=yes", i));
+		keep_changes(c, argv);
+	add_settings(c, folder, argv);
 	g_ptr_array_add(argv, NULL);
 	return argv;
 }
