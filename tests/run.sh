@@ -66,6 +66,7 @@ set_state() {
 	folder_set tests/state/run
 	folder_set tests/state/kept
 	folder_set tests/state/killed
+	folder_set tests/state/powercut
 }
 set_programs() { folder_set tests/programs/run; }
 set_img() { folder_set tests/img/run; }

@@ -6,6 +6,9 @@
 #   fuzz-control  tests/fuzz/control on a build with sanitizers (20 minutes)
 #   fuzz-dev-CLASS  fuzz-dev on one class of devices, such as ide (15 minutes)
 #   save-restore  50 rounds of tests/state/run
+#   kept          100 rounds of tests/state/kept: snapshots of a busy guest
+#   killed        200 rounds of tests/state/killed
+#   powercut      1000 cuts of tests/state/powercut
 #   engines       ten times from KVM (in the laptop lab) to the soft engine and back
 #   oracle        the CPU oracle over every form with 1000 cases each, another seed each time
 #   oracle-blocks 10 million random blocks in each tier, other seeds each time
@@ -60,9 +63,16 @@ fuzz-*)
 	rm -rf "$grown"
 	grep -aq 'ERROR: ' "$log" && result="FAILED: $(grep -a 'ERROR: ' "$log" | head -n 1)"
 	;;
-save-restore)
-	ROUNDS=${seconds:-50} tests/state/run | tee "$log" || true
-	result="$(grep -c ^PASS "$log") passed, $(grep -c ^FAIL "$log" || true) failed"
+save-restore | kept | killed | powercut)
+	case $name in
+	save-restore) rounds=50 program=run ;;
+	kept) rounds=100 program=kept ;;
+	killed) rounds=200 program=killed ;;
+	powercut) rounds=1000 program=powercut ;;
+	esac
+	: "${seconds:=$rounds}"
+	ROUNDS=$seconds CUTS=$seconds SEED=$seed "tests/state/$program" | tee "$log" || true
+	result="$seconds rounds: $(grep -c ^PASS "$log") passed, $(grep -c ^FAIL "$log" || true) failed"
 	;;
 engines)
 	LODGE_BUILD=${LODGE_BUILD:-$PWD/build} tests/lab/cross "${seconds:-10}" | tee "$log" || true
@@ -93,7 +103,7 @@ guests)
 	result="$(grep -c ^PASS "$log") passed, $(grep -c ^FAIL "$log" || true) failed"
 	;;
 *)
-	sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,17s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

@@ -3,7 +3,7 @@
  * and flush. Then the power is cut after each of them: what was flushed is in the file, of the rest
  * any part, by sectors, in any order. Each such file must be an image without an error (lost
  * clusters are allowed) that shows, sector by sector, what the guest flushed last or something that
- * it wrote since. Images with a backing image and merges of both are cut, too.
+ * it wrote since. Images with a backing image, chains of three overlays and merges are cut, too.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 #define SECTOR 512u
 #define DISK_BYTES (1u << 20)
 #define N_SECTORS (DISK_BYTES / SECTOR)
-#define N_FILES 2
+#define N_FILES 4 /* each is based on the next */
 #define N_THREADS 3
 #define STRIPE 8u /* sectors */
 
@@ -246,7 +246,7 @@ static void *guest_main(void *arg)
 struct kind {
 	const char *name;
 	struct qcow2_create c;
-	bool backing;
+	int n_files;
 	unsigned n_guests, n_ops;
 	bool resize;	 /* at the end */
 	unsigned wasted; /* clusters of each file that are counted and not used */
@@ -265,15 +265,27 @@ static struct blk *open_file(struct file *f, bool for_check, const char *why)
 	return b;
 }
 
-static void make(struct file *f, const struct kind *k, bool over)
+/* With what it is based on: a merge upwards leaves one out. */
+static struct blk *open_chain(struct file *f, int i, const char *why)
 {
+	struct blk *b = open_file(&f[i], false, why);
+	const char *below = qcow2_info(b)->backing_file;
+
+	if (below[0] != '\0')
+		qcow2_set_backing(b, open_chain(f, below[0] - '0', why));
+	return b;
+}
+
+static void make(struct file *f, const struct kind *k, int i)
+{
+	char below[] = { (char)('0' + i + 1), '\0' };
 	struct qcow2_create c = k->c;
-	struct io_host h = host_of(f);
+	struct io_host h = host_of(&f[i]);
 	struct err e;
 
 	c.bytes = DISK_BYTES;
-	if (over) {
-		c.backing_file = "below";
+	if (i + 1 < k->n_files) {
+		c.backing_file = below;
 		c.backing_format = "qcow2";
 	}
 	if (qcow2_format(&h, &c, &e) < 0)
@@ -343,10 +355,8 @@ static void check_file(struct file *f, size_t n, const char *why)
 static void check_contents(struct file *f, size_t n, const char *why)
 {
 	static uint8_t buf[DISK_BYTES];
-	struct blk *b = open_file(&f[0], false, why);
+	struct blk *b = open_chain(f, 0, why);
 
-	if (qcow2_info(b)->backing_file[0] != '\0') /* a merge upwards ends without one */
-		qcow2_set_backing(b, open_file(&f[1], false, why));
 	if (blk_run(b, BLK_READ, 0, buf, DISK_BYTES) < 0)
 		die("%s: cut after %zu events: cannot read", why, n);
 	for (unsigned i = 0; i < N_SECTORS; i++)
@@ -363,13 +373,11 @@ static void check_cut(const struct kind *k, const struct mem_file *durable, cons
 	static struct file f[N_FILES];
 
 	for (unsigned how = 0; how < 4; how++) {
-		for (int i = 0; i < N_FILES; i++) {
+		for (int i = 0; i < k->n_files; i++) {
 			f[i].index = -1;
 			cut(&f[i].mem, &durable[i], i, from[i], n, how, seed);
+			check_file(&f[i], n, k->name);
 		}
-		check_file(&f[0], n, k->name);
-		if (k->backing)
-			check_file(&f[1], n, k->name);
 		check_contents(f, n, k->name);
 	}
 }
@@ -472,11 +480,9 @@ static void try(const struct kind *k, uint64_t seed)
 	reset(f);
 	for (unsigned i = 0; i < N_SECTORS; i++)
 		add_value(i, 0, 0);
-	for (int i = k->backing ? 1 : 0; i >= 0; i--) { /* something is there already */
-		make(&f[i], k, k->backing && i == 0);
-		top = open_file(&f[i], false, k->name);
-		if (k->backing && i == 0)
-			qcow2_set_backing(top, open_file(&f[1], false, k->name));
+	for (int i = k->n_files - 1; i >= 0; i--) { /* something is there already */
+		make(f, k, i);
+		top = open_chain(f, i, k->name);
 		for (unsigned n = 0; n < 12; n++)
 			guest_step(&before);
 		waste(top, k->wasted);
@@ -490,9 +496,7 @@ static void try(const struct kind *k, uint64_t seed)
 	for (int i = 0; i < N_FILES; i++)
 		copy_mem(&durable[i], &f[i].mem);
 	recording = true;
-	top = open_file(&f[0], false, k->name);
-	if (k->backing)
-		qcow2_set_backing(top, open_file(&f[1], false, k->name));
+	top = open_chain(f, 0, k->name);
 	use(k, seed);
 	blk_close(top);
 	recording = false;
@@ -505,30 +509,25 @@ static void try(const struct kind *k, uint64_t seed)
 int main(int argc, char **argv)
 {
 	static const struct kind kinds[] = {
-		{ "512", { .cluster_bits = 9 }, false, 1, 60, true, 0, -1 },
-		{ "4K", { .cluster_bits = 12 }, false, 1, 60, false, 0, -1 },
-		{ "64K", { .cluster_bits = 16 }, false, 1, 60, false, 0, -1 },
-		{ "version 2", { .cluster_bits = 12, .version = 2 }, true, 1, 50, true, 0, -1 },
-		{ "lazy",
-		  { .cluster_bits = 12, .lazy_refcounts = true },
-		  false,
-		  1,
-		  50,
-		  false,
-		  0,
-		  -1 },
+		{ "512", { .cluster_bits = 9 }, 1, 1, 60, true, 0, -1 },
+		{ "4K", { .cluster_bits = 12 }, 1, 1, 60, false, 0, -1 },
+		{ "64K", { .cluster_bits = 16 }, 1, 1, 60, false, 0, -1 },
+		{ "version 2", { .cluster_bits = 12, .version = 2 }, 2, 1, 50, true, 0, -1 },
+		{ "lazy", { .cluster_bits = 12, .lazy_refcounts = true }, 1, 1, 50, false, 0, -1 },
 		{ "growing",
 		  { .cluster_bits = 9, .refcount_bits = 64 },
-		  true,
+		  2,
 		  1,
 		  60,
 		  false,
 		  2400,
 		  -1 },
-		{ "backing", { .cluster_bits = 12 }, true, 1, 60, false, 0, -1 },
-		{ "threads", { .cluster_bits = 14 }, true, N_THREADS, 40, false, 0, -1 },
-		{ "down", { .cluster_bits = 12 }, true, 1, 25, false, 0, IMAGE_MERGE_DOWN },
-		{ "up", { .cluster_bits = 12 }, true, 1, 25, false, 0, IMAGE_MERGE_UP },
+		{ "backing", { .cluster_bits = 12 }, 2, 1, 60, false, 0, -1 },
+		{ "three overlays", { .cluster_bits = 12 }, 4, 1, 60, false, 0, -1 },
+		{ "threads", { .cluster_bits = 14 }, 2, N_THREADS, 40, false, 0, -1 },
+		{ "down", { .cluster_bits = 12 }, 2, 1, 25, false, 0, IMAGE_MERGE_DOWN },
+		{ "up", { .cluster_bits = 12 }, 2, 1, 25, false, 0, IMAGE_MERGE_UP },
+		{ "up in a chain", { .cluster_bits = 12 }, 4, 1, 25, false, 0, IMAGE_MERGE_UP },
 	};
 	const uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
 
