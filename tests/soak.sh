@@ -57,11 +57,13 @@ fuzz-*)
 	grown=$(mktemp -d)
 	"$program" -max_total_time="$seconds" -seed="$seed" -rss_limit_mb=4096 \
 		"$grown" "tests/fuzz/corpus/$target" 2>&1 | tee "$log" | grep -E '#[0-9]+.*(NEW|pulse)|ERROR' || true
-	result=$(grep -aE '^(Done|#[0-9]+.*DONE)' "$log" | tr '\n' ' ')
+	result=$(grep -aE '^(Done|#[0-9]+.*DONE)' "$log" | tr '\n' ' ' || true)
 	# the corpus that is replayed in each run stays small: only what reaches new code
-	"$program" -merge=1 -use_counters=0 "tests/fuzz/corpus/$target" "$grown" >>"$log" 2>&1
+	"$program" -merge=1 -use_counters=0 "tests/fuzz/corpus/$target" "$grown" >>"$log" 2>&1 || true
 	rm -rf "$grown"
-	grep -aq 'ERROR: ' "$log" && result="FAILED: $(grep -a 'ERROR: ' "$log" | head -n 1)"
+	if grep -aqE 'ERROR: |runtime error: ' "$log"; then
+		result="FAILED: $(grep -aE 'ERROR: |runtime error: ' "$log" | head -n 1)"
+	fi
 	;;
 save-restore | kept | killed | powercut)
 	case $name in

@@ -364,7 +364,9 @@ static void test_mutations(void **state)
 
 	for (unsigned i = 0; i < 80; i++) {
 		memset(w->mirror, 0, DISK_BYTES);
-		make(w, w->a, &(struct qcow2_create){ .cluster_bits = i % 2 ? 12 : 9 });
+		make(w, w->a,
+		     &(struct qcow2_create){ .cluster_bits = i % 2 ? 12 : 9,
+					     .refcount_bits = 1u << i % 7 });
 		struct blk *b = open_rw(w, w->a);
 		churn(w, b, 4);
 		blk_close(b);

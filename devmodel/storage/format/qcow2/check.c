@@ -318,8 +318,7 @@ struct rebuilt {
 static int write_new_blocks(struct check *c, struct rebuilt *b, uint8_t *block)
 {
 	struct q2 *q = c->q;
-	const uint64_t per_block = 1ull << q->rb_bits,
-		       max = (1ull << (1u << q->refcount_order)) - 1;
+	const uint64_t per_block = 1ull << q->rb_bits, max = q2_max_count(q);
 	const uint64_t end = b->first + b->n_blocks + b->n_table;
 
 	for (uint64_t i = 0; i < b->n_blocks; i++) {
@@ -327,7 +326,7 @@ static int write_new_blocks(struct check *c, struct rebuilt *b, uint8_t *block)
 		for (uint64_t k = 0; k < per_block && i * per_block + k < end; k++) {
 			const uint64_t at = i * per_block + k;
 			const uint64_t n = at >= b->first ? 1 : c->count[at];
-			if (q->refcount_order < 6 && n > max)
+			if (n > max)
 				return -ERANGE;
 			q2_entry_put(block, q->refcount_order, k, n);
 		}

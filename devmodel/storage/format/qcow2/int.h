@@ -243,6 +243,8 @@ int q2_header_put_backing(uint8_t *h, uint64_t cluster, uint32_t fixed, const ch
 int q2_refcount(struct q2 *q, uint64_t cluster, uint64_t *ret_count) HV_MUST_CHECK;
 int q2_set_refcount(struct q2 *q, uint64_t cluster, uint64_t count) HV_MUST_CHECK;
 uint64_t q2_entry_get(const uint8_t *block, unsigned order, uint64_t i);
+/* That an entry can hold. */
+uint64_t q2_max_count(const struct q2 *q);
 void q2_entry_put(uint8_t *block, unsigned order, uint64_t i, uint64_t v);
 /* 1 to n clusters in a row, counted once. -ENOBUFS: q2_grow() first. ret_fresh: reads as zeroes. */
 int q2_alloc(struct q2 *q, uint64_t n, uint64_t *ret_cluster, uint64_t *ret_n,

@@ -45,7 +45,7 @@ void q2_entry_put(uint8_t *block, unsigned order, uint64_t i, uint64_t v)
 	}
 }
 
-static uint64_t max_count(const struct q2 *q)
+uint64_t q2_max_count(const struct q2 *q)
 {
 	return q->refcount_order == 6 ? UINT64_MAX : (1ull << (1u << q->refcount_order)) - 1;
 }
@@ -99,7 +99,7 @@ int q2_set_refcount(struct q2 *q, uint64_t cluster, uint64_t count)
 
 	if (r < 0)
 		return r;
-	if (t == NULL || count > max_count(q))
+	if (t == NULL || count > q2_max_count(q))
 		return q2_wrong(q, "cluster %llu cannot be counted", (unsigned long long)cluster);
 	put_count(q, t, cluster, count);
 	return 0;
