@@ -254,6 +254,15 @@ int cmd_start(struct cli *c, GError **error)
 
 /* ---- delete, rename, clone ---- */
 
+/* Where open files keep names: that of the lock, and those of a process that is ending. */
+static void remove_rest(const char *dir)
+{
+	for (unsigned i = 0; i < 40 && g_file_test(dir, G_FILE_TEST_EXISTS); i++) {
+		lodge_remove_tree(dir, NULL);
+		g_usleep(50 * 1000);
+	}
+}
+
 int cmd_delete(struct cli *c, GError **error)
 {
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *temp = NULL;
@@ -277,6 +286,8 @@ int cmd_delete(struct cli *c, GError **error)
 	if (good)
 		lodge_run_forget(run);
 	close(lock);
+	if (good)
+		remove_rest(temp);
 	return good ? 0 : cli_code(error);
 }
 

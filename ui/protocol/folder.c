@@ -301,6 +301,26 @@ bool lodge_file_replace(const char *path, const char *text, gsize bytes, GError 
 	return good;
 }
 
+/* What NFS and FUSE call a file that was removed while it is open, until it is closed. */
+static bool is_held(const char *name)
+{
+	return g_str_has_prefix(name, ".nfs") || g_str_has_prefix(name, ".fuse_hidden");
+}
+
+/* A folder with nothing else in it, however deep. */
+static bool has_only_held(const char *path)
+{
+	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir)) != NULL) {
+		g_autofree char *inner = g_build_filename(path, name, NULL);
+		if (!is_held(name) && !has_only_held(inner))
+			return false;
+	}
+	return dir != NULL;
+}
+
 bool lodge_remove_tree(const char *path, GError **error)
 {
 	struct stat st;
@@ -312,9 +332,15 @@ bool lodge_remove_tree(const char *path, GError **error)
 		const char *name;
 		while (dir && (name = g_dir_read_name(dir)) != NULL) {
 			g_autofree char *inner = g_build_filename(path, name, NULL);
-			if (!lodge_remove_tree(inner, error))
+			if (!is_held(name) && !lodge_remove_tree(inner, error))
 				return false;
 		}
 	}
-	return remove(path) == 0 || lodge_io_error(error, "remove", path);
+	if (remove(path) == 0)
+		return true;
+	const int err = errno;
+	if (err == ENOTEMPTY && has_only_held(path))
+		return true;
+	errno = err;
+	return lodge_io_error(error, "remove", path);
 }

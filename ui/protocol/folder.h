@@ -55,7 +55,8 @@ bool lodge_file_replace(const char *path, const char *text, gsize bytes, GError 
 bool lodge_file_copy(int from, const char *to, unsigned mode, GError **error);
 /* What was renamed or made in a folder is on the disk; best effort. */
 void lodge_folder_sync(const char *dir);
-/* With everything in it; symbolic links are not followed. */
+/* With everything in it; symbolic links are not followed. Where a file that is open keeps a name
+ * (NFS, FUSE), folders with nothing but such ones stay: no error. */
 bool lodge_remove_tree(const char *path, GError **error);
 
 /* ---- vm.ini ---- */
