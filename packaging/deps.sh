@@ -47,7 +47,7 @@ test       openbox            a window manager, for windows as on a desktop
 test       qemu-system-x86    the laptop of tests/lab: a PC with SVM, USB and a battery
 test       strace             counts the calls of a vCPU thread under KVM (tests/lab)
 test       qemu-utils         qemu-img judges the disk images that are written
-test       exfat-fuse         a stick's file system, for VMs that are kept on one
+test       exfat-fuse         file system of sticks, for VMs that are kept on one
 test       exfatprogs         makes it
 test       x11-xkb-utils      keyboard layouts of other countries
 bench      qemu-system-x86    the rival that tests/bench/engine measures
