@@ -124,8 +124,9 @@ def test_kept_settings(env):
     """Comments survive; bad values and unknown keys are named, and nothing is changed."""
     create(env)
     text = ini(env).replace("[cpu]", "# mine\n[cpu]").replace("engine=soft", "engine = soft   ; or kvm")
-    write_ini(env, text.encode())
+    write_ini(env, (text + "\n[cpu]\ncount= ; of two\n").encode())
     env.lodge("set", "a", "cpu.count=2", "vm.engine=auto", "disk.data.file=image")
+    check("count=2 ; of two" in ini(env) and env.lodge("get", "a", "cpu.count").out == "2\n", ini(env))
     after = ini(env)
     check("# mine" in after and "auto   ; or kvm" in after and "count=2" in after, after)
     check(env.lodge("get", "a", "disk.data.file").out.strip() == env.path("image"), "absolute")

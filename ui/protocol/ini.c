@@ -103,7 +103,7 @@ bool lodge_ini_can_hold(const char *value)
 void lodge_ini_set(GKeyFile *ini, const char *key, const char *value)
 {
 	g_autofree char *group = NULL, *old = NULL, *text = NULL;
-	const char *name;
+	const char *name, *comment;
 
 	if (!split(key, &group, &name))
 		return;
@@ -112,7 +112,8 @@ void lodge_ini_set(GKeyFile *ini, const char *key, const char *value)
 		g_key_file_remove_key(ini, group, name, NULL);
 		return;
 	}
-	text = g_strconcat(value, old ? comment_of(old) : "", NULL);
+	comment = old ? comment_of(old) : "";
+	text = g_strconcat(value, comment[0] == ';' ? " " : "", comment, NULL);
 	g_key_file_set_value(ini, group, name, text);
 }
 
