@@ -215,6 +215,16 @@ static void print_stats(struct vm *vm)
 		fprintf(stderr, "lodge: stats of VM \"%s\"\n%s", vm_name(vm), text);
 }
 
+/* Why it ended, if that is worth a word. */
+static void tell_end(struct vm *vm)
+{
+	g_autofree char *text = g_strdup_printf("VM \"%s\": %s", vm_name(vm), vm->exit_text);
+	g_autofree char *json = lodge_json_error(LODGE_ERROR_FAILED, text);
+
+	if (vm->exit_text[0] != '\0')
+		fprintf(stderr, "%s%s\n", as_json ? "" : "lodge: ", as_json ? json : text);
+}
+
 static int run(struct vm *vm, int ready_fd, struct err *e)
 {
 	int r;
@@ -242,8 +252,7 @@ static int run(struct vm *vm, int ready_fd, struct err *e)
 		log_msg(LOG_LVL_WARN, "vm", "%s", e->msg);
 	if (vm->cfg.stats)
 		print_stats(vm);
-	if (vm->exit_text[0] != '\0')
-		fprintf(stderr, "lodge: VM \"%s\": %s\n", vm_name(vm), vm->exit_text);
+	tell_end(vm);
 	return vm->exit_status;
 }
 

@@ -132,9 +132,11 @@ def test_cli_json_errors(env):
                              (["run", "missing"], 3, "NotFound"),
                              (["run", "--engine", "driver", "--kernel", "x"], 5, "HostLimit"),
                              (["show", "test", "nothing"], 3, "NotFound"),
+                             (["run", "--engine", "null", "--timeout", "100ms"], 124, "Timeout"),
                              (["list", "x"], 2, "BadArgument")]:
-        e = json.loads(env.lodge(*args[:1], "--json", *args[1:], rc=code).err)["error"]
-        check(e["code"] == name and e["message"], (args, e))
+        for words in ([*args[:1], "--json", *args[1:]], [*args, "--json"]):
+            e = json.loads(env.lodge(*words, rc=code).err)["error"]
+            check(e["code"] == name and e["message"], (args, e))
 
 
 def test_cli_json_keys(env):

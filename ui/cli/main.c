@@ -85,6 +85,23 @@ static void print_err(const char *text)
 	write_text(stderr, text);
 }
 
+/* Errors are told as the user wants them, wherever that option stands: also behind what is wrong.
+ */
+static bool wants_json(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--json") == 0)
+			return true;
+	return false;
+}
+
+static void complain(GError *error, bool as_json)
+{
+	g_autofree char *json = lodge_json_error(cli_code(&error), error->message);
+
+	g_printerr("%s%s\n", as_json ? "" : "lodge: ", as_json ? json : error->message);
+}
+
 int main(int argc, char **argv)
 {
 	g_autoptr(GError) error = NULL;
@@ -98,10 +115,8 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		return bare();
 	code = run_command(&c, argc, argv, &error);
-	if (error) {
-		g_autofree char *json = lodge_json_error(code, error->message);
-		g_printerr("%s%s\n", c.json ? "" : "lodge: ", c.json ? json : error->message);
-	}
+	if (error)
+		complain(error, c.json || wants_json(argc, argv));
 	cli_finish(&c);
 	/* A result that did not arrive is no result. */
 	if (fflush(stdout) != 0 && code == 0)
