@@ -1,118 +1,12 @@
 /* lodge-disk: the command line, see tool.h. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "devmodel/storage/tool/tool.h"
-
-/* Letters stand for long options here only; those before the bar belong to every command. */
-#define FOR_ALL "jqyh"
-
-static const struct option options[] = {
-	{ "json", no_argument, NULL, 'j' },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "yes", no_argument, NULL, 'y' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "format", required_argument, NULL, 'f' },
-	{ "to", required_argument, NULL, 'O' },
-	{ "backing", required_argument, NULL, 'b' },
-	{ "backing-format", required_argument, NULL, 'F' },
-	{ "cluster-size", required_argument, NULL, 'c' },
-	{ "qcow2-version", required_argument, NULL, 'V' },
-	{ "lazy-refcounts", no_argument, NULL, 'l' },
-	{ "compress", required_argument, NULL, 'z' },
-	{ "force", no_argument, NULL, 'x' },
-	{ "threads", required_argument, NULL, 'm' },
-	{ "direct", no_argument, NULL, 'd' },
-	{ "cache", required_argument, NULL, 't' },
-	{ "chain", no_argument, NULL, 'C' },
-	{ "unsafe", no_argument, NULL, 'u' },
-	{ "pattern", required_argument, NULL, 'p' },
-	{ "block", required_argument, NULL, 'B' },
-	{ "depth", required_argument, NULL, 'D' },
-	{ "time", required_argument, NULL, 'T' },
-	{ "one-buffer", no_argument, NULL, 'o' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static const struct {
-	char letter;
-	const char *value, *help;
-} option_help[] = {
-	{ 'f', "FORMAT", "format of the image: raw, qcow2; else its contents tell" },
-	{ 'O', "FORMAT", "format of what is made: raw, qcow2 (the default)" },
-	{ 'b', "FILE",
-	  "the backing image; \"\": none; relative names begin at the image's folder" },
-	{ 'F', "FORMAT", "its format: raw, qcow2" },
-	{ 'c', "SIZE", "bytes of a qcow2 cluster: 512 to 2M (64K)" },
-	{ 'V', "N", "version of qcow2: 2, 3 (the default)" },
-	{ 'l', NULL, "count clusters when the image is closed: faster, checked after a crash" },
-	{ 'z', "METHOD", "compress clusters: zlib, zstd" },
-	{ 'x', NULL, "replace a file that is there" },
-	{ 'm', "N", "threads (two for each CPU, 8 at most)" },
-	{ 'd', NULL, "around the host's page cache (O_DIRECT)" },
-	{ 't', "MODE", "how far a flush reaches: safe, host, unsafe" },
-	{ 'C', NULL, "the images that it is based on, too" },
-	{ 'u', NULL, "only the name is changed: the new backing image has the same contents" },
-	{ 'p', "NAME", "read, write, randread, randwrite (read)" },
-	{ 'B', "SIZE", "bytes of a request (4K)" },
-	{ 'D', "N", "requests at a time (64)" },
-	{ 'T', "SECONDS", "how long (5)" },
-	{ 'o', NULL, "all requests use the same memory, which then stays in the CPU's cache" },
-	{ 'j', NULL, "results and errors as JSON" },
-	{ 'q', NULL, "no talk" },
-	{ 'y', NULL, "do not ask" },
-};
-
-const struct tool_verb tool_verbs[] = {
-	{ "create", "FILE [SIZE]", 1, 2, "ObFcVlzx", "make an empty image", cmd_create },
-	{ "info", "FILE", 1, 1, "fC", "what an image is", cmd_info },
-	{ "map", "FILE", 1, 1, "f", "what lies where", cmd_map },
-	{ "check", "FILE", 1, 1, "f", "look for errors in a qcow2 image", cmd_check },
-	{ "repair", "FILE", 1, 1, "f", "mend them", cmd_repair },
-	{ "convert", "FILE NEW", 2, 2, "fOcVlzxmd", "copy the disk into a new image", cmd_convert },
-	{ "resize", "FILE [+]SIZE", 2, 2, "f", "make the disk longer or shorter", cmd_resize },
-	{ "compact", "FILE", 1, 1, "fmz", "give back what the disk does not need", cmd_compact },
-	{ "rebase", "FILE", 1, 1, "bFu", "put another backing image below", cmd_rebase },
-	{ "commit", "FILE", 1, 1, "", "move what it has into its backing image", cmd_commit },
-	{ "bench", "FILE", 1, 1, "fpBDdtTo", "measure requests to an image", cmd_bench },
-	{ NULL, NULL, 0, 0, NULL, NULL, NULL },
-};
-
-static const struct option *option_of(int letter)
-{
-	const struct option *o = options;
-
-	while (o->val != letter)
-		o++;
-	return o;
-}
-
-static void help_verb(const struct tool_verb *v)
-{
-	printf("lodge disk %s %s\n  %s\n\n", v->name, v->args, v->help);
-	for (size_t i = 0; i < HV_ARRAY_LEN(option_help); i++) {
-		const char letter = option_help[i].letter;
-		char text[40];
-		if (strchr(v->options, letter) == NULL && strchr(FOR_ALL, letter) == NULL)
-			continue;
-		snprintf(text, sizeof(text), "--%s %s", option_of(letter)->name,
-			 option_help[i].value ? option_help[i].value : "");
-		printf("  %-24s %s\n", text, option_help[i].help);
-	}
-}
-
-static void help(void)
-{
-	printf("lodge disk VERB ...: disk images of VMs that do not run\n\n");
-	for (const struct tool_verb *v = tool_verbs; v->name != NULL; v++)
-		printf("  %-8s %-14s %s\n", v->name, v->args, v->help);
-	printf("\nlodge disk VERB --help: its options. Sizes: 512M, 2G.\n");
-}
 
 /* ---- errors ---- */
 
@@ -152,10 +46,23 @@ static const char *code_name(int code)
 	return names[code];
 }
 
+/* What stands in brackets at the message's end; buf: as long as a message. */
+static const char *hint_of(const char *msg, char *buf, size_t size)
+{
+	const char *open = strrchr(msg, '(');
+	const size_t len = open != NULL ? strlen(open) : 0;
+
+	if (len < 2 || open[len - 1] != ')')
+		return NULL;
+	snprintf(buf, size, "%.*s", (int)(len - 2), open + 1);
+	return buf;
+}
+
 static int report(const struct tool *t, int r, const struct err *e)
 {
 	struct tool_json j = { .f = stderr };
 	const int code = exit_code(r);
+	char hint[sizeof(e->msg)];
 
 	if (!t->json) {
 		fprintf(stderr, "lodge disk: %s\n", e->msg);
@@ -165,7 +72,7 @@ static int report(const struct tool *t, int r, const struct err *e)
 	json_open(&j, "error", '{');
 	json_text(&j, "code", code_name(code));
 	json_text(&j, "message", e->msg);
-	json_text(&j, "hint", NULL);
+	json_text(&j, "hint", hint_of(e->msg, hint, sizeof(hint)));
 	json_close(&j, '}');
 	json_close(&j, '}');
 	json_end(&j);
@@ -248,7 +155,7 @@ static int set_word(struct tool *t, int letter, const char *name, const char *s,
 
 static int set_option(struct tool *t, int letter, const char *s, struct err *e)
 {
-	const char *name = option_of(letter)->name;
+	const char *name = tool_option(letter)->name;
 
 	switch (letter) {
 	case 'j':
@@ -303,11 +210,8 @@ static int parse(struct tool *t, const struct tool_verb *v, int argc, char **arg
 {
 	int letter, r = 0;
 
-	/* An error is told as the user wants errors to be told, wherever that option stands. */
-	for (int i = 1; i < argc; i++)
-		t->json |= strcmp(argv[i], "--json") == 0;
 	opterr = 0;
-	while (r == 0 && (letter = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+	while (r == 0 && (letter = getopt_long(argc, argv, ":", tool_options, NULL)) != -1) {
 		if (letter == ':')
 			return err_set(e, -EINVAL, "%s wants a value", argv[optind - 1]);
 		if (letter == '?')
@@ -315,12 +219,12 @@ static int parse(struct tool *t, const struct tool_verb *v, int argc, char **arg
 				       "there is no option '%.60s' (lodge disk %s --help)",
 				       argv[optind - 1], v->name);
 		if (letter == 'h') {
-			help_verb(v);
+			tool_help_verb(v);
 			return 1;
 		}
-		if (strchr(v->options, letter) == NULL && strchr(FOR_ALL, letter) == NULL)
+		if (!tool_takes(v, letter))
 			return err_set(e, -EINVAL, "%s does not take --%s", v->name,
-				       option_of(letter)->name);
+				       tool_option(letter)->name);
 		r = set_option(t, letter, optarg, e);
 	}
 	for (; r == 0 && optind < argc; optind++) {
@@ -372,9 +276,12 @@ int main(int argc, char **argv)
 	int r;
 
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-		help();
+		tool_help(argc > 2 && strcmp(argv[2], "man-page") == 0);
 		return argc < 2 ? TOOL_USAGE : TOOL_OK;
 	}
+	/* An error is told as the user wants errors to be told, wherever that option stands. */
+	for (int i = 2; i < argc; i++)
+		t.json |= strcmp(argv[i], "--json") == 0;
 	while (v->name != NULL && strcmp(v->name, argv[1]) != 0)
 		v++;
 	if (v->name == NULL) {

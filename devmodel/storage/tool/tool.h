@@ -4,6 +4,7 @@
  */
 #ifndef DEVMODEL_STORAGE_TOOL_TOOL_H
 #define DEVMODEL_STORAGE_TOOL_TOOL_H
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,13 +28,22 @@ struct tool {
 struct tool_verb {
 	const char *name, *args;
 	unsigned min_args, max_args;
-	const char *options; /* the letters of those that it takes (main.c), beyond those of all */
+	const char *options; /* the letters of those that it takes, beyond those of all */
 	const char *help;
 	/* The exit code, or -errno with e set. */
 	int (*run)(const struct tool *t, struct err *e);
 };
 
-extern const struct tool_verb tool_verbs[]; /* ends with a NULL name */
+/* ---- table.c ---- */
+extern const struct tool_verb tool_verbs[];   /* ends with a NULL name */
+extern const struct option tool_options[];    /* for getopt_long() */
+const struct option *tool_option(int letter); /* one of those that there are */
+bool tool_takes(const struct tool_verb *v, int letter);
+/* On standard output: of one verb; of all, also as the manual page lodge-disk(1). */
+void tool_help_verb(const struct tool_verb *v);
+void tool_help(bool as_man_page);
+
+/* ---- the verbs ---- */
 
 int cmd_create(const struct tool *t, struct err *e);
 int cmd_info(const struct tool *t, struct err *e);
