@@ -28,6 +28,7 @@ build      fonts-dejavu-core  the font of that text
 test       ccache             makes a second build quick
 test       libcmocka-dev      unit tests
 test       nasm               assembles the bare-metal CPU programs
+test       man-db             judges the manual pages
 test       python3            drives guests, lint
 test       cpio               packs the initramfs of guest tests
 test       xorriso            makes the discs of drive tests

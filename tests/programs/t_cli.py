@@ -68,20 +68,6 @@ def test_cli_list_nothing(env):
     check(env.lodge_json("list") == [], "list --json without VMs")
 
 
-def test_cli_man_page(env):
-    """Every command and option is in it, and troff has nothing to say against it."""
-    page = env.lodge("help", "man-page").out
-    for word in (*COMMANDS, "snapshot", "fork"):
-        check(f".SS {word}" in page, word)
-    if not shutil.which("man"):
-        return
-    path = env.write("lodge.1", page.encode())
-    r = subprocess.run(["man", "--warnings", "-l", "-Tutf8", path], capture_output=True, check=False,
-                       env=dict(env.env, MANPAGER="cat", MANWIDTH="80"))
-    check(r.returncode == 0 and not r.stderr, r.stderr)
-    check(b"keep moments of a VM" in r.stdout, r.stdout[-500:])
-
-
 def test_cli_completions(env):
     """For each shell that is there, the script is one."""
     for shell in ("bash", "zsh", "fish"):

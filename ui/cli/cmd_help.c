@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include "cli/cli.h"
+#include "cli/json.h"
 #include "client/client.h"
 #include "protocol/protocol.h"
 
@@ -46,7 +47,7 @@ static int print_all(void)
 	g_print("\nEvery command:\n");
 	print_options(CLI_ALL, true);
 	g_print("\nVM is a name from `lodge list` or a VM's folder. lodge help COMMAND says more;\n"
-		"lodge help settings lists what --set takes.\n\n"
+		"lodge help settings lists what --set takes, lodge help json what --json prints.\n\n"
 		"Exit codes: %s",
 		exit_codes);
 	return 0;
@@ -71,52 +72,48 @@ static int ask_vm(const char *option, const char *arg, GError **error)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : LODGE_ERROR_FAILED;
 }
 
-/* Text of ours for troff: no line begins a request, and a hyphen is one. */
-static void print_troff(const char *text)
+static void man_options(unsigned sets, bool exact)
 {
-	if (text[0] == '.' || text[0] == '\'')
-		g_print("\\&");
-	for (; *text != '\0'; text++)
-		g_print(*text == '\\' ? "\\e" : *text == '-' ? "\\-" : "%c", *text);
-}
-
-static void troff_option(const struct cli_option *o)
-{
-	g_print(".TP\n.B ");
-	print_troff(o->name);
-	g_print("%s%s\n", o->value ? " \\fI" : "", o->value ? o->value : "");
-	if (o->value)
-		g_print("\\fR");
-	print_troff(o->help);
-	g_print("\n");
+	for (const struct cli_option *o = cli_options; o->name; o++)
+		if (exact ? o->sets == sets : o->sets != CLI_ALL && (o->sets & sets) != 0)
+			page_item(PAGE_MAN, o->name, o->value, o->help);
 }
 
 /* The manual page lodge(1), from the tables; `ninja` makes it. */
-static int print_man(void)
+static void print_man(void)
 {
-	g_print(".TH LODGE 1 \"\" \"Lodge %s\"\n.SH NAME\nlodge \\- virtual machines for developers\n"
-		".SH SYNOPSIS\n.B lodge\n.I COMMAND\n[\\fIOPTION\\fR...] [\\fIARGUMENT\\fR...]\n"
-		".SH COMMANDS\n",
-		LODGE_VERSION);
+	page_begin(PAGE_MAN, "lodge", 1, "virtual machines for developers");
+	page_section(PAGE_MAN, "SYNOPSIS");
+	g_print(".B lodge\n.I COMMAND\n[\\fIOPTION\\fR...] [\\fIARGUMENT\\fR...]\n");
+	page_section(PAGE_MAN, "COMMANDS");
 	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++) {
-		g_print(".SS ");
-		print_troff(cmd->name);
-		g_print(" ");
-		print_troff(cmd->args);
-		g_print("\n");
-		print_troff(cmd->help);
-		g_print("\n");
-		for (const struct cli_option *o = cli_options; o->name; o++)
-			if (o->sets != CLI_ALL && (o->sets & cmd->set) != 0)
-				troff_option(o);
+		g_autofree char *title = g_strdup_printf("%s %s", cmd->name, cmd->args);
+		page_part(PAGE_MAN, title);
+		page_text(PAGE_MAN, cmd->help);
+		man_options(cmd->set, false);
 	}
-	g_print(".SH OPTIONS OF EVERY COMMAND\n");
-	for (const struct cli_option *o = cli_options; o->name; o++)
-		if (o->sets == CLI_ALL)
-			troff_option(o);
-	g_print(".SH EXIT STATUS\n");
-	print_troff(exit_codes);
-	return 0;
+	page_section(PAGE_MAN, "OPTIONS OF EVERY COMMAND");
+	man_options(CLI_ALL, true);
+	page_section(PAGE_MAN, "EXIT STATUS");
+	page_text(PAGE_MAN, exit_codes);
+	page_section(PAGE_MAN, "SEE ALSO");
+	page_text(PAGE_MAN, "lodge-disk(1), lodge-json(7)");
+}
+
+/* Topics that are no command and no setting. */
+static bool help_page(const struct cli *c, const char *topic)
+{
+	const bool man = strcmp(topic, "json-man-page") == 0;
+
+	if (strcmp(topic, "man-page") == 0)
+		print_man();
+	else if (strcmp(topic, "json") == 0 && c->json)
+		json_self();
+	else if (man || strcmp(topic, "json") == 0)
+		json_page(man ? PAGE_MAN : PAGE_TEXT);
+	else
+		return false;
+	return true;
 }
 
 int cmd_help(struct cli *c, GError **error)
@@ -130,8 +127,8 @@ int cmd_help(struct cli *c, GError **error)
 	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++)
 		if (strcmp(cmd->name, topic) == 0)
 			return print_command(cmd);
-	if (strcmp(topic, "man-page") == 0)
-		return print_man();
+	if (help_page(c, topic))
+		return 0;
 	if (strcmp(topic, "settings") == 0)
 		return ask_vm("--settings", NULL, error);
 	if (strchr(topic, '.'))

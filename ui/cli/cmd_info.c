@@ -1,6 +1,7 @@
 /* lodge list, show, stats: what can be seen of running VMs. */
 #include <stdio.h>
 #include <string.h>
+#include "cli/json.h"
 #include "cli/kept.h"
 #include "client/client.h"
 #include "protocol/protocol.h"
@@ -140,19 +141,27 @@ static void list_one(struct list *l, GVariant *props)
 		g_print("%-16s %-9s\n", lookup_s(props, "Name"), lookup_s(props, "State"));
 }
 
+static bool is_state(const char *word, GError **error)
+{
+	g_autoptr(GString) all = g_string_new(NULL);
+
+	for (const struct json_word *s = json_states; s->word; s++) {
+		if (strcmp(s->word, word) == 0)
+			return true;
+		g_string_append_printf(all, "%s%s", all->len > 0 ? ", " : "", s->word);
+	}
+	cli_bad(error, "--state is one of %s, not '%s'", all->str, word);
+	return false;
+}
+
 int cmd_list(struct cli *c, GError **error)
 {
-	static const char *const states[] = { "starting", "running", "paused",	  "stopping",
-					      "stopped",  "crashed", "suspended", NULL };
 	g_autoptr(GString) json = g_string_new("[");
 	struct list l = { cli_value(c, "--state"), c->json, json, 0 };
 	g_autoptr(GPtrArray) names = NULL, stopped = NULL;
 
-	if (l.want && !g_strv_contains(states, l.want))
-		return cli_bad(error,
-			       "--state is starting, running, paused, stopping, stopped, "
-			       "suspended or crashed, not '%s'",
-			       l.want);
+	if (l.want && !is_state(l.want, error))
+		return cli_code(error);
 	names = ui_vm_names(error);
 	if (!names)
 		return error ? cli_code(error) : LODGE_ERROR_FAILED;
