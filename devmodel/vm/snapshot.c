@@ -562,6 +562,8 @@ static int delete_one(const char *id, struct err *e)
 	temp = lodge_snapshot_path(".", hidden, NULL);
 	if (r == 0 && rename(path, temp) < 0)
 		r = err_set(e, -errno, "cannot remove '%s': %s", path, strerror(errno));
+	if (r == 0) /* it is none before it has lost anything */
+		lodge_folder_sync("snapshots");
 	if (r == 0 && !lodge_remove_tree(temp, &error))
 		r = vm_home_error(e, error);
 	return r;

@@ -1,8 +1,8 @@
 """recorded: what tests/state/recorder.c wrote down, and how files may be after a power cut at any moment of it.
 
-The model: what was flushed is there. Names change in order, as a journal keeps them, and an unknown number of the last
-changes is lost, but none before one whose folder was flushed. Of a file's data that were not flushed any part is there,
-by sectors; its length may be any that it had since.
+The model: what was flushed is there. Of the changes of names an unknown number of the last ones is lost, but none
+before one whose folder was flushed: of all together, as a journal keeps them in order, or of each folder by itself. Of
+a file's data that were not flushed any part is there, by sectors; its length may be any that it had since.
 """
 import json
 import os
@@ -26,8 +26,8 @@ class Record:
 class File:
     """All that happened to one inode: records of changes with their numbers, and of flushes: (begun, done)."""
 
-    def __init__(self, folder=False):
-        self.folder, self.changes, self.flushes = folder, [], []
+    def __init__(self):
+        self.changes, self.flushes = [], []
 
     def flushed(self, cut):
         """Changes before this number are on the disk."""
@@ -42,6 +42,34 @@ class File:
                 break
             change(buf, r, None if number < flushed else rng)
         return bytes(buf)
+
+
+class Folder(File):
+    """names: changes of them: number, name, what has it from then on (None: nothing), and the folder whose flush puts
+    that on the disk, which is another one where something was moved."""
+
+    def __init__(self):
+        super().__init__()
+        self.names, self.now = [], {}
+
+    def set_name(self, number, name, what, by):
+        self.names.append((number, name, what, by))
+        self.now[name] = what
+
+    def kept(self, cut):
+        """The last change that cannot be lost."""
+        return max((number for number, _, _, by in self.names if by is self and number < self.flushed(cut)), default=-1)
+
+    def may_be_lost(self, cut):
+        return [number for number, *_ in self.names if self.kept(cut) < number < cut]
+
+    def entries(self, lost_from):
+        """lost_from(folder): the first change that is lost."""
+        found = {}
+        for number, name, what, by in self.names:
+            if number < lost_from(by):
+                found[name] = what
+        return {name: what for name, what in found.items() if what}
 
 
 def put(buf, off, data):
@@ -66,27 +94,12 @@ def change(buf, r, rng):
             put(buf, r.off + at, data[at:at + step])
 
 
-def renamed(names, a, b):
-    """A file or a folder with all that is in it."""
-    for name in [n for n in names if n == a or n.startswith(a + "/")]:
-        names[b + name[len(a):]] = names.pop(name)
-
-
-def change_name(names, r, what):
-    if r.kind == "R":
-        renamed(names, r.name, r.to)
-    elif r.kind == "U":
-        names.pop(r.name, None)
-    else:
-        names[r.name] = what
-
-
 class Recording:
     """root: the folder that is recorded, empty at first; log: the file to record to."""
 
     def __init__(self, root, log):
         self.root, self.log = os.path.realpath(root), log
-        self._root_inode = os.stat(root).st_ino
+        self._root, self._inode = Folder(), os.stat(root).st_ino
         with open(log, "wb"):
             pass
 
@@ -100,9 +113,8 @@ class Recording:
             f.write(HEADER.pack(ord("N"), 0, 0, len(data), 0, 0, 0) + data)
 
     def load(self):
-        self.notes, self.names, self.count = [], [], 0
-        self._inodes, self._begun = {self._root_inode: File(True)}, {}
-        self._now = {self.root: self._inodes[self._root_inode]}
+        self.notes, self.count = [], 0
+        self._folders, self._inodes, self._begun = [self._root], {self._inode: self._root}, {}
         with open(self.log, "rb") as f:
             while head := f.read(HEADER.size):
                 fields = HEADER.unpack(head)
@@ -128,35 +140,62 @@ class Recording:
         elif r.inode in self._inodes:
             self._inodes[r.inode].flushes.append((self._begun[key], number))
 
-    def _name(self, number, r):
-        if not any(n and (n + "/").startswith(self.root + "/") for n in (r.name, r.to)):
-            return
-        if r.kind in "CM":
-            self._inodes[r.inode] = File(r.kind == "M")
-        what = self._inodes[r.inode] if r.kind == "L" else self._inodes.get(r.inode)
-        parent = self._now.get(os.path.dirname(r.to or r.name))
-        change_name(self._now, r, what)
-        self.names.append((number, r, what, parent))
+    def _inside(self, path):
+        return path.startswith(self.root + "/")
 
-    def _lost_from(self, cut, rng):
-        """The first change of names that is lost."""
-        kept = max((number for number, _, _, parent in self.names
-                    if parent and number < min(cut, parent.flushed(cut))), default=-1)
-        later = [number for number, *_ in self.names if kept < number < cut]
-        return rng.choice([*later, cut]) if rng else cut
+    def _find(self, path):
+        """The folder that a path lies in, and its name there."""
+        *parts, name = path[len(self.root) + 1:].split("/")
+        folder = self._root
+        for part in parts:
+            folder = folder.now[part]
+        return folder, name
+
+    def _name(self, number, r):
+        if not self._inside(r.to or r.name):
+            return
+        folder, name = self._find(r.to or r.name)
+        if r.kind == "U":
+            what = None
+        elif r.kind == "R":
+            before, old = self._find(r.name)
+            what = before.now[old]
+            before.set_name(number, old, None, folder)
+        else:
+            what = self._known(r)
+        folder.set_name(number, name, what, folder)
+
+    def _known(self, r):
+        """What has a new name."""
+        if r.kind == "M":
+            self._folders.append(Folder())
+            self._inodes[r.inode] = self._folders[-1]
+        elif r.kind == "C":
+            self._inodes[r.inode] = File()
+        return self._inodes[r.inode]
+
+    def _losses(self, cut, rng):
+        """A function that says of a folder which change of its names is the first that is lost."""
+        if rng is None:
+            return lambda folder: cut
+        if rng.random() < 0.5:
+            kept = max(folder.kept(cut) for folder in self._folders)
+            later = sorted(n for folder in self._folders for n in folder.may_be_lost(cut) if n > kept)
+            lost_from = rng.choice([*later, cut])
+            return lambda folder: lost_from
+        lost = {folder: rng.choice([*folder.may_be_lost(cut), cut]) for folder in self._folders}
+        return lost.__getitem__
 
     def after_cut(self, cut, rng):
         """Puts the folder there as it may be when the power is cut before record `cut`; rng None: nothing is lost."""
-        names = {}
-        lost_from = self._lost_from(cut, rng)
-        for number, r, what, _ in self.names:
-            if number < lost_from:
-                change_name(names, r, what)
         shutil.rmtree(self.root, ignore_errors=True)
-        os.makedirs(self.root)
-        for name in sorted(names):
-            if names[name].folder:
-                os.makedirs(name, exist_ok=True)
-            else:
-                with open(name, "wb") as f:
-                    f.write(names[name].contents(cut, rng))
+        self._write(self.root, self._root, cut, rng, self._losses(cut, rng))
+
+    def _write(self, path, what, cut, rng, losses):
+        if isinstance(what, Folder):
+            os.mkdir(path)
+            for name, inner in what.entries(losses).items():
+                self._write(os.path.join(path, name), inner, cut, rng, losses)
+        else:
+            with open(path, "wb") as f:
+                f.write(what.contents(cut, rng))

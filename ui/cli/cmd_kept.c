@@ -279,10 +279,12 @@ int cmd_delete(struct cli *c, GError **error)
 	if (lock < 0)
 		return cli_code(error);
 	temp = g_strdup_printf("%s/.deleted.%08x", parent, g_random_int());
-	if (rename(dir, temp) < 0)
-		lodge_io_error(error, "delete", dir);
-	else
+	if (rename(dir, temp) == 0) {
+		lodge_folder_sync(parent); /* it is none before it has lost anything */
 		good = lodge_remove_tree(temp, error);
+	} else {
+		lodge_io_error(error, "delete", dir);
+	}
 	if (good)
 		lodge_run_forget(run);
 	close(lock);
