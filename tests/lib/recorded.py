@@ -11,7 +11,7 @@ import struct
 
 HEADER = struct.Struct("<4I3Q")
 SECTOR = 512
-PIECE = 4096            # of long writes: more than enough ways to be torn
+PAGE = 4096             # long writes are torn by pages: more than enough ways
 
 
 class Record:
@@ -21,6 +21,54 @@ class Record:
         self.name = os.path.normpath(blob[:names].decode()) if names else None
         self.to = os.path.normpath(blob[names:names + to].decode()) if to else None
         self.data = blob[names + to:names + to + data]
+
+
+class Contents:
+    """Of a file, by pages: a machine's memory is mostly zeroes, which have none."""
+
+    def __init__(self):
+        self.pages, self.bytes = {}, 0
+
+    def put(self, off, data):
+        for at in range(off - off % PAGE, off + len(data), PAGE):
+            begin, end = max(at, off), min(at + PAGE, off + len(data))
+            page = self.pages.setdefault(at, bytearray(PAGE))
+            page[begin - at:end - at] = data[begin - off:end - off]
+        self.bytes = max(self.bytes, off + len(data))
+
+    def zero(self, off, count):
+        """As far as the file reaches."""
+        end = min(off + count, self.bytes)
+        for at in [at for at in self.pages if off < at + PAGE and at < end]:
+            self.put(max(at, off), bytes(min(at + PAGE, end) - max(at, off)))
+
+    def resize(self, count):
+        self.zero(count, self.bytes)
+        self.bytes = count
+
+    def change(self, r, rng):
+        """rng: any part of it."""
+        if r.kind == "T":
+            if rng is None or rng.random() < 0.5:
+                self.resize(r.off)
+            return
+        count = len(r.data) if r.kind == "W" else r.bytes
+        step = count if rng is None else SECTOR if count <= 64 * SECTOR else PAGE
+        for at in range(0, count, step):
+            if rng is not None and rng.random() < 0.5:
+                continue
+            if r.kind == "W":
+                self.put(r.off + at, r.data[at:at + step])
+            else:
+                self.zero(r.off + at, min(step, count - at))
+
+    def write(self, path):
+        with open(path, "wb") as f:
+            for at, page in self.pages.items():
+                if at < self.bytes:
+                    f.seek(at)
+                    f.write(page)
+            f.truncate(self.bytes)
 
 
 class File:
@@ -35,13 +83,13 @@ class File:
 
     def contents(self, cut, rng):
         """rng None: all that was written."""
-        buf = bytearray()
+        contents = Contents()
         flushed = self.flushed(cut)
         for number, r in self.changes:
             if number >= cut:
                 break
-            change(buf, r, None if number < flushed else rng)
-        return bytes(buf)
+            contents.change(r, None if number < flushed else rng)
+        return contents
 
 
 class Folder(File):
@@ -70,28 +118,6 @@ class Folder(File):
             if number < lost_from(by):
                 found[name] = what
         return {name: what for name, what in found.items() if what}
-
-
-def put(buf, off, data):
-    buf.extend(bytes(max(0, off + len(data) - len(buf))))
-    buf[off:off + len(data)] = data
-
-
-def change(buf, r, rng):
-    """rng: any part of it."""
-    if r.kind == "T":
-        if rng is None or rng.random() < 0.5:
-            del buf[r.off:]
-            buf.extend(bytes(r.off - len(buf)))
-        return
-    data = r.data if r.kind == "W" else bytes(max(0, min(r.bytes, len(buf) - r.off)))
-    if rng is None:
-        put(buf, r.off, data)
-        return
-    step = SECTOR if len(data) <= 64 * SECTOR else PIECE
-    for at in range(0, len(data), step):
-        if rng.random() < 0.5:
-            put(buf, r.off + at, data[at:at + step])
 
 
 class Recording:
@@ -197,5 +223,4 @@ class Recording:
             for name, inner in what.entries(losses).items():
                 self._write(os.path.join(path, name), inner, cut, rng, losses)
         else:
-            with open(path, "wb") as f:
-                f.write(what.contents(cut, rng))
+            what.contents(cut, rng).write(path)
