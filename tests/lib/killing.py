@@ -20,14 +20,14 @@ def processes(mark):
 
 
 def kill_all(mark):
-    """How many there were."""
-    found = processes(mark)
-    for p in found:
-        try:
-            os.kill(p, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    return len(found)
+    """Also those that they have started meanwhile."""
+    while found := processes(mark):
+        for p in found:
+            try:
+                os.kill(p, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.01)
 
 
 def kill_with(mark, worker):
