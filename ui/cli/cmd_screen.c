@@ -16,8 +16,11 @@ static void add_lines(GString *out, GVariant *lines)
 	GVariantIter it;
 
 	g_variant_iter_init(&it, lines);
-	while (g_variant_iter_next(&it, "&s", &line))
-		g_string_append_printf(out, "%s\n", line);
+	while (g_variant_iter_next(&it, "&s", &line)) {
+		for (const char *p = line; *p != '\0'; p++)
+			g_string_append_c(out, g_ascii_iscntrl(*p) ? '?' : *p);
+		g_string_append_c(out, '\n');
+	}
 }
 
 static void add_json(GString *out, GVariant *lines, guint32 columns, gint32 column, gint32 line)
