@@ -536,34 +536,53 @@ static int keep_state(const char *id, struct err *e)
 	return 0;
 }
 
-static int delete_one(const char *id, struct err *e)
+/* Could it be deleted? */
+static int check_deletable(const struct lodge_snapshot *s, struct err *e)
 {
-	g_autoptr(GError) error = NULL;
-	g_autoptr(GPtrArray) all = lodge_snapshots(".", &error);
-	const struct lodge_snapshot *s = all ? lodge_snapshot_find(all, id, &error) : NULL;
-	g_autofree char *path = lodge_snapshot_path(".", id, NULL), *fork = NULL, *temp = NULL;
-	g_autofree char *hidden = g_strdup_printf(".%s", id);
-	int r;
+	g_autofree char *fork = lodge_snapshot_fork(".", s->id);
 
-	if (!s)
-		return vm_home_error(e, error);
-	fork = lodge_snapshot_fork(".", id);
 	if (fork)
 		return err_set(e, -EBUSY,
 			       "snapshot \"%s\" is what the VM in '%s' is based on: "
 			       "delete that first",
 			       s->name, fork);
-	if (s->protected)
-		return err_set(e, -EBUSY, "snapshot \"%s\" is protected (lodge snapshot protect)",
-			       s->name);
-	r = keep_state(id, e);
+	return s->protected
+		       ? err_set(e, -EBUSY, "snapshot \"%s\" is protected (lodge snapshot protect)",
+				 s->name)
+		       : 0;
+}
+
+/* It is none any more, but the folder temp. */
+static int unpublish(GPtrArray *all, const struct lodge_snapshot *s, const char *temp,
+		     struct err *e)
+{
+	g_autofree char *path = lodge_snapshot_path(".", s->id, NULL);
+	g_autoptr(GError) error = NULL;
+	auto_close int lock = lodge_ini_lock(".", &error);
+	int r = lock >= 0 ? check_deletable(s, e) : vm_home_error(e, error);
+
 	if (r == 0)
 		r = adopt(all, s, e);
-	temp = lodge_snapshot_path(".", hidden, NULL);
 	if (r == 0 && rename(path, temp) < 0)
 		r = err_set(e, -errno, "cannot remove '%s': %s", path, strerror(errno));
 	if (r == 0) /* it is none before it has lost anything */
 		lodge_folder_sync("snapshots");
+	return r;
+}
+
+static int delete_one(const char *id, struct err *e)
+{
+	g_autofree char *hidden = g_strdup_printf(".%s", id);
+	g_autofree char *temp = lodge_snapshot_path(".", hidden, NULL);
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GPtrArray) all = lodge_snapshots(".", &error);
+	const struct lodge_snapshot *s = all ? lodge_snapshot_find(all, id, &error) : NULL;
+	int r = s ? check_deletable(s, e) : vm_home_error(e, error);
+
+	if (r == 0)
+		r = keep_state(id, e); /* which takes its time, so not under the lock */
+	if (r == 0)
+		r = unpublish(all, s, temp, e);
 	if (r == 0 && !lodge_remove_tree(temp, &error))
 		r = vm_home_error(e, error);
 	return r;
@@ -591,14 +610,6 @@ static int delete_and_tidy(const char *id, struct err *e)
 
 /* ---- forking ---- */
 
-static int note_fork(const char *snapshot, const char *vm_id, const char *dir, struct err *e)
-{
-	g_autoptr(GError) error = NULL;
-
-	return lodge_snapshot_add_fork(".", snapshot, vm_id, dir, &error) ? 0
-									  : vm_home_error(e, error);
-}
-
 static int fill_fork(const char *snapshot, const struct vm_config *c, const char *in,
 		     GKeyFile *identity, struct err *e)
 {
@@ -619,35 +630,45 @@ static int fill_fork(const char *snapshot, const struct vm_config *c, const char
 	return r;
 }
 
-static int fork_to(const char *snapshot, const char *dir, struct err *e)
+/* The fork, whole but for its name. */
+static int make_fork(const char *snapshot, const char *temp, const char *dir, const char *vm_id,
+		     struct err *e)
 {
-	g_autofree char *parent = g_path_get_dirname(dir), *name = g_path_get_basename(dir);
-	g_autofree char *temp = g_strdup_printf("%s/.%s.%08x", parent, name, g_random_int());
-	g_autofree char *vm_id = lodge_new_id();
 	g_autoptr(GKeyFile) identity = g_key_file_new();
 	g_autoptr(GError) error = NULL;
 	struct vm_config c;
 	int r = read_snapshot(snapshot, &c, e);
 
 	lodge_ini_set(identity, "vm.id", vm_id);
-	if (r == 0 && g_mkdir_with_parents(parent, 0755) < 0)
-		r = err_set(e, -errno, "cannot make '%s': %s", parent, strerror(errno));
 	if (r == 0)
 		r = snapshot_make_dir(temp, e);
 	if (r == 0)
 		r = fill_fork(snapshot, &c, temp, identity, e);
-	if (r == 0)
-		r = note_fork(snapshot, vm_id, dir, e);
 	if (r == 0 && (!lodge_seen_here(temp, dir, &error) || !lodge_seen_disks(temp, &error)))
 		r = vm_home_error(e, error);
 	lodge_folder_sync(temp);
-	if (r == 0 && rename(temp, dir) < 0)
-		r = err_set(e, -errno, "cannot make '%s': %s", dir, strerror(errno));
+	vm_config_finish(&c);
+	return r;
+}
+
+static int fork_to(const char *snapshot, const char *dir, struct err *e)
+{
+	g_autofree char *parent = g_path_get_dirname(dir), *name = g_path_get_basename(dir);
+	g_autofree char *temp = g_strdup_printf("%s/.%s.%08x", parent, name, g_random_int());
+	g_autofree char *home = g_get_current_dir(), *vm_id = lodge_new_id();
+	g_autoptr(GError) error = NULL;
+	int r = 0;
+
+	if (g_mkdir_with_parents(parent, 0755) < 0)
+		r = err_set(e, -errno, "cannot make '%s': %s", parent, strerror(errno));
+	if (r == 0)
+		r = make_fork(snapshot, temp, dir, vm_id, e);
+	if (r == 0 && !lodge_snapshot_publish_fork(home, snapshot, vm_id, temp, dir, &error))
+		r = vm_home_error(e, error);
 	if (r < 0)
 		lodge_remove_tree(temp, NULL);
 	else
 		lodge_folder_sync(parent);
-	vm_config_finish(&c);
 	return r;
 }
 

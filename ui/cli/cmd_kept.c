@@ -263,12 +263,28 @@ static void remove_rest(const char *dir)
 	}
 }
 
+/* A VM that nothing is based on gets that name; its folder's lock is held. */
+static bool take_away(const char *dir, const char *to, GError **error)
+{
+	g_autofree char *parent = g_path_get_dirname(dir);
+	const int settings = lodge_ini_lock(dir, error);
+	bool good = settings >= 0 && !kept_has_fork(dir, error);
+
+	if (good && rename(dir, to) < 0)
+		good = lodge_io_error(error, "rename", dir);
+	if (good) /* it is none before it has lost anything */
+		lodge_folder_sync(parent);
+	if (settings >= 0)
+		close(settings);
+	return good;
+}
+
 int cmd_delete(struct cli *c, GError **error)
 {
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *temp = NULL;
 	g_autofree char *parent = dir ? g_path_get_dirname(dir) : NULL;
 	g_autofree char *run = dir ? lodge_run_name_of_folder(dir, error) : NULL;
-	bool good = false;
+	bool good;
 	int lock;
 
 	if (!run || kept_has_fork(dir, error) ||
@@ -279,12 +295,7 @@ int cmd_delete(struct cli *c, GError **error)
 	if (lock < 0)
 		return cli_code(error);
 	temp = g_strdup_printf("%s/.deleted.%08x", parent, g_random_int());
-	if (rename(dir, temp) == 0) {
-		lodge_folder_sync(parent); /* it is none before it has lost anything */
-		good = lodge_remove_tree(temp, error);
-	} else {
-		lodge_io_error(error, "delete", dir);
-	}
+	good = take_away(dir, temp, error) && lodge_remove_tree(temp, error);
 	if (good)
 		lodge_run_forget(run);
 	close(lock);
@@ -325,13 +336,10 @@ int cmd_rename(struct cli *c, GError **error)
 	if (kept_exists(to, new, error))
 		return cli_code(error);
 	lock = lodge_folder_lock(dir, "is being renamed", error);
-	good = lock >= 0 && forget_name(dir, error) && lodge_seen_here(dir, to, error);
-	if (good && rename(dir, to) < 0)
-		good = lodge_io_error(error, "rename", dir);
-	if (good) {
-		lodge_folder_sync(parent);
+	good = lock >= 0 && forget_name(dir, error) && lodge_seen_here(dir, to, error) &&
+	       take_away(dir, to, error);
+	if (good)
 		lodge_run_forget(run);
-	}
 	if (lock >= 0)
 		close(lock);
 	return good ? 0 : cli_code(error);

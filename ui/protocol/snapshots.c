@@ -1,5 +1,6 @@
 /* See snapshots.h. */
 #include "protocol/snapshots.h"
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "protocol/folder.h"
@@ -269,21 +270,40 @@ char *lodge_snapshot_fork(const char *dir, const char *id)
 	return fork;
 }
 
-bool lodge_snapshot_add_fork(const char *dir, const char *id, const char *vm_id, const char *path,
-			     GError **error)
+/* With the settings' lock. */
+static bool add_fork(const char *dir, const char *id, const char *vm_id, const char *path,
+		     GError **error)
 {
-	const int lock = lodge_ini_lock(dir, error);
 	g_autofree char *file = lodge_snapshot_path(dir, id, "forks"), *text = NULL, *more = NULL;
-	bool good;
 
-	if (lock < 0)
-		return false;
 	text = lodge_file_read(file, NULL);
 	if (!text)
 		text = g_strdup("");
 	more = g_strdup_printf("%s%s %s\n", text, vm_id, path);
-	good = lodge_file_replace(file, more, strlen(more), error);
-	close(lock);
+	return lodge_file_replace(file, more, strlen(more), error);
+}
+
+static bool is_there(const char *dir, const char *id, GError **error)
+{
+	g_autofree char *manifest = lodge_snapshot_path(dir, id, "manifest");
+
+	if (g_file_test(manifest, G_FILE_TEST_EXISTS))
+		return true;
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND,
+		    "the snapshot was deleted, or its VM renamed, while a VM was made of it");
+	return false;
+}
+
+bool lodge_snapshot_publish_fork(const char *dir, const char *id, const char *vm_id,
+				 const char *temp, const char *path, GError **error)
+{
+	const int lock = lodge_ini_lock(dir, error);
+	bool good = lock >= 0 && is_there(dir, id, error) && add_fork(dir, id, vm_id, path, error);
+
+	if (good && rename(temp, path) < 0)
+		good = lodge_io_error(error, "make", path);
+	if (lock >= 0)
+		close(lock);
 	return good;
 }
 
@@ -298,6 +318,24 @@ static bool is_base(const char *dir, const char *id, const char *vm_id)
 	return found;
 }
 
+/* The copy, at path, is based on what the VM with vm.id old is based on in dir. */
+static bool note_copy(const char *dir, const char *old, const char *vm_id, const char *path,
+		      GError **error)
+{
+	g_autoptr(GPtrArray) ids = lodge_snapshot_ids(dir);
+	bool good = true;
+
+	for (guint i = 0; i < ids->len && good; i++) {
+		if (!is_base(dir, ids->pdata[i], old))
+			continue;
+		const int lock = lodge_ini_lock(dir, error);
+		good = lock >= 0 && add_fork(dir, ids->pdata[i], vm_id, path, error);
+		if (lock >= 0)
+			close(lock);
+	}
+	return good;
+}
+
 /* A copy, at path, of the VM with vm.id old: what that one is based on, in the library or beside
  * path, the copy is based on, too. Before the copy counts. */
 static bool forks_copied(const char *old, const char *vm_id, const char *path, GError **error)
@@ -305,36 +343,29 @@ static bool forks_copied(const char *old, const char *vm_id, const char *path, G
 	g_autofree char *parent = g_path_get_dirname(path);
 	g_autoptr(GPtrArray) all = candidates(parent);
 
-	for (guint i = 0; i < all->len; i++) {
-		g_autoptr(GPtrArray) snapshots = lodge_snapshots(all->pdata[i], NULL);
-		for (guint k = 0; snapshots && k < snapshots->len; k++) {
-			const struct lodge_snapshot *s = snapshots->pdata[k];
-			if (is_base(all->pdata[i], s->id, old) &&
-			    !lodge_snapshot_add_fork(all->pdata[i], s->id, vm_id, path, error))
-				return false;
-		}
-	}
+	for (guint i = 0; i < all->len; i++)
+		if (!note_copy(all->pdata[i], old, vm_id, path, error))
+			return false;
 	return true;
 }
 
 char *lodge_snapshots_fork(const char *dir)
 {
-	g_autoptr(GPtrArray) all = lodge_snapshots(dir, NULL);
+	g_autoptr(GPtrArray) ids = lodge_snapshot_ids(dir);
 	char *fork = NULL;
 
-	for (guint i = 0; all && i < all->len && !fork; i++)
-		fork = lodge_snapshot_fork(dir, ((struct lodge_snapshot *)all->pdata[i])->id);
+	for (guint i = 0; i < ids->len && !fork; i++)
+		fork = lodge_snapshot_fork(dir, ids->pdata[i]);
 	return fork;
 }
 
 /* What the VM's snapshots are needed for, its copy's are not. */
 static void forget_forks(const char *dir)
 {
-	g_autoptr(GPtrArray) all = lodge_snapshots(dir, NULL);
+	g_autoptr(GPtrArray) ids = lodge_snapshot_ids(dir);
 
-	for (guint i = 0; all && i < all->len; i++) {
-		const struct lodge_snapshot *s = all->pdata[i];
-		g_autofree char *forks = lodge_snapshot_path(dir, s->id, "forks");
+	for (guint i = 0; i < ids->len; i++) {
+		g_autofree char *forks = lodge_snapshot_path(dir, ids->pdata[i], "forks");
 		unlink(forks);
 	}
 }

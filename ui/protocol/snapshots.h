@@ -31,7 +31,7 @@ void lodge_snapshot_free(struct lodge_snapshot *s); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(lodge_snapshot_owned, lodge_snapshot_free)
 /* Of all snapshots, sorted by time; elements are freed with the array. */
 GPtrArray *lodge_snapshots(const char *dir, GError **error);
-/* Of all snapshots: a VM that is based on one; NULL: none. */
+/* Of all snapshots: a VM that is based on one, as lodge_snapshot_fork() finds it; NULL: none. */
 char *lodge_snapshots_fork(const char *dir);
 /* By name or ID; NULL: the latest. NOT_FOUND names the nearest. Borrowed. */
 const struct lodge_snapshot *lodge_snapshot_find(GPtrArray *all, const char *name, GError **error);
@@ -45,11 +45,13 @@ char *lodge_snapshot_current(const char *dir);
 /* 12 hex digits. */
 char *lodge_snapshot_new_id(void);
 /* A VM that is based on it and still there, also under another name in the library or beside where
- * it was; NULL: none. */
+ * it was; NULL: none. Whoever then takes the snapshot or its VM away holds lodge_ini_lock(dir) from
+ * before the question on, so that none comes in between. */
 char *lodge_snapshot_fork(const char *dir, const char *id);
-/* The VM at path, with that vm.id, is based on it from here on. */
-bool lodge_snapshot_add_fork(const char *dir, const char *id, const char *vm_id, const char *path,
-			     GError **error);
+/* temp, a VM with that vm.id, gets its name, path, and is based on the snapshot; NOT_FOUND: that is
+ * not in dir, an absolute path, any more. Takes lodge_ini_lock(dir). */
+bool lodge_snapshot_publish_fork(const char *dir, const char *id, const char *vm_id,
+				 const char *temp, const char *path, GError **error);
 /* The copy of a VM in dir, which is or will be at path, becomes a VM of its own: another vm.id and
  * vm.generation, no vm.name, no forks; what it is based on stays for it, too. */
 bool lodge_new_identity(const char *dir, const char *path, GError **error);

@@ -1,0 +1,73 @@
+"""Forks and what they are based on: never one without the other, whatever meets whatever."""
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+
+from lib import BUILD, LODGE_VM, check, until
+from t_kept import create, library, snapshots, start
+from t_state import wait_lines
+
+
+def stopped(p):
+    """Has it stopped itself? False as well: it has ended."""
+    with open(f"/proc/{p.pid}/stat", encoding="ascii") as f:
+        return f.read().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def stopped_fork(env, renames):
+    """lodge-vm that makes the fork f of a's snapshot "s", stopped when it has renamed that many files; or it had
+    fewer, and has ended."""
+    p = subprocess.Popen([LODGE_VM, "--snapshot", "fork", library(env, "a"), snapshots(env)["s"]["id"],
+                          library(env, "f")], stderr=subprocess.DEVNULL, cwd=env.work,
+                         env=dict(env.env, LD_PRELOAD=os.path.join(BUILD, "tests/programs/libstop_at_rename.so"),
+                                  STOP_AT_RENAME=str(renames),
+                                  ASAN_OPTIONS=env.env["ASAN_OPTIONS"] + ":verify_asan_link_order=0"))
+    until(lambda: p.poll() is not None or stopped(p), "the fork is not made")
+    return p
+
+
+def test_forks_meet_what_takes_their_base_away(env):
+    """A fork is stopped at any step of its making, while a command takes away what it is based on: one of both fails,
+    and what is there then starts."""
+    verbs = [("snapshot", "delete", "a", "s"), ("delete", "a", "--yes"), ("rename", "a", "z")]
+    for words in verbs:
+        renames = 0
+        while True:
+            renames += 1
+            create(env)
+            env.lodge("snapshot", "take", "a", "s")
+            fork = stopped_fork(env, renames)
+            last = fork.poll() is not None
+            taker = env.start(*words)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                taker.wait(0.5)     # or it waits for the fork
+            if not last:
+                fork.send_signal(signal.SIGCONT)
+            made, taken = fork.wait(60) == 0, taker.wait(60) == 0
+            err = taker.stderr.read().decode()
+            taker.stderr.close()
+            check(made != taken, f"{words} at step {renames}: the fork is{'' if made else ' not'} made, and {err!r}")
+            check(os.path.isdir(library(env, "f")) == made, os.listdir(library(env)))
+            if made:
+                check("based on" in err, err)
+                start(env, "out", "f")
+                wait_lines(env, "out", 1)
+                env.lodge("kill", "f")
+            shutil.rmtree(library(env))
+            if last:
+                break
+        check(renames > 3, "there were steps to stop at")
+
+
+def test_forks_of_unreadable_snapshots(env):
+    """Whose manifest is damaged is the base of its forks all the same."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("fork", "a@s", "f", "--stopped")
+    with open(library(env, "a/snapshots", snapshots(env)["s"]["id"], "manifest"), "wb") as f:
+        f.write(b"[snapshot]\n")
+    for words in (("delete", "a", "--yes"), ("rename", "a", "z")):
+        r = env.lodge(*words, rc=4)
+        check("based on" in r.err and r.err.count("\n") == 1, r)
