@@ -28,6 +28,7 @@ enum dev_request {
 	DEV_REQ_INIT_CPUS,  /* port 0x92 bit 0: INIT to all CPUs */
 	DEV_REQ_NMI,	    /* to the boot CPU */
 	DEV_REQ_LEDS,	    /* none: the keyboard's lights have changed */
+	DEV_REQ_EJECTED,    /* none: the guest has opened a drive, and the medium lies there */
 	DEV_REQ_A20_ON,
 	DEV_REQ_A20_OFF, /* these two take effect before the vCPU's next instruction */
 };

@@ -338,7 +338,9 @@ void machine_request(void *ctx, struct dev *d, enum dev_request what, uint32_t a
 		break;
 	}
 	pthread_mutex_lock(&m->ask_lock);
-	if (what == DEV_REQ_RESET) {
+	if (what == DEV_REQ_EJECTED) {
+		ask(m, ASK_EJECTED);
+	} else if (what == DEV_REQ_RESET) {
 		ask(m, ASK_RESET);
 	} else if (what == DEV_REQ_POWER_OFF) {
 		ask(m, ASK_POWER_OFF);
@@ -433,6 +435,8 @@ static void do_asked(void *ctx)
 	m->asked = 0;
 	pthread_mutex_unlock(&m->ask_lock);
 
+	if (asked & ASK_EJECTED) /* before a reset, which closes the drives */
+		emit(m, MACHINE_EJECTED, 0, NULL);
 	/* The strongest wish wins: what comes after an end does not happen any more. */
 	if (asked & ASK_EXIT) {
 		stop_for_event(m);
@@ -446,6 +450,8 @@ static void do_asked(void *ctx)
 		machine_reset(m);
 	} else if (asked & ASK_SLEEP) {
 		do_sleep(m, sleep_arg);
+	} else if (m->config.deterministic && m->running) { /* ask() holds it */
+		hv_vm_run(&m->vm);
 	}
 }
 

@@ -120,6 +120,7 @@ enum machine_event_kind {
 	MACHINE_CRASHED,     /* triple fault; text says where */
 	MACHINE_FAILED,	     /* the engine cannot go on; text says why */
 	MACHINE_LEDS,	     /* the guest has set the keyboard's lights; machine_leds() */
+	MACHINE_EJECTED,     /* the guest has opened a drive; machine_media_out() */
 	MACHINE_DEBUG_STOP,  /* a debugger's stop; vcpu and exit are set */
 };
 struct machine_event {
@@ -171,6 +172,9 @@ int machine_media_insert(struct machine *m, unsigned drive, struct blk *medium, 
 			 struct blk **ret_old, struct err *e) HV_MUST_CHECK;
 int machine_media_eject(struct machine *m, unsigned drive, bool force, struct blk **ret_old,
 			struct err *e) HV_MUST_CHECK;
+/* The guest has opened that drive, and its medium lies there: the guest may still take it in again,
+ * machine_media_eject() takes it away. */
+bool machine_media_out(struct machine *m, unsigned drive);
 /* What is in the drive, or NULL. */
 struct blk *machine_medium(const struct machine *m, unsigned drive);
 

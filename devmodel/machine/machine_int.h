@@ -42,7 +42,14 @@ enum machine_domain {
 #define N_PIRQ_LINES 8
 
 /* What devices and vCPUs ask for, to be done in the loop thread. */
-enum machine_ask { ASK_RESET = 1, ASK_POWER_OFF = 2, ASK_SLEEP = 4, ASK_EXIT = 8, ASK_VM = 16 };
+enum machine_ask {
+	ASK_RESET = 1,
+	ASK_POWER_OFF = 2,
+	ASK_SLEEP = 4,
+	ASK_EXIT = 8,
+	ASK_VM = 16,
+	ASK_EJECTED = 32
+};
 
 /* Of a machine with a display. */
 struct machine_vga {

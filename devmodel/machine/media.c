@@ -52,6 +52,19 @@ int machine_media_eject(struct machine *m, unsigned drive, bool force, struct bl
 	return r == 0 ? change(m, drive, NULL, force, ret_old, e) : r;
 }
 
+bool machine_media_out(struct machine *m, unsigned drive)
+{
+	const struct machine_drive *md = &m->drive[drive];
+	bool out;
+
+	if (drive >= MACHINE_MAX_DISKS || md->ops == NULL || md->ops->out == NULL)
+		return false;
+	hv_domain_lock(md->ed->domain);
+	out = md->ops->out(md->ed->dev, md->unit);
+	hv_domain_unlock(md->ed->domain);
+	return out;
+}
+
 struct blk *machine_medium(const struct machine *m, unsigned drive)
 {
 	return drive < MACHINE_MAX_DISKS ? m->back.disk[drive].blk : NULL;

@@ -12,6 +12,9 @@
 struct media_ops {
 	/* The guest keeps the medium in. */
 	bool (*locked)(const struct dev *d, unsigned unit);
+	/* The guest has opened the drive, and the medium is still there; it asked for
+	 * DEV_REQ_EJECTED then. NULL: it cannot. */
+	bool (*out)(struct dev *d, unsigned unit);
 	/* The user asks a guest that has locked the drive to let go (the drive's button). */
 	void (*asked)(struct dev *d, unsigned unit);
 	/* Out with what is there, in with medium (NULL: nothing); the guest learns of it as from a

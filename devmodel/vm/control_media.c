@@ -4,9 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include "base/cleanup.h"
-#include "base/log.h"
-#include "protocol/folder.h"
 #include "vm/control_int.h"
+#include "vm/media.h"
 #include "vm/recognise.h"
 #include "vm/vm.h"
 
@@ -32,62 +31,6 @@ static gboolean wants(GVariant *options, const char *name)
 	return v;
 }
 
-/* A guest that has locked its drive is asked to let go, which may happen later. */
-static int change(struct vm *vm, unsigned drive, struct blk *medium, const char *file,
-		  const char *changes, gboolean force, struct err *e)
-{
-	const int r = vm_drives_change(&vm->drives, vm->machine, drive, medium, file, changes,
-				       force, e);
-
-	return r == -EBUSY ? err_set(e, r,
-				     "the guest has locked drive '%s' and was asked to let go "
-				     "(--force does not ask)",
-				     vm->drives.drive[drive].name)
-			   : r;
-}
-
-static void set(GKeyFile *ini, const struct vm_drive *d, const char *what, const char *value)
-{
-	g_autofree char *key = g_strdup_printf("%s.%s", d->name, what);
-
-	lodge_ini_set(ini, key, value);
-}
-
-static void set_medium(GKeyFile *ini, const struct vm_drive *d, const char *path, GVariant *options)
-{
-	g_autofree char *key = g_strdup_printf("%s.drive", d->name);
-	g_autofree char *kind = lodge_ini_get(ini, key);
-
-	/* A drive is there by its file or, for a floppy, its kind. */
-	set(ini, d, "file", path ? path : d->cdrom ? "" : NULL);
-	if (d->cdrom)
-		return;
-	set(ini, d, "keep", wants(options, "keep") ? "yes" : NULL);
-	set(ini, d, "read-only", wants(options, "read-only") ? "yes" : NULL);
-	if (!kind)
-		set(ini, d, "drive", "auto");
-}
-
-/* A VM that is kept has the same in its drives at its next start, and in its snapshots: a state
- * goes on only with the medium that it was saved with. path: NULL: nothing. */
-static void remember(struct vm *vm, unsigned drive, const char *path, GVariant *options)
-{
-	const struct vm_home *h = &vm->home;
-	g_autoptr(GError) error = NULL;
-	g_autoptr(GKeyFile) ini = NULL;
-	auto_close int lock = -1;
-
-	if (!h->dir || h->read_only)
-		return;
-	lock = lodge_ini_lock(h->dir, &error);
-	ini = lock >= 0 ? lodge_ini_load(h->dir, &error) : NULL;
-	if (ini)
-		set_medium(ini, &vm->drives.drive[drive], path, options);
-	if (!ini || !lodge_ini_save(ini, h->dir, &error))
-		log_msg(LOG_LVL_WARN, "media", "the settings still name the old medium: %s",
-			error->message);
-}
-
 static int check_access(int fd, const char *file, bool keep, struct err *e)
 {
 	const int mode = fcntl(fd, F_GETFL);
@@ -102,12 +45,13 @@ static int check_access(int fd, const char *file, bool keep, struct err *e)
 static int insert(struct vm *vm, const char *name, int fd, const char *file, GVariant *options,
 		  struct err *e)
 {
-	const bool keep = wants(options, "keep");
-	struct blk *medium = NULL;
+	struct medium m = { .file = file,
+			    .path = file,
+			    .read_only = wants(options, "read-only"),
+			    .keep = wants(options, "keep") };
 	struct image_guess g = { .kind = IMAGE_UNKNOWN };
-	bool read_only = wants(options, "read-only");
 	unsigned drive = 0;
-	int r = check_access(fd, file, keep, e);
+	int r = check_access(fd, file, m.keep, e);
 
 	if (r == 0)
 		r = vm_image_look(fd, file, &g, e);
@@ -118,17 +62,11 @@ static int insert(struct vm *vm, const char *name, int fd, const char *file, GVa
 		return r;
 	}
 	const struct vm_drive *d = &vm->drives.drive[drive];
-	const char *path = file;
-	read_only |= d->cdrom;
-	r = vm_files_open_image(d->name, file, fd, d->cdrom ? IMAGE_CD : IMAGE_FLOPPY, read_only,
-				keep, &medium, e);
-	if (r == 0)
-		r = change(vm, drive, medium, file, vm_drive_changes(read_only, keep),
-			   wants(options, "force"), e);
-	g_variant_lookup(options, "path", "&s", &path);
-	if (r == 0 && path[0] == '/' && lodge_ini_can_hold(path))
-		remember(vm, drive, path, options);
-	return r;
+	m.read_only |= d->cdrom;
+	g_variant_lookup(options, "path", "&s", &m.path);
+	r = vm_files_open_image(d->name, file, fd, d->cdrom ? IMAGE_CD : IMAGE_FLOPPY, m.read_only,
+				m.keep, &m.blk, e);
+	return r < 0 ? r : media_change(vm, drive, &m, wants(options, "force"), e);
 }
 
 static int call_insert(struct vm *vm, GVariant *args, GDBusMethodInvocation *inv, struct err *e)
@@ -152,11 +90,7 @@ static int call_eject(struct vm *vm, GVariant *args, struct err *e)
 
 	g_variant_get(args, "(&s@a{sv})", &name, &options);
 	int r = vm_drives_find(&vm->drives, name, IMAGE_UNKNOWN, &drive, e);
-	if (r == 0)
-		r = change(vm, drive, NULL, NULL, "", wants(options, "force"), e);
-	if (r == 0)
-		remember(vm, drive, NULL, options);
-	return r;
+	return r < 0 ? r : media_change(vm, drive, NULL, wants(options, "force"), e);
 }
 
 void control_media_call(struct vm *vm, const char *method, GVariant *args,
@@ -169,11 +103,13 @@ void control_media_call(struct vm *vm, const char *method, GVariant *args,
 		list(vm, inv);
 		return;
 	}
+	/* What stands still while it is saved goes on with what it has in its drives. */
+	r = machine_running(vm->machine) ? 0 : vm_check_not_saving(vm, &e);
 	if (vm->quitting)
 		r = err_set(&e, -EBUSY, "VM \"%s\" is stopping", vm_name(vm));
-	else if (strcmp(method, "Insert") == 0)
+	else if (r == 0 && strcmp(method, "Insert") == 0)
 		r = call_insert(vm, args, inv, &e);
-	else
+	else if (r == 0)
 		r = call_eject(vm, args, &e);
 	if (r < 0)
 		control_fail(inv, &e);

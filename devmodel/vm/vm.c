@@ -9,6 +9,7 @@
 #include "protocol/protocol.h"
 #include "vm/control.h"
 #include "vm/gdb/gdb.h"
+#include "vm/media.h"
 #include "vm/sandbox.h"
 #include "vm/snapshot.h"
 
@@ -178,6 +179,7 @@ static void on_saved(void *ctx, int result, uint64_t bytes, const char *why)
 
 	s->vm->saving = NULL;
 	s->done(s->ctx, result, bytes, why);
+	media_ejected(s->vm);
 	merging_begin(s->vm);
 	g_free(s);
 }
@@ -293,6 +295,9 @@ static void on_machine_event(void *ctx, const struct machine_event *ev)
 		break;
 	case MACHINE_LEDS:
 		control_leds_changed(vm->control);
+		break;
+	case MACHINE_EJECTED:
+		media_ejected(vm);
 		break;
 	case MACHINE_CRASHED:
 		crashed(vm, "the guest crashed", LODGE_EXIT_CRASHED, ev->text);
@@ -521,6 +526,7 @@ int vm_start(struct vm *vm, struct err *e)
 	vm->started_ns = loop_now_ns();
 	vm->begun = true;
 	merging_begin_later(vm);
+	media_ejected(vm); /* before the state was saved that it goes on from */
 	return first_run(vm, e);
 }
 

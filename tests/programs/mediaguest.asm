@@ -2,7 +2,8 @@
 ; drive and says the status of reading its first sector, and the text at 0x100 of it up to a zero;
 ; 'w' writes the sector back with a star as first character of the text and says the status; 'd' says the
 ; disk change line; 'e' what the CMOS says of floppy drives (bytes 10 and 14); 'l' and 'u' lock and unlock
-; the CD drive that is the first IDE drive; 'q' ends with status 7 by the debug-exit port.
+; the CD drive that is the first IDE drive, 'o' and 'c' open and close it, 't' says its status: an error without a
+; disc; 'q' ends with status 7 by the debug-exit port.
 %include "sector16.inc"
 	mov	al, '>'
 	call	put
@@ -21,6 +22,12 @@
 	je	.lock
 	cmp	al, 'u'
 	je	.lock
+	cmp	al, 'o'
+	je	.tray
+	cmp	al, 'c'
+	je	.tray
+	cmp	al, 't'
+	je	.ready
 	cmp	al, 'q'
 	jne	.read
 	mov	al, 7
@@ -43,9 +50,22 @@
 	in	al, dx
 	call	put_hex
 	jmp	.wait
+.ready:
+	mov	ax, 0			; TEST UNIT READY
+	jmp	.send
+.tray:
+	not	al			; START STOP UNIT: 2 opens, 3 closes
+	and	al, 8
+	shr	al, 3
+	or	al, 2
+	mov	ah, 0x1b
+	jmp	.send
 .lock:
 	and	al, 8			; of 'l', not of 'u' after the shift
 	shr	al, 3
+	mov	ah, 0x1e		; PREVENT ALLOW MEDIUM REMOVAL
+.send:
+	mov	[packet], ah
 	mov	[packet + 4], al
 	mov	dx, 0x1f6
 	mov	al, 0xa0
@@ -106,6 +126,6 @@ disk:
 
 %include "serial16.inc"
 
-packet	db 0x1e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0	; PREVENT ALLOW MEDIUM REMOVAL
+packet	times 12 db 0
 	times 510 - ($ - $$) db 0
 	dw 0xaa55

@@ -11,7 +11,7 @@ import threading
 import time
 
 import killing
-from lib import LODGE, build, check, until
+from lib import LODGE, boot_disk, build, check, until
 from t_media import iso
 from lodgevm import FULL
 from t_state import children, numbers, read, wait_lines
@@ -308,6 +308,66 @@ def test_kept_media(env):
     env.lodge("snapshot", "restore", "a", "two", "--yes")
     there = {d["name"]: d["file"] for d in env.lodge_json("media", "list", "a")}
     check(there == {"cdrom.0": env.path("two.iso"), "floppy.0": env.path("floppy.img")}, there)
+
+
+def medium(env):
+    return env.lodge_json("media", "list", "a")[0]["file"]
+
+
+def guest_ejects(env):
+    """The guest of t_media opens its CD drive, and says so."""
+    p = subprocess.Popen([LODGE, "serial", "a"], env=env.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    p.stdin.write(b"o")
+    p.stdin.flush()
+    env.lodge("wait", "a", "serial=50", "--timeout", "30s")
+    p.kill()
+    p.communicate()
+
+
+def test_kept_ejected_by_guest(env):
+    """A disc that the guest ejects stays out, and a snapshot from before goes on with it."""
+    disc = env.path(iso(env, "one.iso"))
+    boot_disk(env, "boot", "mediaguest")
+    env.lodge("create", "a", "--disk", "boot", "--memory", "1G", "--engine", "soft", "--set", f"cdrom.0.file={disc}",
+              "--set", "cdrom.0.bus=ide", "--set", "vm.boot=disk.root")
+    env.lodge("start", "a", "--headless")
+    env.lodge("wait", "a", "serial=>", "--timeout", "30s")
+    saver = env.start("snapshot", "take", "a", "in")
+    writer = stopped_writer(pid(env))
+    guest_ejects(env)
+    check(medium(env) == disc, "not while a state is written")
+    os.kill(writer, signal.SIGCONT)
+    check(saver.wait(60) == 0, "taken")
+    until(lambda: medium(env) == "", "the disc is out")
+    check(env.lodge("get", "a", "cdrom.0.file").out == "\n", ini(env))
+    env.lodge("snapshot", "take", "a", "out")
+    env.lodge("suspend", "a")
+    env.lodge("start", "a", "--headless")
+    check(medium(env) == "", "gone on without it")
+    env.lodge("kill", "a")
+    env.lodge("start", "a", "--headless")
+    check(medium(env) == "", "started without it")
+    for name, there in (("in", disc), ("out", ""), ("in", disc)):
+        env.lodge("snapshot", "restore", "a", name, "--yes")
+        check(medium(env) == there and state(env) == "running", name)
+    guest_ejects(env)
+    until(lambda: medium(env) == "", "the disc is out")
+
+
+def test_kept_media_while_suspended(env):
+    """A VM that is being suspended goes on with what it has in its drives: nothing is changed there meanwhile."""
+    disc = env.path(iso(env, "one.iso"))
+    create(env, "a", "--set", "memory.size=1G", "--set", f"cdrom.0.file={disc}")
+    start(env, "out")
+    wait_lines(env, "out", 2)
+    suspend = env.start("suspend", "a")
+    writer = stopped_writer(pid(env))
+    for words in (("eject", "a"), ("insert", "a", "one.iso")):
+        check("being saved" in one_line(env.lodge("media", *words, rc=4)), words)
+    os.kill(writer, signal.SIGCONT)
+    check(suspend.wait(60) == 0, "suspended")
+    start(env, "more")
+    check(medium(env) == disc, "it is there")
 
 
 def snapshots(env, name="a"):

@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from lib import boot_disk, check
+from lib import boot_disk, check, until
 
 
 def image(env, name, kib, text):
@@ -126,6 +126,32 @@ def test_media_locked(env):
     check(ask(vm, b"u") == "50", "unlocked")
     env.lodge("media", "eject", "test")
     check(media(env)["cdrom.0"][0] == "", "out")
+    ask_end(vm)
+
+
+def test_media_ejected_by_guest(env):
+    """The disc is out, not only the drive open: it does not come back when that is closed."""
+    vm = start(env, "--iso", iso(env, "cd"), "--set", "cdrom.0.bus=ide")
+    ask(vm, b"t")  # unit attention comes first
+    check(ask(vm, b"t") == "50", "a disc is in")
+    ask(vm, b"l")
+    check(ask(vm, b"o") == "51" and media(env)["cdrom.0"][0] == "cd", "locked by itself")
+    ask(vm, b"u")
+    check(ask(vm, b"o") == "50", "opened")
+    until(lambda: media(env)["cdrom.0"][0] == "", "it is out")
+    check(ask(vm, b"c") == "50" and ask(vm, b"t") == "51", "closed, and empty")
+    env.lodge("media", "insert", "test", "cd")
+    ask(vm, b"t")
+    check(ask(vm, b"t") == "50" and media(env)["cdrom.0"][0] == "cd", "in again")
+    ask_end(vm)
+
+
+def test_media_ejected_by_guest_deterministic(env):
+    """At once, and it runs on."""
+    vm = start(env, "--iso", iso(env, "cd"), "--set", "cdrom.0.bus=ide", "--deterministic")
+    ask(vm, b"t")
+    check(ask(vm, b"t") == "50" and ask(vm, b"o") == "50", "a disc is in, and goes")
+    check(ask(vm, b"c") == "50" and ask(vm, b"t") == "51" and media(env)["cdrom.0"][0] == "", "out")
     ask_end(vm)
 
 

@@ -250,6 +250,11 @@ static bool media_locked(const struct dev *d, unsigned unit)
 	return ((const struct ahci *)d)->s.port[unit].drive.locked;
 }
 
+static bool media_out(struct dev *d, unsigned unit)
+{
+	return ata_media_out(&ahci_from_dev(d)->port[unit].drive);
+}
+
 static void media_asked(struct dev *d, unsigned unit)
 {
 	ata_media_asked(&ahci_from_dev(d)->port[unit].drive);
@@ -264,7 +269,7 @@ static void media_change(struct dev *d, unsigned unit, struct blk *medium)
 	ata_media_change(&p->drive, medium);
 }
 
-const struct media_ops dm_ahci_media = { media_locked, media_asked, media_change };
+const struct media_ops dm_ahci_media = { media_locked, media_out, media_asked, media_change };
 
 static const struct state_desc ahci_state = {
 	.name = "ahci",

@@ -185,6 +185,11 @@ static bool media_locked(const struct dev *d, unsigned unit)
 	return ((const struct ide *)d)->s.channel[unit / 2].drive[unit % 2].drive.locked;
 }
 
+static bool media_out(struct dev *d, unsigned unit)
+{
+	return ata_media_out(&drive_of(d, unit)->drive);
+}
+
 static void media_asked(struct dev *d, unsigned unit)
 {
 	ata_media_asked(&drive_of(d, unit)->drive);
@@ -198,7 +203,7 @@ static void media_change(struct dev *d, unsigned unit, struct blk *medium)
 	ata_media_change(&dr->drive, medium);
 }
 
-const struct media_ops dm_ide_media = { media_locked, media_asked, media_change };
+const struct media_ops dm_ide_media = { media_locked, media_out, media_asked, media_change };
 
 static const struct state_desc ide_state = {
 	.name = "ide",

@@ -540,6 +540,11 @@ void ata_signature(const struct ata_drive *a, struct ata_cmd_state *s)
 	s->status = a->kind == ATA_CD ? 0 : ATA_DRDY | ATA_DSC;
 }
 
+bool ata_media_out(const struct ata_drive *a)
+{
+	return a->s->tray_open && a->blk != NULL;
+}
+
 void ata_media_asked(struct ata_drive *a)
 {
 	a->s->event = ATA_EVENT_EJECT_REQUEST;
@@ -554,10 +559,13 @@ void ata_media_change(struct ata_drive *a, struct blk *medium)
 {
 	a->blk = medium;
 	a->s->locked = 0;
-	a->s->tray_open = medium == NULL;
-	a->s->event = medium != NULL ? ATA_EVENT_NEW : ATA_EVENT_REMOVED;
-	if (medium != NULL)
+	if (medium != NULL) {
+		a->s->event = ATA_EVENT_NEW;
 		a->s->attention = ATA_UA_CHANGED;
+	} else if (!a->s->tray_open) { /* else it knows */
+		a->s->event = ATA_EVENT_REMOVED;
+	}
+	a->s->tray_open = medium == NULL;
 }
 
 const struct state_desc ata_cmd_state_desc = {

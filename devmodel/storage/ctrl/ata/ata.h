@@ -188,6 +188,7 @@ int ata_cmd_settle(struct ata_cmd *c) HV_MUST_CHECK;
 void ata_drive_drain(struct ata_drive *a);
 
 /* For media_ops. Each command that may be under way is told first. */
+bool ata_media_out(const struct ata_drive *a);
 void ata_media_asked(struct ata_drive *a);
 void ata_media_gone(struct ata_cmd *c);
 void ata_media_change(struct ata_drive *a, struct blk *medium);

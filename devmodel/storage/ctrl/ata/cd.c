@@ -228,6 +228,8 @@ static void start_stop(struct ata_cmd *c)
 		return;
 	}
 	move_tray(c->drive, !load);
+	if (ata_media_out(c->drive))
+		dev_request(c->drive->host->dev, DEV_REQ_EJECTED, 0);
 	ata_ok(c);
 }
 

@@ -369,7 +369,7 @@ static void media_change(struct dev *d, unsigned unit, struct blk *medium)
 	}
 }
 
-const struct media_ops dm_fdc_media = { media_locked, media_asked, media_change };
+const struct media_ops dm_fdc_media = { media_locked, NULL, media_asked, media_change };
 
 /* ---- the device ---- */
 
