@@ -16,6 +16,7 @@
 #include "vm/home.h"
 #include "vm/layers.h"
 #include "vm/progress.h"
+#include "vm/saving.h"
 
 /* What is open of the snapshot. */
 struct export
@@ -176,7 +177,9 @@ int snapshot_export(const char *id, int fd, int progress_fd, struct err *e)
 	int r;
 
 	vm_config_init(&x.c);
-	r = open_all(&x, e);
+	r = saving_check_target(fd, e);
+	if (r == 0)
+		r = open_all(&x, e);
 	if (r == 0)
 		r = pack_writer_create(fd, progress_show, &x.p, &x.w, e);
 	if (r == 0)

@@ -101,6 +101,24 @@ static int here(struct machine *m, struct state_writer *w, int fd, saving_done *
 	return 0;
 }
 
+int saving_check_target(int fd, struct err *e)
+{
+	const int flags = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	if (flags < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    (flags & O_ACCMODE) == O_RDONLY || (flags & O_APPEND))
+		return err_set(e, -EINVAL,
+			       "what it is to be written to is no ordinary file that is open for "
+			       "writing, and not for appending");
+	return st.st_size == 0
+		       ? 0
+		       : err_set(e, -EINVAL,
+				 "the file that it is to be written to is not empty: it has %lld "
+				 "bytes",
+				 (long long)st.st_size);
+}
+
 int saving_begin(struct machine *m, struct loop *l, int fd, saving_done *done, void *ctx,
 		 struct saving **ret_saving, struct err *e)
 {

@@ -16,8 +16,12 @@ struct saving;
  * saving_wait(); s is gone then. */
 typedef void saving_done(void *ctx, int result, uint64_t bytes, const char *why);
 
+/* Whoever asks for a state, or for a snapshot as a file, brings the file: an ordinary one, open for
+ * writing anywhere in it, and empty, so that it is none that the VM works with, such as the one
+ * that its memory is mapped from. */
+int saving_check_target(int fd, struct err *e) HV_MUST_CHECK;
 /*
- * The machine is paused; when this returns it may run. fd: an ordinary file, open for writing,
+ * The machine is paused; when this returns it may run. fd: a file that saving_check_target() takes,
  * borrowed for the call. Where no process can be forked, all of it is written here, and done is
  * called before this returns, with *ret_saving NULL. On an error done is not called.
  */

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include "base/log.h"
 #include "protocol/protocol.h"
 #include "vm/control.h"
@@ -147,19 +146,6 @@ void vm_stop_ignored(struct vm *vm)
 		set_state(vm, VM_RUNNING, "stop-ignored");
 }
 
-static int check_target(int fd, struct err *e)
-{
-	struct stat st;
-	const int flags = fcntl(fd, F_GETFL);
-
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || flags < 0 ||
-	    (flags & O_ACCMODE) == O_RDONLY)
-		return err_set(e, -EINVAL,
-			       "a state is saved to an ordinary file that is open for "
-			       "writing");
-	return 0;
-}
-
 static int check_savable(struct vm *vm, struct err *e)
 {
 	const char *why = machine_cannot_save(vm->machine);
@@ -211,7 +197,7 @@ int vm_check_not_saving(const struct vm *vm, struct err *e)
 /* It can be saved to that file, and stands still. */
 static int stop_to_save(struct vm *vm, int fd, struct err *e)
 {
-	int r = check_target(fd, e);
+	int r = saving_check_target(fd, e);
 
 	if (r == 0)
 		r = vm_check_not_saving(vm, e);

@@ -73,6 +73,8 @@ def peer(env, name="test"):
     """A connection to the VM that has this name."""
     root = os.path.join(env.runtime, "lodge")
     for run in os.listdir(root):
+        if run.startswith("engine-"):
+            continue
         p = Peer(os.path.join(root, run, "control"))
         if p.prop("VM1", "Name") == name:
             return p

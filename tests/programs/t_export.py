@@ -12,11 +12,11 @@ import subprocess
 import time
 
 from killing import kill_all, processes
-from lib import LODGE, check, until
+from lib import LODGE, LODGE_VM, check, until
 from lodgevm import FULL
 from t_kept import contents, create, ini, library, mark, one_line, snapshots, start, state, write_ini
 from t_room import mount
-from t_state import numbers, read, wait_lines
+from t_state import bad_targets, numbers, read, wait_lines
 
 
 def everything(env):
@@ -153,6 +153,22 @@ def test_export_usage(env):
     one_line(env.lodge("snapshot", "import", "a", "fifo", rc=2))
     check("an exported snapshot" in env.lodge("run", "s.lodge", "--headless", rc=2).err, "it says what the file is")
     check(sorted(os.listdir(library(env))) == ["a"] and list(snapshots(env)) == ["s"], os.listdir(library(env)))
+
+
+def test_export_bad_targets(env):
+    """What lodge-vm is to write to has something in it, such as the snapshot's own state, or cannot take it."""
+    taken(env)
+    own = library(env, "a", "snapshots", snapshots(env)["s"]["id"])
+    before = everything(env)
+    for path, fd in bad_targets(env, own + "/state", env.path("s.lodge")).items():
+        p = subprocess.run([LODGE_VM, "--snapshot", "export", library(env, "a"), os.path.basename(own), str(fd)],
+                           pass_fds=(fd,), capture_output=True, env=env.env, timeout=60, check=False)
+        check(p.returncode == 2 and p.stderr.count(b"\n") == 1, f"{path}: {p}")
+        os.close(fd)
+    check(everything(env) == before, "nothing is changed")
+    env.lodge("create", "b", "--import", "s.lodge")
+    r = env.lodge("snapshot", "export", "a", "s", "fifo", rc=2)
+    check("not an ordinary file" in one_line(r), r)
 
 
 # ---- damage ----

@@ -1,9 +1,11 @@
 """save and run --state: the guest goes on where it was, in a new process; bad states are refused."""
 import os
 import signal
+import stat
 import time
 
-from lib import build, check
+from lib import build, check, peer
+from peer import Error
 
 
 def numbers(text):
@@ -184,6 +186,46 @@ def test_state_disks(env):
         r = env.lodge("run", "--engine", "null", "--state", "state", *args, rc=2)
         check(r.err.count("\n") == 1, r)
     env.vm("--state", "state", "--engine", "null", "--disk", "disk", name="c")
+
+
+def bad_targets(env, *others):
+    """Descriptors of what nothing is to be saved to, by what they are of; others: files with something in them."""
+    fifo = env.path("fifo")
+    os.mkfifo(fifo)
+    read_only, append = env.write("read-only", b""), env.write("append", b"")
+    modes = [(fifo, os.O_RDWR), ("/dev/null", os.O_RDWR), (env.work, os.O_RDONLY), (read_only, os.O_RDONLY),
+             (append, os.O_RDWR | os.O_APPEND), *((other, os.O_RDWR) for other in others)]
+    return {path: os.open(path, mode) for path, mode in modes}
+
+
+def test_state_bad_targets(env):
+    """A descriptor that cannot take a state, or has something in it such as the VM's own memory: one line, nothing is
+    written, and the VM runs on."""
+    vm = env.vm(build(env, "count"), "--memory", "16M", "--serial", "out")
+    env.lodge("save", "test", "state", "--stop")
+    vm.wait()
+    vm = env.vm("--state", "state", "--serial", "on")
+    with open(env.path("state"), "rb") as f:
+        memory = f.read()
+    p = peer(env)
+    for path, fd in bad_targets(env, env.path("state"), env.write("other", b"x")).items():
+        try:
+            p.answer(p.send("org.lodge.VM1", "Save", "ha{sv}", 0, {}, fds=(fd,)))
+            check(False, f"saved to {path}")
+        except Error as e:
+            check(e.name == "BadArgument" and "\n" not in e.text, f"{path}: {e}")
+        os.close(fd)
+    with open(env.path("state"), "rb") as f:
+        check(f.read() == memory, "its memory")
+    check(os.path.getsize(env.path("other")) == 1 and vm.show()["state"] == "running", "nothing else happened")
+    with open(env.path("new"), "wb") as f:
+        bytes_, = p.answer(p.send("org.lodge.VM1", "Save", "ha{sv}", 0, {}, fds=(f.fileno(),)))
+    check(os.path.getsize(env.path("new")) == bytes_, "an empty file takes it")
+    os.symlink("fifo", env.path("link"))
+    for name in ("fifo", "link"):
+        r = env.lodge("save", "test", name, rc=2)
+        check("not an ordinary file" in r.err and r.err.count("\n") == 1, r)
+        check(stat.S_ISFIFO(os.stat(env.path(name)).st_mode), "it is what it was")
 
 
 def test_bad_input_states(env):

@@ -23,6 +23,11 @@ bool new_file_check(const char *command, const char *path, GError **error)
 		cli_bad(error, "'%s' is a folder: name a file", path);
 		return false;
 	}
+	/* Where a link leads to, too: it would be replaced by a file. */
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		cli_bad(error, "'%s' is not an ordinary file: name another one", path);
+		return false;
+	}
 	return true;
 }
 
