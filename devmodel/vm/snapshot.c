@@ -536,10 +536,11 @@ static int keep_state(const char *id, struct err *e)
 	return 0;
 }
 
-/* Could it be deleted? */
-static int check_deletable(const struct lodge_snapshot *s, struct err *e)
+/* Could it be deleted? running: the VM does, and this process sees no other one's folder. */
+static int check_deletable(const struct lodge_snapshot *s, bool running, struct err *e)
 {
-	g_autofree char *fork = lodge_snapshot_fork(".", s->id);
+	g_autofree char *fork = running ? lodge_snapshot_noted_fork(".", s->id)
+					: lodge_snapshot_fork(".", s->id);
 
 	if (fork)
 		return err_set(e, -EBUSY,
@@ -553,13 +554,13 @@ static int check_deletable(const struct lodge_snapshot *s, struct err *e)
 }
 
 /* It is none any more, but the folder temp. */
-static int unpublish(GPtrArray *all, const struct lodge_snapshot *s, const char *temp,
+static int unpublish(GPtrArray *all, const struct lodge_snapshot *s, bool running, const char *temp,
 		     struct err *e)
 {
 	g_autofree char *path = lodge_snapshot_path(".", s->id, NULL);
 	g_autoptr(GError) error = NULL;
 	auto_close int lock = lodge_ini_lock(".", &error);
-	int r = lock >= 0 ? check_deletable(s, e) : vm_home_error(e, error);
+	int r = lock >= 0 ? check_deletable(s, running, e) : vm_home_error(e, error);
 
 	if (r == 0)
 		r = adopt(all, s, e);
@@ -570,19 +571,19 @@ static int unpublish(GPtrArray *all, const struct lodge_snapshot *s, const char 
 	return r;
 }
 
-static int delete_one(const char *id, struct err *e)
+static int delete_one(const char *id, bool running, struct err *e)
 {
 	g_autofree char *hidden = g_strdup_printf(".%s", id);
 	g_autofree char *temp = lodge_snapshot_path(".", hidden, NULL);
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GPtrArray) all = lodge_snapshots(".", &error);
 	const struct lodge_snapshot *s = all ? lodge_snapshot_find(all, id, &error) : NULL;
-	int r = s ? check_deletable(s, e) : vm_home_error(e, error);
+	int r = s ? check_deletable(s, running, e) : vm_home_error(e, error);
 
 	if (r == 0)
 		r = keep_state(id, e); /* which takes its time, so not under the lock */
 	if (r == 0)
-		r = unpublish(all, s, temp, e);
+		r = unpublish(all, s, running, temp, e);
 	if (r == 0 && !lodge_remove_tree(temp, &error))
 		r = vm_home_error(e, error);
 	return r;
@@ -593,7 +594,7 @@ int snapshot_delete(struct vm *vm, const char *id, struct err *e)
 	int r = check_home(vm, e);
 
 	if (r == 0)
-		r = delete_one(id, e);
+		r = delete_one(id, true, e);
 	if (r == 0)
 		merging_begin(vm);
 	return r;
@@ -601,7 +602,7 @@ int snapshot_delete(struct vm *vm, const char *id, struct err *e)
 
 static int delete_and_tidy(const char *id, struct err *e)
 {
-	const int r = delete_one(id, e);
+	const int r = delete_one(id, false, e);
 
 	if (r == 0)
 		tidy();

@@ -5,8 +5,9 @@ import shutil
 import signal
 import subprocess
 
-from lib import BUILD, LODGE_VM, check, until
-from t_kept import create, library, snapshots, start
+from lib import BUILD, LODGE_VM, check, peer, until
+from peer import Error
+from t_kept import create, library, one_line, snapshots, start, state
 from t_state import wait_lines
 
 
@@ -59,6 +60,26 @@ def test_forks_meet_what_takes_their_base_away(env):
             if last:
                 break
         check(renames > 3, "there were steps to stop at")
+
+
+def test_forks_of_a_vm_that_runs(env):
+    """Its process cannot see other VMs' folders, and keeps what they are based on all the same; no longer than they
+    are there."""
+    create(env)
+    start(env, "out")
+    wait_lines(env, "out", 1)
+    env.lodge("snapshot", "take", "a", "s")
+    for name in ("f", "g"):
+        env.lodge("fork", "a@s", name, "--stopped")
+    number = snapshots(env)["s"]["id"]
+    for name in ("f", "g"):
+        check("based on" in one_line(env.lodge("snapshot", "delete", "a", "s", rc=4)), "it is needed")
+        with contextlib.suppress(Error), peer(env, "a") as p:
+            p.call("Snapshots1", "Delete", "s", number)
+            check(False, "a client that does not ask first")
+        env.lodge("delete", name, "--yes")
+    env.lodge("snapshot", "delete", "a", "s")
+    check(snapshots(env) == {} and state(env) == "running", "nothing keeps it")
 
 
 def test_forks_of_unreadable_snapshots(env):

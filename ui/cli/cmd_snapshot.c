@@ -197,7 +197,7 @@ static bool delete_running(const char *dir, const char *id, GError **error)
 	auto_vm struct ui_vm *vm = ui_vm_connect(dir, error);
 	g_autoptr(GVariant) r = NULL;
 
-	if (vm)
+	if (vm && lodge_snapshot_forget_forks(dir, id, error))
 		r = ui_vm_call(vm, LODGE_IFACE_SNAPSHOTS, "Delete", g_variant_new("(s)", id),
 			       CALL_TIMEOUT_MS, error);
 	return r != NULL;

@@ -270,6 +270,31 @@ char *lodge_snapshot_fork(const char *dir, const char *id)
 	return fork;
 }
 
+char *lodge_snapshot_noted_fork(const char *dir, const char *id)
+{
+	g_auto(GStrv) lines = fork_lines(dir, id);
+	const char *space = lines[0] ? strchr(lines[0], ' ') : NULL;
+
+	return space ? g_strdup(space + 1) : NULL;
+}
+
+bool lodge_snapshot_forget_forks(const char *dir, const char *id, GError **error)
+{
+	const int lock = lodge_ini_lock(dir, error);
+	g_autofree char *forks = lodge_snapshot_path(dir, id, "forks"), *fork = NULL;
+
+	if (lock < 0)
+		return false;
+	fork = lodge_snapshot_fork(dir, id);
+	if (!fork)
+		unlink(forks);
+	close(lock);
+	if (fork)
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
+			    "the VM in '%s' is based on that snapshot: delete that first", fork);
+	return !fork;
+}
+
 /* With the settings' lock. */
 static bool add_fork(const char *dir, const char *id, const char *vm_id, const char *path,
 		     GError **error)

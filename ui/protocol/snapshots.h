@@ -48,6 +48,12 @@ char *lodge_snapshot_new_id(void);
  * it was; NULL: none. Whoever then takes the snapshot or its VM away holds lodge_ini_lock(dir) from
  * before the question on, so that none comes in between. */
 char *lodge_snapshot_fork(const char *dir, const char *id);
+/* The first that is noted as based on it, whether or not it is there: for who cannot look into
+ * other folders, as a VM that runs. NULL: none. */
+char *lodge_snapshot_noted_fork(const char *dir, const char *id);
+/* Those that are gone are noted no more; for who is about to have the VM that runs delete it. An
+ * error if there is one. Takes lodge_ini_lock(dir). */
+bool lodge_snapshot_forget_forks(const char *dir, const char *id, GError **error);
 /* temp, a VM with that vm.id, gets its name, path, and is based on the snapshot; NOT_FOUND: that is
  * not in dir, an absolute path, any more. Takes lodge_ini_lock(dir). */
 bool lodge_snapshot_publish_fork(const char *dir, const char *id, const char *vm_id,
