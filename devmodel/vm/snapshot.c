@@ -14,6 +14,7 @@
 #include "protocol/protocol.h"
 #include "protocol/seen.h"
 #include "protocol/snapshots.h"
+#include "vm/base.h"
 #include "vm/export.h"
 #include "vm/layers.h"
 #include "vm/snapshot_int.h"
@@ -725,6 +726,8 @@ static int locked(const struct options *o, const char *verb, const char *dir, in
 	r = vm_home_enter(&home, dir, &c, e);
 	if (r == 0 && home.read_only)
 		r = err_set(e, -EROFS, "'%s' cannot be written to", dir);
+	if (r == 0)
+		r = base_settle(&home, &c, e);
 	if (r == 0)
 		r = do_noticed(&home, &c, o, verb, argc, argv, e);
 	vm_home_leave(&home, false);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "base/log.h"
 #include "protocol/protocol.h"
+#include "vm/base.h"
 #include "vm/control.h"
 #include "vm/gdb/gdb.h"
 #include "vm/media.h"
@@ -491,6 +492,8 @@ int vm_start(struct vm *vm, struct err *e)
 	vm->exit_status = -1;
 	vm->main = g_main_loop_new(NULL, FALSE);
 	r = engine_choose(&vm->cfg, &vm->engine, vm->engine_reason, e);
+	if (r == 0)
+		r = base_settle(&vm->home, &vm->cfg, e);
 	if (r == 0)
 		r = vm_files_open(&vm->cfg, &vm->files, e);
 	if (r == 0)

@@ -1,5 +1,6 @@
 """Forks and what they are based on: never one without the other, whatever meets whatever."""
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import subprocess
 from lib import BUILD, LODGE_VM, check, peer, until
 from peer import Error
 from t_kept import create, library, one_line, snapshots, start, state
-from t_state import wait_lines
+from t_state import numbers, read, wait_lines
 
 
 def stopped(p):
@@ -80,6 +81,42 @@ def test_forks_of_a_vm_that_runs(env):
         env.lodge("delete", name, "--yes")
     env.lodge("snapshot", "delete", "a", "s")
     check(snapshots(env) == {} and state(env) == "running", "nothing keeps it")
+
+
+def test_forks_of_a_moved_vm(env):
+    """Renamed by hand, its forks find it again when they start: their disks, and the state that one waits to go on
+    from; not a copy, nor another VM, in its place."""
+    create(env)
+    start(env, "out")
+    wait_lines(env, "out", 3)
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("kill", "a")
+    for name in ("f", "g"):
+        env.lodge("fork", "a@s", name, "--stopped")
+    shutil.copytree(library(env, "a"), library(env, "copy"))
+    os.rename(library(env, "a"), env.path("away"))
+    create(env)
+    disks = {name: os.listdir(library(env, name, "disks")) for name in ("f", "g")}
+    r = start(env, "f", "f", rc=3)
+    check(library(env, "a") in one_line(r) and "based on" in r.err, r)
+    env.lodge("delete", "a", "--yes")
+    check("based on" in one_line(start(env, "f", "f", rc=3)), "it is not the copy's")
+    os.rename(env.path("away"), library(env, "z"))
+    create(env)     # with a disk of the name that they were on
+    env.lodge("snapshot", "take", "g", "before")
+    for name in ("f", "g"):
+        check(start(env, name, name).err == "", "nothing to say")
+        wait_lines(env, name, 2)
+        env.lodge("kill", name)
+        check(numbers(read(env, name))[0] >= 3, "on from the snapshot")
+        check(set(disks[name]) <= set(os.listdir(library(env, name, "disks"))), "the same layers")
+        info = json.loads(env.lodge("disk", "info", library(env, name, "disks", disks[name][0]), "--json").out)
+        check(info["backing-file"] == library(env, "z", "disks/root.img"), info)
+        check(start(env, "again", name).err == "", "its disk")
+        env.lodge("kill", name)
+    check("based on" in one_line(env.lodge("snapshot", "delete", "z", "s", rc=4)), "as before")
+    env.lodge("snapshot", "take", "f", "own")
+    env.lodge("snapshot", "verify", "f")
 
 
 def test_forks_of_unreadable_snapshots(env):

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
+#include "protocol/seen.h"
 
 #define GROUP "snapshot"
 #define ID_BYTES 12
@@ -359,6 +360,43 @@ static bool note_copy(const char *dir, const char *old, const char *vm_id, const
 			close(lock);
 	}
 	return good;
+}
+
+bool lodge_snapshots_base(const char *dir, const char *vm_id)
+{
+	g_autoptr(GPtrArray) ids = lodge_snapshot_ids(dir);
+	bool found = false;
+
+	for (guint i = 0; i < ids->len && !found; i++)
+		found = is_base(dir, ids->pdata[i], vm_id);
+	return found;
+}
+
+/* Not a copy, which will have no forks once it is started. */
+static bool is_original(const char *dir)
+{
+	g_autofree char *before = NULL;
+	const enum lodge_place place = lodge_seen_place(dir, &before);
+
+	return place == LODGE_PLACE_SAME || place == LODGE_PLACE_MOVED;
+}
+
+char *lodge_snapshots_find_base(const char *vm_id, const char *before)
+{
+	g_autofree char *parent = g_path_get_dirname(before);
+	g_autoptr(GPtrArray) all = candidates(parent);
+	char *found = NULL;
+
+	for (guint i = 0; i < all->len; i++) {
+		if (!lodge_snapshots_base(all->pdata[i], vm_id) || !is_original(all->pdata[i]))
+			continue;
+		if (found) { /* nobody knows which */
+			g_free(found);
+			return NULL;
+		}
+		found = g_strdup(all->pdata[i]);
+	}
+	return found;
 }
 
 /* A copy, at path, of the VM with vm.id old: what that one is based on, in the library or beside

@@ -58,6 +58,11 @@ bool lodge_snapshot_forget_forks(const char *dir, const char *id, GError **error
  * not in dir, an absolute path, any more. Takes lodge_ini_lock(dir). */
 bool lodge_snapshot_publish_fork(const char *dir, const char *id, const char *vm_id,
 				 const char *temp, const char *path, GError **error);
+/* Is the VM with that vm.id noted as based on a snapshot in dir? */
+bool lodge_snapshots_base(const char *dir, const char *vm_id);
+/* The VM of which that is true, in the library or beside the folder that it was in before; NULL:
+ * none, or several. */
+char *lodge_snapshots_find_base(const char *vm_id, const char *before);
 /* The copy of a VM in dir, which is or will be at path, becomes a VM of its own: another vm.id and
  * vm.generation, no vm.name, no forks; what it is based on stays for it, too. */
 bool lodge_new_identity(const char *dir, const char *path, GError **error);
