@@ -54,10 +54,13 @@ int machine_media_eject(struct machine *m, unsigned drive, bool force, struct bl
 
 bool machine_media_out(struct machine *m, unsigned drive)
 {
-	const struct machine_drive *md = &m->drive[drive];
+	const struct machine_drive *md;
 	bool out;
 
-	if (drive >= MACHINE_MAX_DISKS || md->ops == NULL || md->ops->out == NULL)
+	if (drive >= MACHINE_MAX_DISKS)
+		return false;
+	md = &m->drive[drive];
+	if (md->ops == NULL || md->ops->out == NULL)
 		return false;
 	hv_domain_lock(md->ed->domain);
 	out = md->ops->out(md->ed->dev, md->unit);

@@ -274,8 +274,10 @@ char *lodge_snapshot_fork(const char *dir, const char *id)
 char *lodge_snapshot_noted_fork(const char *dir, const char *id)
 {
 	g_auto(GStrv) lines = fork_lines(dir, id);
-	const char *space = lines[0] ? strchr(lines[0], ' ') : NULL;
+	const char *space = NULL;
 
+	for (guint i = 0; lines[i] && !space; i++)
+		space = strchr(lines[i], ' ');
 	return space ? g_strdup(space + 1) : NULL;
 }
 
