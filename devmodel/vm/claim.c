@@ -9,7 +9,7 @@
 #include "protocol/protocol.h"
 
 #define MAX_RUNNING 4096
-#define CLAIM_TRIES 50
+#define CLAIM_TRIES 300
 #define CLAIM_PAUSE_US 1000
 
 /* The lock file's descriptor with the lock held, or -errno; -EBUSY: a running VM's. */

@@ -30,13 +30,10 @@ int snapshot_make_dir(const char *path, struct err *e)
 int snapshot_check_name(const char *name, struct err *e)
 {
 	g_autoptr(GError) error = NULL;
-	g_autoptr(GPtrArray) all = lodge_snapshots(".", &error);
+	g_autoptr(GPtrArray) all = lodge_snapshots_readable(".", NULL);
 
-	if (!all || !lodge_folder_name_ok(name, &error)) {
-		if (all && error) /* it speaks of VMs */
-			return err_set(e, -EINVAL, "'%s' is no name for a snapshot", name);
-		return vm_home_error(e, error);
-	}
+	if (!lodge_folder_name_ok(name, &error)) /* it speaks of VMs */
+		return err_set(e, -EINVAL, "'%s' is no name for a snapshot", name);
 	for (guint i = 0; i < all->len; i++)
 		if (strcmp(((struct lodge_snapshot *)all->pdata[i])->name, name) == 0)
 			return err_set(e, -EEXIST, "there is a snapshot \"%s\" already", name);

@@ -91,6 +91,7 @@ class Table:
 def look_at_kept(env, t):
     """A VM in all states of its life."""
     create(env)
+    t.run("create NAME", "create", "empty", "--disk-size", "1M")
     t.run("show VM", "show", "a")
     start(env, "out")
     wait_lines(env, "out", 3)
@@ -116,7 +117,13 @@ def look_at_kept(env, t):
     until(lambda: t.run("show VM", "show", "a")["state"] == "crashed", "it does not crash")
     t.silent("start", "a", "--headless")
     t.silent("kill", "a")
-    for args in (("clone", "a", "b"), ("rename", "b", "c"), ("set", "a", "cpu.count=2"), ("check", "a"),
+    t.run("clone VM NEW", "clone", "a", "b")
+    check(len(t.run("fork VM[@SNAPSHOT] NEW", "fork", "a@one", "f", "--count", "2", "--stopped")) == 2, "two forks")
+    for line in env.lodge("log", "a", "--json").out.splitlines():
+        t.look("log VM", json.loads(line))
+    for name in ("f-1", "f-2"):
+        t.silent("delete", name, "--yes")
+    for args in (("rename", "b", "c"), ("set", "a", "cpu.count=2"), ("check", "a"),
                  ("snapshot", "rename", "a", "one", "two"), ("snapshot", "protect", "a", "two")):
         t.silent(*args)
     t.run("snapshot import VM FILE [NAME]", "snapshot", "import", "a", "one.lodge", "three")

@@ -453,13 +453,19 @@ def test_kept_hostile_manifests(env):
             verb, *rest = args
             one_line(env.lodge("snapshot", verb, *(rest or ["a"]), rc=None))
     check(ini(env) == before, "something was touched")
+    env.lodge("snapshot", "take", "a", "other")     # the others are as good as before
+    r = env.lodge("snapshot", "list", "a", rc=1)
+    check(r.out.startswith("other ") and r.out.count("\n") == 1 and "/manifest'" in one_line(r), r)
+    env.lodge("snapshot", "rename", "a", "other", "another")
+    check("/manifest'" in env.lodge("snapshot", "restore", "a", "another", "--yes").err, "nothing is merged")
+    one_line(env.lodge("snapshot", "delete", "a", "another", rc=1))
     os.unlink(path)
     os.mkfifo(path)
     one_line(env.lodge("snapshot", "list", "a", rc=None))
     os.unlink(path)
     with open(path, "wb") as f:
         f.write(good.replace(b"text=", b"text=two\\nlines"))
-    check(env.lodge("snapshot", "list", "a").out.count("\n") == 1, "on one line")
+    check(env.lodge("snapshot", "list", "a").out.count("\n") == 2, "on one line")
     env.lodge("snapshot", "restore", "a", "s", "--yes")
 
 

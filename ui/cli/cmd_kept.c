@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -216,6 +217,16 @@ static bool open_window(struct cli *c, const char *dir)
 	return true;
 }
 
+static void tell_made(const struct cli *c, const char *dir)
+{
+	g_autoptr(GString) json = g_string_new(NULL);
+
+	if (!c->json)
+		return;
+	kept_made_json(json, dir);
+	g_print("%s\n", json->str);
+}
+
 int cmd_create(struct cli *c, GError **error)
 {
 	const char *vm = cli_arg(c, 0);
@@ -232,6 +243,7 @@ int cmd_create(struct cli *c, GError **error)
 		lodge_remove_tree(temp, NULL);
 		return cli_code(error);
 	}
+	tell_made(c, dir);
 	cli_say(c, "VM \"%s\" is in %s (lodge start %s)", vm, dir, vm);
 	if (!cli_has(c, "--start"))
 		return 0;
@@ -388,7 +400,9 @@ int cmd_clone(struct cli *c, GError **error)
 		return cli_code(error);
 	good = copy_tree(from, temp, error) && lodge_new_identity(temp, to, error) &&
 	       note(temp, to, error) && publish(temp, to, error);
-	if (!good)
+	if (good)
+		tell_made(c, to);
+	else
 		lodge_remove_tree(temp, NULL);
 	if (lock > 0)
 		close(lock);
@@ -550,34 +564,52 @@ int cmd_edit(struct cli *c, GError **error)
 
 /* ---- log ---- */
 
+static void print_log_line(const struct cli *c, const char *line, size_t bytes)
+{
+	const size_t end = line[bytes - 1] == '\n' ? 1 : 0;
+	g_autofree char *text = g_utf8_make_valid(line, (gssize)(bytes - end));
+	g_autoptr(GString) json = g_string_new("{\"line\":");
+
+	lodge_json_string(json, text);
+	g_string_append_c(json, '}');
+	g_print("%s\n", c->json ? json->str : text);
+}
+
+/* Also lines that come, for ever; one that is not whole yet waits for its end. */
+static void print_log(const struct cli *c, FILE *f)
+{
+	char *line = NULL;
+	size_t room = 0;
+	ssize_t n;
+
+	while ((n = getline(&line, &room, f)) > 0 || cli_has(c, "--follow")) {
+		if (n > 0 && (line[n - 1] == '\n' || !cli_has(c, "--follow"))) {
+			print_log_line(c, line, (size_t)n);
+			continue;
+		}
+		fseeko(f, n > 0 ? -n : 0, SEEK_CUR);
+		fflush(stdout);
+		g_usleep(200000);
+	}
+	free(line);
+}
+
 int cmd_log(struct cli *c, GError **error)
 {
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error);
 	g_autofree char *path = dir ? g_build_filename(dir, "logs", "vm.log", NULL) : NULL;
-	char buf[4096];
-	ssize_t n = 0;
-	int fd;
+	FILE *f;
 
 	if (!dir)
 		return cli_code(error);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
+	f = fopen(path, "re");
+	if (!f && errno == ENOENT)
 		return 0; /* it was never started */
-	if (fd < 0) {
+	if (!f) {
 		lodge_io_error(error, "open", path);
 		return cli_code(error);
 	}
-	for (;;) {
-		n = read(fd, buf, sizeof(buf));
-		if (n > 0 && fwrite(buf, 1, (size_t)n, stdout) != (size_t)n)
-			break;
-		if (n <= 0 && !cli_has(c, "--follow"))
-			break;
-		if (n <= 0) {
-			fflush(stdout);
-			g_usleep(200000);
-		}
-	}
-	close(fd);
+	print_log(c, f);
+	fclose(f);
 	return 0;
 }

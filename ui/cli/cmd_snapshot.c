@@ -34,9 +34,12 @@ static bool offline(GError **error, const char *verb, const char *dir, const cha
 /* The ID of the snapshot of that name; NULL: the latest. */
 static char *find_id(const char *dir, const char *name, GError **error)
 {
-	g_autoptr(GPtrArray) all = lodge_snapshots(dir, error);
-	const struct lodge_snapshot *s = all ? lodge_snapshot_find(all, name, error) : NULL;
+	g_autoptr(GError) damage = NULL;
+	g_autoptr(GPtrArray) all = lodge_snapshots_readable(dir, &damage);
+	const struct lodge_snapshot *s = lodge_snapshot_find(all, name, damage ? NULL : error);
 
+	if (!s && damage) /* it may be that one */
+		g_propagate_error(error, g_steal_pointer(&damage));
 	return s ? g_strdup(s->id) : NULL;
 }
 
@@ -44,12 +47,12 @@ static char *find_id(const char *dir, const char *name, GError **error)
 
 static char *default_name(const char *dir)
 {
-	g_autoptr(GPtrArray) all = lodge_snapshots(dir, NULL);
+	g_autoptr(GPtrArray) all = lodge_snapshots_readable(dir, NULL);
 
-	for (guint n = (all ? all->len : 0) + 1;; n++) {
+	for (guint n = all->len + 1;; n++) {
 		g_autofree char *name = g_strdup_printf("snapshot-%u", n);
 		bool there = false;
-		for (guint i = 0; all && i < all->len; i++)
+		for (guint i = 0; i < all->len; i++)
 			there |= strcmp(((struct lodge_snapshot *)all->pdata[i])->name, name) == 0;
 		if (!there)
 			return g_steal_pointer(&name);
@@ -149,11 +152,9 @@ static void print_below(GPtrArray *all, const char *parent, unsigned depth, cons
 
 static int do_list(struct cli *c, const char *dir, GError **error)
 {
-	g_autoptr(GPtrArray) all = lodge_snapshots(dir, error);
+	g_autoptr(GPtrArray) all = lodge_snapshots_readable(dir, error);
 	g_autofree char *current = lodge_snapshot_current(dir);
 
-	if (!all)
-		return cli_code(error);
 	if (c->json)
 		list_json(all, current);
 	else if (cli_has(c, "--tree"))
@@ -161,7 +162,7 @@ static int do_list(struct cli *c, const char *dir, GError **error)
 	else
 		for (guint i = 0; i < all->len; i++)
 			print_line(all->pdata[i], 0, current);
-	return 0;
+	return *error ? cli_code(error) : 0;
 }
 
 /* ---- restore ---- */
@@ -232,9 +233,9 @@ static int do_tidy(struct cli *c, const char *dir, GError **error)
 static int change(const char *dir, const char *name, const char *new_name, int protect,
 		  GError **error)
 {
-	g_autoptr(GPtrArray) all = lodge_snapshots(dir, error);
-	const struct lodge_snapshot *s = all ? lodge_snapshot_find(all, name, error) : NULL;
-	g_autofree char *path = s ? lodge_snapshot_path(dir, s->id, NULL) : NULL;
+	g_autofree char *id = find_id(dir, name, error);
+	g_autofree char *path = id ? lodge_snapshot_path(dir, id, NULL) : NULL;
+	g_autoptr(lodge_snapshot_owned) s = id ? lodge_snapshot_read(dir, id, error) : NULL;
 	struct lodge_snapshot changed;
 
 	if (!s)
@@ -249,20 +250,20 @@ static int change(const char *dir, const char *name, const char *new_name, int p
 
 static int do_rename(struct cli *c, const char *dir, GError **error)
 {
-	g_autoptr(GPtrArray) all = lodge_snapshots(dir, error);
+	g_autoptr(GPtrArray) all = lodge_snapshots_readable(dir, NULL);
 	const char *name = cli_arg(c, 2), *new_name = cli_arg(c, 3);
 
 	if (!new_name)
 		return cli_bad(error, "snapshot rename wants VM NAME NEW");
 	if (!lodge_folder_name_ok(new_name, error))
 		return cli_code(error);
-	for (guint i = 0; all && i < all->len; i++)
+	for (guint i = 0; i < all->len; i++)
 		if (strcmp(((struct lodge_snapshot *)all->pdata[i])->name, new_name) == 0) {
 			g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
 				    "there is a snapshot \"%s\" already", new_name);
 			return LODGE_ERROR_WRONG_STATE;
 		}
-	return all ? change(dir, name, new_name, -1, error) : cli_code(error);
+	return change(dir, name, new_name, -1, error);
 }
 
 static int do_protect(struct cli *c, const char *dir, GError **error)
@@ -459,9 +460,9 @@ bool kept_fork(const char *dir, const char *id, const char *to, GError **error)
 	return offline(error, "fork", dir, id, to, NULL);
 }
 
-/* A new VM; starts (may be NULL): it starts, and is added there. */
+/* A new VM, which is added to made; starts (may be NULL): it starts, and is added there. */
 static bool fork_one(struct cli *c, const char *dir, const char *id, const char *name,
-		     GPtrArray *starts, GError **error)
+		     GString *made, GPtrArray *starts, GError **error)
 {
 	g_autofree char *to = lodge_folder_path(name), *last = g_path_get_basename(name);
 	struct kept_starting *s;
@@ -469,6 +470,8 @@ static bool fork_one(struct cli *c, const char *dir, const char *id, const char 
 	if (!lodge_folder_name_ok(last, error) || kept_exists(to, name, error) ||
 	    !kept_fork(dir, id, to, error))
 		return false;
+	g_string_append(made, made->len > 1 ? ",\n" : "");
+	kept_made_json(made, to);
 	s = starts ? kept_start_begin(c, to, error) : NULL;
 	if (s)
 		g_ptr_array_add(starts, s);
@@ -488,6 +491,7 @@ int cmd_fork(struct cli *c, GError **error)
 	g_autoptr(GPtrArray) starts = cli_has(c, "--stopped") ? NULL : g_ptr_array_new();
 	const char *new_name = cli_arg(c, 1), *count = cli_value(c, "--count");
 	g_autofree char *id = NULL, *dir = NULL;
+	g_autoptr(GString) made = g_string_new("[");
 	bool good;
 	guint64 n = 1;
 
@@ -498,8 +502,10 @@ int cmd_fork(struct cli *c, GError **error)
 	for (guint64 i = 1; good && i <= n; i++) {
 		g_autofree char *name = count ? g_strdup_printf("%s-%u", new_name, (unsigned)i)
 					      : g_strdup(new_name);
-		good = fork_one(c, dir, id, name, starts, error);
+		good = fork_one(c, dir, id, name, made, starts, error);
 	}
 	good = end_starts(starts, good, error);
+	if (c->json)
+		g_print("%s]\n", made->str);
 	return good ? 0 : cli_code(error);
 }

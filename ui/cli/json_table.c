@@ -43,6 +43,17 @@ static const struct json_key show_keys[] = {
 	{ NULL },
 };
 
+static const struct json_key made_keys[] = {
+	{ "name", "string", "what the VM is called" },
+	{ "folder", "string", "where it lies" },
+	{ NULL },
+};
+
+static const struct json_key log_keys[] = {
+	{ "line", "string", "a line of it" },
+	{ NULL },
+};
+
 static const struct json_key device_keys[] = {
 	{ "*", "any", "a field: a number, a boolean, an array or an object of such" },
 	{ NULL },
@@ -274,6 +285,11 @@ const struct json_part json_parts[] = {
 	  "An object: the device's state. Its fields are those of a saved state, as they are in "
 	  "this version.",
 	  "", device_keys },
+	{ "create NAME", "An object.", "", made_keys },
+	{ "clone VM NEW", "An object as of create.", "", made_keys },
+	{ "fork VM[@SNAPSHOT] NEW", "An array of all that were made, also if an error follows.",
+	  "[]", made_keys },
+	{ "log VM", "An object for each line.", "", log_keys },
 	{ "get VM [KEY]", "An object: all settings, or that one.", "", get_keys },
 	{ "save VM FILE", "An object.", "", save_keys },
 	{ "snapshot take VM [NAME]", "An object.", "", taken_keys },

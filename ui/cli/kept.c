@@ -193,6 +193,17 @@ void kept_settings_json(GString *json, GPtrArray *settings)
 	g_string_append_c(json, '}');
 }
 
+void kept_made_json(GString *json, const char *dir)
+{
+	g_autofree char *name = g_path_get_basename(dir);
+
+	g_string_append(json, "{\"name\":");
+	lodge_json_string(json, name);
+	g_string_append(json, ",\"folder\":");
+	lodge_json_string(json, dir);
+	g_string_append_c(json, '}');
+}
+
 /* ---- those that do not run ---- */
 
 static GVariant *row(const char *name, const char *dir)

@@ -25,6 +25,8 @@ bool kept_exists(const char *dir, const char *name, GError **error);
 bool kept_has_fork(const char *dir, GError **error);
 /* "key":"value" of each setting, as an object. */
 void kept_settings_json(GString *json, GPtrArray *settings);
+/* An object with name and folder of a VM that was made. */
+void kept_made_json(GString *json, const char *dir);
 /* Waits for lodge-vm to run it, which outlives this program, or says why not. */
 bool kept_start(struct cli *c, const char *dir, GError **error);
 /* The same in two steps, for several at once. begin: each that it returns, NULL with an error,

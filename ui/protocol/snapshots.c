@@ -136,21 +136,33 @@ GPtrArray *lodge_snapshot_ids(const char *dir)
 	return ids;
 }
 
-GPtrArray *lodge_snapshots(const char *dir, GError **error)
+GPtrArray *lodge_snapshots_readable(const char *dir, GError **ret_damage)
 {
 	g_autoptr(GPtrArray) ids = lodge_snapshot_ids(dir);
-	g_autoptr(GPtrArray)
-		all = g_ptr_array_new_with_free_func((GDestroyNotify)lodge_snapshot_free);
+	GPtrArray *all = g_ptr_array_new_with_free_func((GDestroyNotify)lodge_snapshot_free);
 
 	for (guint i = 0; i < ids->len; i++) {
-		struct lodge_snapshot *s = lodge_snapshot_read(dir, ids->pdata[i], error);
-		if (!s)
-			return NULL;
-		g_ptr_array_add(all, s);
+		g_autoptr(GError) damage = NULL;
+		struct lodge_snapshot *s = lodge_snapshot_read(dir, ids->pdata[i], &damage);
+		if (s)
+			g_ptr_array_add(all, s);
+		else if (ret_damage && !*ret_damage)
+			*ret_damage = g_steal_pointer(&damage);
 	}
 	g_ptr_array_sort(all, by_time);
 	adopt_orphans(all);
-	return g_steal_pointer(&all);
+	return all;
+}
+
+GPtrArray *lodge_snapshots(const char *dir, GError **error)
+{
+	g_autoptr(GError) damage = NULL;
+	g_autoptr(GPtrArray) all = lodge_snapshots_readable(dir, &damage);
+
+	if (!damage)
+		return g_steal_pointer(&all);
+	g_propagate_error(error, g_steal_pointer(&damage));
+	return NULL;
 }
 
 /* An import has the disks beside those that it will be among. */

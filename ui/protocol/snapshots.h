@@ -29,8 +29,11 @@ GPtrArray *lodge_snapshot_ids(const char *dir);
 struct lodge_snapshot *lodge_snapshot_read(const char *dir, const char *id, GError **error);
 void lodge_snapshot_free(struct lodge_snapshot *s); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(lodge_snapshot_owned, lodge_snapshot_free)
-/* Of all snapshots, sorted by time; elements are freed with the array. */
+/* All snapshots, sorted by time; elements are freed with the array. One that cannot be read is an
+ * error: for who changes what they share. */
 GPtrArray *lodge_snapshots(const char *dir, GError **error);
+/* Those that can be read; *ret_damage, NULL before, stays so if these are all. */
+GPtrArray *lodge_snapshots_readable(const char *dir, GError **ret_damage);
 /* Of all snapshots: a VM that is based on one, as lodge_snapshot_fork() finds it; NULL: none. */
 char *lodge_snapshots_fork(const char *dir);
 /* By name or ID; NULL: the latest. NOT_FOUND names the nearest. Borrowed. */
