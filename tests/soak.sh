@@ -77,8 +77,8 @@ save-restore | kept | killed | powercut)
 	result="$seconds rounds: $(grep -c ^PASS "$log") passed, $(grep -c ^FAIL "$log" || true) failed"
 	;;
 engines)
-	LODGE_BUILD=${LODGE_BUILD:-$PWD/build} tests/lab/cross "${seconds:-10}" | tee "$log" || true
-	result="$(grep -c 'round .* of' "$log" || true) rounds; $(grep -E '^(PASS|FAIL|SKIP)' "$log")"
+	ROUNDS=${seconds:-10} tests/lab/run kvm-cross | tee "$log" || true
+	result="$(grep -c 'round .* of' "$log" || true) rounds; $(grep -E '^(PASS|FAIL|SKIP) kvm-cross' "$log")"
 	;;
 oracle)
 	build/tests/cpu/oracle --cases 1000 --seed "$seed" | tee "$log" || true

@@ -2,7 +2,7 @@
 # mklab.sh: makes the laptop lab's kernel, initramfs and ACPI table ready and prints their folder.
 #
 # All of Debian: the kernel of tests/guest/mkguest.sh amd64 with its busybox, and the modules below with
-# what they need. The folder holds vmlinuz, initrd.cpio and laptop.aml; it lies in $LODGE_TEST_CACHE
+# what they need. The folder holds vmlinux, initrd.cpio and laptop.aml; it lies in $LODGE_TEST_CACHE
 # (default: ~/.cache/lodge-tests) and is used again until one of its sources changes.
 set -euo pipefail
 
@@ -63,7 +63,13 @@ iasl -p "$work/out/laptop" "$here/laptop.asl" >"$work/iasl.log" 2>&1 || {
 	cat "$work/iasl.log" >&2
 	exit 1
 }
-cp "$base/vmlinuz" "$work/out/vmlinuz"
+# Unpacked once here, not in each boot by the emulated processor; QEMU starts it by its PVH entry.
+python3 - "$base/vmlinuz" "$work/out/vmlinux" <<'END'
+import lzma, sys
+with open(sys.argv[1], "rb") as kernel, open(sys.argv[2], "wb") as unpacked:
+    data = kernel.read()
+    unpacked.write(lzma.LZMADecompressor().decompress(data[data.index(b"\xfd7zXZ\0"):]))
+END
 echo "$sum" >"$work/out/sum"
 rm -rf "$out"
 mv "$work/out" "$out"
