@@ -19,15 +19,25 @@ def processes(mark):
     return found
 
 
+def _gone(p):
+    """A process on its way out has no environment any more, but still its files and their locks."""
+    try:
+        with open(f"/proc/{p}/stat", "rb") as f:
+            return f.read().rsplit(b")", 1)[1].split()[0] in (b"Z", b"X")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def kill_all(mark):
-    """Also those that they have started meanwhile."""
+    """Also those that they have started meanwhile; until they are gone."""
     while found := processes(mark):
         for p in found:
             try:
                 os.kill(p, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        time.sleep(0.01)
+        while not all(map(_gone, found)):
+            time.sleep(0.001)
 
 
 def kill_with(mark, worker):
