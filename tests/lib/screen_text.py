@@ -73,12 +73,14 @@ def _bits(raw):
     return rows, colours
 
 
+@functools.lru_cache(256)      # most lines are the same whenever they are looked at
+def _line(raw, columns, font):
+    pitch = len(raw) // 16
+    width = pitch // 3 // columns * 3
+    rows = [raw[at:at + pitch] for at in range(0, len(raw), pitch)]
+    return [font.cell(b"".join(row[c:c + width] for row in rows)) for c in range(0, columns * width, width)]
+
+
 def look(pixels, columns, lines, font):
     """The Cells, line after line; a cell is as wide as the width has room for, 16 high."""
-    width = pixels.width // columns * 3
-    found = []
-    for r in range(lines):
-        rows = [pixels.row(r * 16 + j) for j in range(16)]
-        found.append([font.cell(b"".join(row[c:c + width] for row in rows))
-                      for c in range(0, columns * width, width)])
-    return found
+    return [_line(pixels.part(0, r * 16, pixels.width, 16).data, columns, font) for r in range(lines)]

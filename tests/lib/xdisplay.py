@@ -323,6 +323,7 @@ class Screen:
 class Window:
     def __init__(self, screen, w):
         self.screen, self.w = screen, w
+        self.seen = None, None      # the last Pixels, and what they were made of
 
     def title(self):
         return self.screen._title(self.w)
@@ -373,9 +374,11 @@ class Window:
             if self.geometry()[2:] == (w, h):
                 raise
             return self.pixels()            # it was made smaller in between
-        rgb = bytearray(w * h * 3)
-        rgb[0::3], rgb[1::3], rgb[2::3] = raw[2::4], raw[1::4], raw[0::4]
-        return Pixels(w, h, rgb)
+        if self.seen[1] != (w, h, raw):
+            rgb = bytearray(w * h * 3)
+            rgb[0::3], rgb[1::3], rgb[2::3] = raw[2::4], raw[1::4], raw[0::4]
+            self.seen = Pixels(w, h, rgb), (w, h, raw)
+        return self.seen[0]
 
     def wait(self, good, what, timeout=20):
         """The first pixels that good() is content with."""
