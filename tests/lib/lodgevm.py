@@ -132,7 +132,7 @@ class VM:
         except BrokenPipeError:
             raise Failed(f"ended early: {self.talk()[-300:]}") from None
 
-    def up(self, timeout=90):
+    def up(self, timeout=240):
         self.expect(UP, timeout)
         self.expect(PROMPT, 20)
         self.send("PS1=; PS2=; echo 'QUI''ET'\n")      # a prompt would get into the answers
