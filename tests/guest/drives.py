@@ -1,5 +1,6 @@
 """Cases drives-ahci and drives-ide of run: Debian's drivers (ahci, ata_piix, sd_mod, sr_mod, isofs) on
 disks and discs; what they read and write is compared with the files, over S3, and a save and a restore."""
+import json
 import os
 import random
 import re
@@ -99,14 +100,19 @@ def check_disc(vm, want):
     vm.ask("umount /mnt")
 
 
-def check_tray(vm, want):
-    """The guest opens its drive and closes it again; the disc is still in it."""
+def check_tray(vm, tmp, want):
+    """What the guest ejects is out, also when it closes the drive again; the user puts it back."""
     vm.ask("drivetool /dev/sr0 eject", 60)
     if vm.ask("drivetool /dev/sr0 status") != "tray open":
         raise Failed("the tray is not open")
-    vm.ask("drivetool /dev/sr0 close && sleep 1", 60)
-    if vm.ask("drivetool /dev/sr0 status") != "disc":
-        raise Failed("the tray is not closed")
+    medium = json.loads(lodge("media", "list", vm.name(), "--json").stdout)[0]["file"]
+    if medium:
+        raise Failed(f"{medium} is still in the drive")
+    vm.command("drivetool /dev/sr0 close; sleep 1", 60)
+    if vm.ask("drivetool /dev/sr0 status") == "disc":
+        raise Failed("the disc came back")
+    lodge("media", "insert", vm.name(), f"{tmp}/one.iso")
+    vm.ask("sleep 1")
     check_disc(vm, want)
 
 
@@ -193,7 +199,7 @@ def case(report, name):
             report.step(f"{name}-disc", check_disc, vm, want)
             report.step(f"{name}-tools", check_tools, vm)
             report.step(f"{name}-log", check_log, vm)
-            report.step(f"{name}-tray", check_tray, vm, want)
+            report.step(f"{name}-tray", check_tray, vm, tmp, want)
             report.step(f"{name}-change", check_change, vm, tmp, want)
             report.step(f"{name}-sleep", check_sleep, vm, tmp, want)
             if not report.step(f"{name}-save", save_busy, vm, tmp):
