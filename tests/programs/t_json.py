@@ -222,6 +222,18 @@ def test_json_keys(env):
     check(words - t.words <= set(UNSEEN_WORDS), f"words not seen: {words - t.words - set(UNSEEN_WORDS)}")
 
 
+def test_json_any_bytes(env):
+    """Names of files that are no UTF-8."""
+    for name, shown in ((b"\xff", "\ufffd"), (b"a\xc3", "a\ufffd"), ("\u00e4\u20ac\U0001f4a9".encode(), "\u00e4\u20ac\U0001f4a9"),
+                        (b"\xed\xa0\x80", "\ufffd" * 3), (b"\xf4\x90\x80\x80", "\ufffd" * 4), (b"\xc0\xaf", "\ufffd" * 2)):
+        path = os.fsencode(env.work) + b"/" + name
+        with open(path, "wb") as f:
+            f.truncate(1 << 20)
+        check(json.loads(env.lodge("disk", "info", path, "--json").out)["file"].endswith("/" + shown), shown)
+        os.unlink(path)
+        check(shown in json.loads(env.lodge("disk", "info", path, "--json", rc=3).err)["error"]["message"], shown)
+
+
 def test_json_man_pages(env):
     """The three pages: every command, option and key is in them, and troff has nothing to say against them."""
     verbs = re.findall(r"^  (\w+) ", env.lodge("disk", "help").out, re.M)

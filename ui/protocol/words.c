@@ -116,8 +116,10 @@ const char *lodge_nearest(const char *s, const char *const *words)
 
 void lodge_json_string(GString *out, const char *s)
 {
+	g_autofree char *valid = g_utf8_make_valid(s, -1); /* a file's name may be any bytes */
+
 	g_string_append_c(out, '"');
-	for (const char *p = s; *p != '\0'; p++) {
+	for (const char *p = valid; *p != '\0'; p++) {
 		const unsigned char c = (unsigned char)*p;
 		if (c == '"' || c == '\\')
 			g_string_append_printf(out, "\\%c", c);

@@ -63,17 +63,43 @@ void tool_progress_end(const struct tool *t)
 
 /* ---- JSON ---- */
 
+/* Bytes of the character that p begins with, in UTF-8; 0: it is none. */
+static unsigned utf8_bytes(const unsigned char *p)
+{
+	/* The second byte's range keeps out what is too long, no character, or beyond the last. */
+	const unsigned char least = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+	const unsigned char most = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+	const unsigned n = p[0] < 0x80	 ? 1
+			   : p[0] < 0xc2 ? 0
+			   : p[0] < 0xe0 ? 2
+			   : p[0] < 0xf0 ? 3
+			   : p[0] < 0xf5 ? 4
+					 : 0;
+
+	if (n > 1 && (p[1] < least || p[1] > most))
+		return 0;
+	for (unsigned i = 2; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+/* A file's name may be any bytes; JSON is UTF-8. */
 static void quoted(FILE *f, const char *s)
 {
+	const unsigned char *p = (const unsigned char *)s;
+
 	fputc('"', f);
-	for (; *s != '\0'; s++) {
-		const unsigned char c = (unsigned char)*s;
-		if (c == '"' || c == '\\')
-			fprintf(f, "\\%c", c);
-		else if (c < 32 || c == 127)
-			fprintf(f, "\\u%04x", c);
+	for (unsigned n; *p != '\0'; p += n > 0 ? n : 1) {
+		n = utf8_bytes(p);
+		if (n == 0)
+			fputs("\\ufffd", f);
+		else if (*p == '"' || *p == '\\')
+			fprintf(f, "\\%c", *p);
+		else if (*p < 32 || *p == 127)
+			fprintf(f, "\\u%04x", *p);
 		else
-			fputc(c, f);
+			fwrite(p, 1, n, f);
 	}
 	fputc('"', f);
 }
