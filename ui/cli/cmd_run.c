@@ -340,7 +340,8 @@ static void watch(struct run *r)
 	const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 
 	g_child_watch_add(r->pid, on_exit_status, r);
-	g_unix_fd_add(r->ready_fd, G_IO_IN | G_IO_HUP, on_ready, r);
+	/* What is said of a VM that runs comes before what its guest says. */
+	g_unix_fd_add_full(G_PRIORITY_HIGH, r->ready_fd, G_IO_IN | G_IO_HUP, on_ready, r, NULL);
 	for (guint i = 0; i < G_N_ELEMENTS(signals); i++)
 		g_unix_signal_add(signals[i], on_signal, r);
 	if (r->cli->timeout_ms > 0)
