@@ -114,8 +114,9 @@ static void on_ended(void *ctx)
 	pthread_join(m->thread, NULL);
 	if (m->spare && !vm->quitting)
 		finish(vm);
-	more = m->result == 0 && (m->spare || m->again);
-	if (m->result < 0)
+	/* Asked for meanwhile, as by a snapshot's deletion, which may be why it failed. */
+	more = m->again || (m->result == 0 && m->spare);
+	if (m->result < 0 && !more)
 		log_msg(LOG_LVL_WARN, "snapshot", "layers of disks are not merged now: %s",
 			m->error.msg);
 	tidy(m);

@@ -29,8 +29,12 @@ def _gone(p):
 
 
 def kill_all(mark):
-    """Also those that they have started meanwhile; until they are gone."""
-    while found := processes(mark):
+    """Also those that they have started meanwhile; until they are gone. One that is just being executed has no
+    environment for a moment: more than one look says that there is none."""
+    quiet = 0
+    while quiet < 3:
+        found = processes(mark)
+        quiet = 0 if found else quiet + 1
         for p in found:
             try:
                 os.kill(p, signal.SIGKILL)
@@ -38,6 +42,7 @@ def kill_all(mark):
                 pass
         while not all(map(_gone, found)):
             time.sleep(0.001)
+        time.sleep(0.02)
 
 
 def kill_with(mark, worker):
