@@ -146,6 +146,8 @@ def test_kept_settings(env):
     env.lodge("set", "a", "cpu.count=1")
     check("legs=4" in ini(env), "an unknown key is kept")
     start_text = ini(env).replace("legs=4", "")
+    write_ini(env, start_text.strip().replace("\n", "\r\n").encode() + b"\r")
+    check("\r" not in env.lodge("get", "a").out, "lines that end in another way")
     write_ini(env, start_text.encode())
     start(env, "out")
     check("next start" in env.lodge("set", "a", "memory.size=32M").err, "while it runs")

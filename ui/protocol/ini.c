@@ -42,13 +42,15 @@ static const char *comment_of(const char *value)
 GKeyFile *lodge_ini_load(const char *dir, GError **error)
 {
 	g_autofree char *path = g_build_filename(dir, LODGE_FOLDER_INI, NULL);
-	g_autofree char *text = lodge_file_read(path, error);
+	g_autofree char *text = lodge_file_read(path, error), *whole = NULL;
 	g_autoptr(GKeyFile) ini = g_key_file_new();
 	g_autoptr(GError) why = NULL;
 
 	if (!text)
 		return NULL;
-	if (g_key_file_load_from_data(ini, text, strlen(text), G_KEY_FILE_KEEP_COMMENTS, &why))
+	/* A carriage return belongs to a line's end; the last line may lack the other half. */
+	whole = g_strconcat(text, g_str_has_suffix(text, "\n") ? "" : "\n", NULL);
+	if (g_key_file_load_from_data(ini, whole, strlen(whole), G_KEY_FILE_KEEP_COMMENTS, &why))
 		return g_steal_pointer(&ini);
 	g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT, "'%s': %s", path, why->message);
 	return NULL;
