@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 
+import multiboot
 from peer import Peer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -40,11 +41,7 @@ def build(env, name):
     for tool in ("nasm", "ld"):
         if not shutil.which(tool):
             raise Skip(f"{tool} is not installed")
-    obj, elf = env.path(f"{name}.o"), env.path(f"{name}.elf")
-    subprocess.run(["nasm", "-f", "elf32", "-I", HERE + "/", "-o", obj, os.path.join(HERE, f"{name}.asm")], check=True)
-    subprocess.run(["ld", "-m", "elf_i386", "-N", "--no-warn-rwx-segments", "-Ttext=0x100000",
-                    "-Tdata=0x102000", "-Tbss=0x103000", "-o", elf, obj], check=True)
-    return elf
+    return multiboot.assemble(os.path.join(HERE, f"{name}.asm"), env.path(f"{name}.elf"))
 
 
 BIOS = "/usr/share/seabios/bios-256k.bin"
