@@ -2,7 +2,7 @@
 # run.sh [--full] [--build DIR] [SET...]: installs what is missing, builds, runs the test sets.
 #
 # Each set prints lines `PASS name`, `FAIL name: why` or `SKIP name: why`; the last line of all is
-# `N passed, N failed` (and `, N skipped`). Without a set: all of them, about 25 minutes on two cores,
+# `N passed, N failed` (and `, N skipped`). Without a set: all of them, under half an hour on two cores,
 # which each set uses by itself; --full: the whole matrix, at most an hour. A skip must be in
 # tests/skips.allow. Logs: DIR/results/SET.log
 set -u

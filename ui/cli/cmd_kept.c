@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -559,57 +558,5 @@ int cmd_edit(struct cli *c, GError **error)
 		return cli_code(error);
 	}
 	lodge_remove_tree(work, NULL);
-	return 0;
-}
-
-/* ---- log ---- */
-
-static void print_log_line(const struct cli *c, const char *line, size_t bytes)
-{
-	const size_t end = line[bytes - 1] == '\n' ? 1 : 0;
-	g_autofree char *text = g_utf8_make_valid(line, (gssize)(bytes - end));
-	g_autoptr(GString) json = g_string_new("{\"line\":");
-
-	lodge_json_string(json, text);
-	g_string_append_c(json, '}');
-	g_print("%s\n", c->json ? json->str : text);
-}
-
-/* Also lines that come, for ever; one that is not whole yet waits for its end. */
-static void print_log(const struct cli *c, FILE *f)
-{
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t n;
-
-	while ((n = getline(&line, &room, f)) > 0 || cli_has(c, "--follow")) {
-		if (n > 0 && (line[n - 1] == '\n' || !cli_has(c, "--follow"))) {
-			print_log_line(c, line, (size_t)n);
-			continue;
-		}
-		fseeko(f, n > 0 ? -n : 0, SEEK_CUR);
-		fflush(stdout);
-		g_usleep(200000);
-	}
-	free(line);
-}
-
-int cmd_log(struct cli *c, GError **error)
-{
-	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error);
-	g_autofree char *path = dir ? g_build_filename(dir, "logs", "vm.log", NULL) : NULL;
-	FILE *f;
-
-	if (!dir)
-		return cli_code(error);
-	f = fopen(path, "re");
-	if (!f && errno == ENOENT)
-		return 0; /* it was never started */
-	if (!f) {
-		lodge_io_error(error, "open", path);
-		return cli_code(error);
-	}
-	print_log(c, f);
-	fclose(f);
 	return 0;
 }
