@@ -112,10 +112,10 @@ class Env:
         self.end_kept()
         shutil.rmtree(self.dir)
 
-    def lodge(self, *args, rc=0, stdin=b"", timeout=TIMEOUT, **more):
+    def lodge(self, *args, rc=0, stdin=b"", timeout=TIMEOUT, env=None, **more):
         """Runs lodge; rc None: any status."""
         p = subprocess.run([LODGE, *args], input=stdin, capture_output=True, timeout=timeout,
-                           env=self.env, cwd=self.work, check=False, **more)
+                           env=env or self.env, cwd=self.work, check=False, **more)
         r = Result(args, p.returncode, p.stdout.decode("utf-8", "replace"),
                    p.stderr.decode("utf-8", "replace"))
         check(rc is None or r.rc == rc, f"expected status {rc}: {r}")
@@ -125,6 +125,11 @@ class Env:
         """Runs lodge, and does not wait for it."""
         return subprocess.Popen([LODGE, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, env=self.env, cwd=self.work)
+
+    def preloaded(self, name):
+        """The environment of a program under one of this folder's modules."""
+        return dict(self.env, LD_PRELOAD=os.path.join(BUILD, f"tests/programs/lib{name}.so"),
+                    ASAN_OPTIONS=self.env["ASAN_OPTIONS"] + ":verify_asan_link_order=0")
 
     def lodge_json(self, *args):
         return json.loads(self.lodge(*args, "--json").out)
@@ -157,10 +162,13 @@ class Env:
         for vm in self.vms:
             vm.end()
         self.end_kept()
-        left = os.path.join(self.runtime, "lodge")
-        names = os.listdir(left) if os.path.isdir(left) else []
-        names = [name for name in names if not name.startswith("engine-")]
-        check(names == [], f"left in the runtime folder: {names}")
+        check(self.running() == [], f"left in the runtime folder: {self.running()}")
+
+    def running(self):
+        """The folders of VMs that run, or have left theirs behind."""
+        root = os.path.join(self.runtime, "lodge")
+        names = os.listdir(root) if os.path.isdir(root) else []
+        return [name for name in names if not name.startswith("engine-")]
 
 
 class Vm:

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 
-from lib import BUILD, LODGE_VM, check, peer, until
+from lib import LODGE_VM, check, peer, until
 from peer import Error
 from t_kept import create, library, one_line, snapshots, start, state
 from t_state import numbers, read, wait_lines
@@ -23,9 +23,7 @@ def stopped_fork(env, renames):
     fewer, and has ended."""
     p = subprocess.Popen([LODGE_VM, "--snapshot", "fork", library(env, "a"), snapshots(env)["s"]["id"],
                           library(env, "f")], stderr=subprocess.DEVNULL, cwd=env.work,
-                         env=dict(env.env, LD_PRELOAD=os.path.join(BUILD, "tests/programs/libstop_at_rename.so"),
-                                  STOP_AT_RENAME=str(renames),
-                                  ASAN_OPTIONS=env.env["ASAN_OPTIONS"] + ":verify_asan_link_order=0"))
+                         env=dict(env.preloaded("stop_at_rename"), STOP_AT_RENAME=str(renames)))
     until(lambda: p.poll() is not None or stopped(p), "the fork is not made")
     return p
 

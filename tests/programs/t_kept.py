@@ -471,6 +471,21 @@ def test_kept_hostile_manifests(env):
     env.lodge("snapshot", "restore", "a", "s", "--yes")
 
 
+def test_kept_killed_is_gone(env):
+    """`kill` returns when the process has left nothing behind, however long that takes it; by its name in either way."""
+    create(env)
+    env.lodge("start", "a", "--headless", env=env.preloaded("slow_rmdir"))
+    env.lodge("kill", "a")
+    check(env.running() == [], env.running())
+    slow = subprocess.Popen([LODGE, "run", "--engine", "null", "--memory", "16M", "--set", "vm.name=b"],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                            env=env.preloaded("slow_rmdir"), cwd=env.work)
+    until(lambda: env.lodge("show", "b", rc=None).rc == 0, "b does not run")
+    env.lodge("kill", "b")
+    check(env.running() == [], env.running())
+    slow.wait(60)
+
+
 def test_kept_forks(env):
     """Each goes on from the snapshot, by itself; it is kept while they are there."""
     create(env)

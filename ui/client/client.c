@@ -143,8 +143,8 @@ static char *property_string(GDBusConnection *conn, const char *name)
 							      : NULL;
 }
 
-/* The VM that calls itself so (vm.name). */
-static GDBusConnection *connect_by_name(const char *name)
+/* The VM that calls itself so (vm.name); *ret_run: its folder among the running ones. */
+static GDBusConnection *connect_by_name(const char *name, char **ret_run)
 {
 	g_autoptr(GPtrArray) names = ui_vm_names(NULL);
 
@@ -152,8 +152,11 @@ static GDBusConnection *connect_by_name(const char *name)
 		bool late = false;
 		g_autoptr(GDBusConnection) conn = connect_folder(names->pdata[i], &late);
 		g_autofree char *own = conn ? property_string(conn, "Name") : NULL;
-		if (own && strcmp(own, name) == 0)
+		if (own && strcmp(own, name) == 0) {
+			g_free(*ret_run);
+			*ret_run = g_strdup(names->pdata[i]);
 			return g_steal_pointer(&conn);
+		}
 	}
 	return NULL;
 }
@@ -214,7 +217,7 @@ struct ui_vm *ui_vm_connect(const char *name, GError **error)
 	if (run)
 		conn = connect_folder(run, &late);
 	if (!conn && run && !kept && !late)
-		conn = connect_by_name(name);
+		conn = connect_by_name(name, &run);
 	if (conn)
 		return new_vm(name, run, conn);
 	if (late)
@@ -441,13 +444,22 @@ static bool reached(const struct wait *w)
 	return strcmp(w->want, "stopped") == 0 ? ended(w) : strcmp(w->state, w->want) == 0;
 }
 
-/* Its process writes the last of its files, and gives its folder free. */
+/* A process that ends removes its lock first, then the folder; one that is killed leaves both. */
+static bool is_leaving(const char *dir)
+{
+	g_autofree char *lock = g_build_filename(dir, LODGE_RUN_LOCK, NULL);
+
+	return is_live(dir) ||
+	       (!g_file_test(lock, G_FILE_TEST_EXISTS) && g_file_test(dir, G_FILE_TEST_IS_DIR));
+}
+
+/* Its process writes the last of its files, and takes its folder away. */
 static void wait_process(const struct ui_vm *vm)
 {
 	g_autofree char *root = vm->run ? lodge_run_root(false, NULL) : NULL;
 	g_autofree char *dir = root ? g_build_filename(root, vm->run, NULL) : NULL;
 
-	for (unsigned ms = 0; dir && is_live(dir) && ms < END_TIMEOUT_MS; ms += END_PAUSE_MS)
+	for (unsigned ms = 0; dir && is_leaving(dir) && ms < END_TIMEOUT_MS; ms += END_PAUSE_MS)
 		g_usleep(END_PAUSE_MS * 1000);
 }
 
