@@ -2,9 +2,9 @@
 import json
 import os
 import signal
-import subprocess
 import time
 
+import multiboot
 from lib_screen import HERE, check
 from lodgevm import PATIENCE, Failed
 
@@ -13,12 +13,7 @@ GUEST_CRASHED = 126
 
 
 def program(env):
-    obj, elf = env.path("random.o"), env.path("random.elf")
-    subprocess.run(["nasm", "-f", "elf32", "-o", obj, os.path.join(HERE, "random_io.asm")],
-                   check=True)
-    subprocess.run(["ld", "-m", "elf_i386", "-N", "--no-warn-rwx-segments", "-Ttext=0x100000",
-                    "-o", elf, obj], check=True)
-    return elf
+    return multiboot.assemble(os.path.join(HERE, "random_io.asm"), env.path("random.elf"))
 
 
 def resident(pid):
