@@ -120,6 +120,23 @@ static double seconds(clockid_t c)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* By how much the wall clock is ahead of the other; of some tries the one that took least, since a
+ * busy host lets time pass between two of them. */
+static double wall_ahead(void)
+{
+	double ahead = 0, least = 1e9;
+
+	for (unsigned i = 0; i < 20 && least > 0.01; i++) {
+		const double before = seconds(CLOCK_MONOTONIC), wall = seconds(CLOCK_REALTIME);
+		const double took = seconds(CLOCK_MONOTONIC) - before;
+		if (took < least) {
+			least = took;
+			ahead = wall - before - took / 2;
+		}
+	}
+	return ahead;
+}
+
 /* usage: busy [DISK] */
 int main(int argc, char **argv)
 {
@@ -129,7 +146,7 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	start = seconds(CLOCK_MONOTONIC);
-	wall = seconds(CLOCK_REALTIME) - start;
+	wall = wall_ahead();
 	pthread_create(&th, NULL, tick_main, NULL);
 	pthread_create(&th, NULL, ram_main, NULL);
 	if (argc > 1)
@@ -143,8 +160,8 @@ int main(int argc, char **argv)
 		printf("BUSY seq=%llu sum=%016llx ticks=%llu mono=%.3f skew=%.3f ram=%llu/%llu "
 		       "disk=%llu/%llu\n",
 		       (unsigned long long)seq, (unsigned long long)x, (unsigned long long)ticks,
-		       mono - start, seconds(CLOCK_REALTIME) - mono - wall,
-		       (unsigned long long)ram_walks, (unsigned long long)ram_bad,
-		       (unsigned long long)disk_ops, (unsigned long long)disk_bad);
+		       mono - start, wall_ahead() - wall, (unsigned long long)ram_walks,
+		       (unsigned long long)ram_bad, (unsigned long long)disk_ops,
+		       (unsigned long long)disk_bad);
 	}
 }
