@@ -19,6 +19,9 @@
 #define CHUNK_BYTES 512 /* what a terminal takes without blocking once it is writable */
 #define VIEWER_BACKLOG_MAX (4u << 20)
 #define VIEWERS_MAX 32
+/* To wake the loop thread costs more than a byte, and on a busy host may cost the vCPU its place: a
+ * guest that writes all the time wakes it so often. */
+#define PUMP_EVERY_NS (HV_NS_PER_SEC / 1000)
 
 struct viewer {
 	struct serial *serial; /* borrowed */
@@ -32,12 +35,15 @@ struct serial {
 	struct loop *loop;
 	char *name, *output;
 	struct loop_work pump;
+	struct loop_timer later;
 
 	pthread_mutex_t lock;
 	/* under lock */
 	uint8_t *ring; /* owned */
 	size_t ring_bytes, ring_head, ring_len;
 	bool refused; /* the device was told that there is no room */
+	bool waits;   /* later is armed */
+	uint64_t pumped_ns;
 
 	/* loop thread */
 	int in_fd, out_fd; /* -1: none */
@@ -53,6 +59,20 @@ static void watch_inputs(struct serial *s);
 
 /* ---- guest to host ---- */
 
+/* At once after a silence. */
+static void pump_soon(struct serial *s)
+{
+	const uint64_t due = s->pumped_ns + PUMP_EVERY_NS;
+
+	if (s->waits)
+		return;
+	s->waits = loop_now_ns() < due;
+	if (s->waits)
+		loop_timer_arm(s->loop, &s->later, due);
+	else
+		loop_post(s->loop, &s->pump);
+}
+
 static size_t serial_write(struct chr *c, const uint8_t *buf, size_t len)
 {
 	struct serial *s = HV_CONTAINER_OF(c, struct serial, chr);
@@ -64,8 +84,8 @@ static size_t serial_write(struct chr *c, const uint8_t *buf, size_t len)
 		s->ring[(s->ring_head + s->ring_len + i) % s->ring_bytes] = buf[i];
 	s->ring_len += n;
 	s->refused |= n < len;
+	pump_soon(s);
 	pthread_mutex_unlock(&s->lock);
-	loop_post(s->loop, &s->pump);
 	return n;
 }
 
@@ -289,8 +309,14 @@ static void serial_accept_input(struct chr *c)
 
 static void serial_pump(void *ctx)
 {
-	pump_output(ctx);
-	pump_input(ctx);
+	struct serial *s = ctx;
+
+	pthread_mutex_lock(&s->lock);
+	s->waits = false;
+	s->pumped_ns = loop_now_ns();
+	pthread_mutex_unlock(&s->lock);
+	pump_output(s);
+	pump_input(s);
 }
 
 /* ---- life ---- */
@@ -362,6 +388,7 @@ int serial_create(struct loop *loop, const char *name, const char *output, bool 
 	s->ring_bytes = patient ? RING_BYTES_PATIENT : RING_BYTES;
 	s->ring = g_malloc(s->ring_bytes);
 	s->pump = (struct loop_work){ .fn = serial_pump, .ctx = s };
+	s->later = (struct loop_timer){ .fn = serial_pump, .ctx = s };
 	s->viewers = g_ptr_array_new_with_free_func((GDestroyNotify)(void *)viewer_free);
 	pthread_mutex_init(&s->lock, NULL);
 	r = open_output(s, e);
@@ -379,6 +406,7 @@ void serial_destroy(struct serial *s)
 	if (!s)
 		return;
 	loop_unpost(s->loop, &s->pump);
+	loop_timer_forget(s->loop, &s->later);
 	if (s->in_source)
 		g_source_remove(s->in_source);
 	if (s->out_source)
