@@ -15,8 +15,8 @@ int snapshot_export(const char *id, int fd, int progress_fd, struct err *e) HV_M
  * Makes a snapshot of that file, which is hostile; without a parent, and with disks of its own.
  * name: NULL: as it was called. with_paths: also the settings that name files of the host (a
  * hostile file may have the VM read and write any); without it they are named on standard error and
- * left out. Prints the ID. The VM's folder is locked. Killed at any moment, it leaves a VM as it
- * was; the rest goes with the next command that takes the lock.
+ * left out. Prints the ID. The VM may run. Killed at any moment, it leaves a VM as it was; the rest
+ * goes with the next command that takes the folder's lock.
  */
 int snapshot_import(const char *file, const char *name, bool with_paths, int progress_fd,
 		    struct err *e) HV_MUST_CHECK;

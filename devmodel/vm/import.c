@@ -1,7 +1,8 @@
 /*
  * Making a snapshot of a file, which is hostile; see export.h. All is made under names that are
  * none (snapshots/.ID, disks/.ID) and checked there; then the disks get their names, which nobody
- * knows yet, and last the snapshot gets its own.
+ * knows yet, and last the snapshot gets its own. The VM may run, start and end meanwhile: whoever
+ * has its lock lets folders that are held be, and layers_tidy() sees either all of it or nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/cleanup.h"
 #include "devmodel/storage/image.h"
 #include "devmodel/storage/io/file.h"
 #include "devmodel/storage/pack/pack.h"
@@ -29,7 +31,9 @@ struct import {
 	int fd;		   /* owned */
 	struct pack *pack; /* owned */
 	char *id, *temp, *disks;
-	struct vm_config c; /* its settings */
+	char *name;		   /* owned: what it will be called */
+	int held_temp, held_disks; /* owned: of lodge_snapshots_hold() */
+	struct vm_config c;	   /* its settings */
 	struct progress p;
 };
 
@@ -139,7 +143,18 @@ static bool is_time(const char *s)
 	return t != NULL && strlen(s) >= strlen("2026-01-01T00:00:00Z") && strlen(s) < 40;
 }
 
-static int take_manifest(const struct import *m, const char *name, struct err *e)
+static int check_name(const char *name, struct err *e)
+{
+	const int r = snapshot_check_name(name, e);
+
+	return r != -EEXIST ? r
+			    : err_set(e, r,
+				      "there is a snapshot \"%s\" already: give this one another "
+				      "name (lodge snapshot import VM FILE NAME)",
+				      name);
+}
+
+static int take_manifest(struct import *m, const char *name, struct err *e)
 {
 	g_autofree char *hidden = g_path_get_basename(m->temp);
 	g_autoptr(GError) error = NULL;
@@ -156,14 +171,9 @@ static int take_manifest(const struct import *m, const char *name, struct err *e
 	own = *s;
 	own.parent = (char *)(uintptr_t) "";
 	own.protected = false;
-	if (name)
-		own.name = (char *)(uintptr_t)name;
-	r = snapshot_check_name(own.name, e);
-	if (r == -EEXIST)
-		return err_set(e, r,
-			       "there is a snapshot \"%s\" already: give this one another name "
-			       "(lodge snapshot import VM FILE NAME)",
-			       own.name);
+	m->name = g_strdup(name ? name : s->name);
+	own.name = m->name;
+	r = check_name(own.name, e);
 	if (r < 0)
 		return r;
 	return lodge_snapshot_write(&own, m->temp, &error) ? 0 : vm_home_error(e, error);
@@ -309,13 +319,17 @@ static int take_state(struct import *m, struct err *e)
 
 /* ---- all of it ---- */
 
-static int make_folders(const struct import *m, struct err *e)
+static int make_folders(struct import *m, struct err *e)
 {
 	const char *const dirs[] = { "snapshots", "disks", m->temp, m->disks };
 	int r = 0;
 
 	for (gsize i = 0; i < G_N_ELEMENTS(dirs) && r == 0; i++)
 		r = snapshot_make_dir(dirs[i], e);
+	if (r == 0) {
+		m->held_temp = lodge_snapshots_hold(m->temp);
+		m->held_disks = lodge_snapshots_hold(m->disks);
+	}
 	return r;
 }
 
@@ -350,8 +364,13 @@ static int name_disks(const struct import *m, bool back, struct err *e)
 
 static int publish(const struct import *m, struct err *e)
 {
-	int r = name_disks(m, false, e);
+	g_autoptr(GError) error = NULL;
+	auto_close int lock = lodge_ini_lock(".", &error);
+	int r = lock >= 0 ? check_name(m->name, e) : vm_home_error(e, error);
 
+	if (r < 0)
+		return r;
+	r = name_disks(m, false, e);
 	if (r == 0)
 		r = snapshot_publish(m->temp, m->id, e);
 	if (r < 0)
@@ -382,12 +401,23 @@ static int import(struct import *m, const char *name, bool with_paths, struct er
 	return r == 0 ? publish(m, e) : r;
 }
 
+static void close_all(const struct import *m)
+{
+	const int fds[] = { m->fd, m->held_temp, m->held_disks };
+
+	for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
 int snapshot_import(const char *file, const char *name, bool with_paths, int progress_fd,
 		    struct err *e)
 {
 	g_autofree char *id = lodge_snapshot_new_id(), *hidden = g_strdup_printf(".%s", id);
 	struct import m = { .fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY),
 			    .id = id,
+			    .held_temp = -1,
+			    .held_disks = -1,
 			    .temp = lodge_snapshot_path(".", hidden, NULL),
 			    .disks = g_build_filename("disks", hidden, NULL),
 			    .p = { .fd = progress_fd, .shown = -1 } };
@@ -403,8 +433,8 @@ int snapshot_import(const char *file, const char *name, bool with_paths, int pro
 		puts(id);
 	vm_config_finish(&m.c);
 	pack_close(m.pack);
-	if (m.fd >= 0)
-		close(m.fd);
+	close_all(&m);
+	g_free(m.name);
 	g_free(m.temp);
 	g_free(m.disks);
 	return r < 0 ? err_prefix(e, "'%.100s'", file) : 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/cleanup.h"
 #include "devmodel/storage/image.h"
 #include "devmodel/storage/image_merge.h"
 #include "protocol/snapshots.h"
@@ -270,32 +271,43 @@ static bool is_spare(const struct layer *l)
 	return !l->needed && ((l->n_above == 0 && l->ours) || (l->n_above == 1 && l->qcow2));
 }
 
-/* 1: something was done, and more may be to be done. */
-static int tidy_one(GPtrArray *all, struct err *e)
+static const struct layer *first_spare(GPtrArray *all)
 {
-	for (guint i = 0; i < all->len; i++) {
-		const struct layer *l = all->pdata[i];
-		if (!is_spare(l))
-			continue;
-		if (l->n_above == 0 && unlink(l->file) < 0)
-			return err_set(e, -errno, "cannot remove '%s': %s", l->file,
-				       strerror(errno));
-		const int r = l->n_above == 1 ? merge(l, l->above, e) : 0;
-		return r < 0 ? r : 1;
-	}
-	return 0;
+	for (guint i = 0; i < all->len; i++)
+		if (is_spare(all->pdata[i]))
+			return all->pdata[i];
+	return NULL;
+}
+
+/* 1: something was done, and more may be to be done. What is needed is asked under the settings'
+ * lock, since an import makes a snapshot of layers that were not needed before. */
+static int tidy_one(struct err *e)
+{
+	g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(free_layer);
+	g_autoptr(GError) error = NULL;
+	auto_close int lock = lodge_ini_lock(".", &error);
+	int r = lock >= 0 ? read_all(NULL, all, e) : err_set(e, -EIO, "%s", error->message);
+	const struct layer *l = r == 0 ? first_spare(all) : NULL;
+
+	if (!l)
+		return r;
+	if (l->n_above == 0)
+		return unlink(l->file) == 0 ? 1
+					    : err_set(e, -errno, "cannot remove '%s': %s", l->file,
+						      strerror(errno));
+	close(lock); /* merging takes its time, and what has a layer above is no import's */
+	lock = -1;
+	r = merge(l, l->above, e);
+	return r < 0 ? r : 1;
 }
 
 int layers_tidy(struct err *e)
 {
-	int r = 1;
+	int r;
 
-	while (r > 0) {
-		g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(free_layer);
-		r = read_all(NULL, all, e);
-		if (r == 0)
-			r = tidy_one(all, e);
-	}
+	do
+		r = tidy_one(e);
+	while (r > 0);
 	return r;
 }
 

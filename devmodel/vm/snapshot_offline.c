@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "protocol/protocol.h"
 #include "protocol/seen.h"
 #include "protocol/snapshots.h"
 #include "vm/base.h"
@@ -226,8 +227,8 @@ struct options {
 	bool with_paths;
 };
 
-static int do_verb(const struct vm_home *h, const struct vm_config *c, const struct options *o,
-		   const char *verb, int argc, char **argv, struct err *e)
+static int do_verb(const struct vm_home *h, const struct vm_config *c, const char *verb, int argc,
+		   char **argv, struct err *e)
 {
 	if (strcmp(verb, "take") == 0 && argc == 2)
 		return take_stopped(h, c, argv[0], argv[1], e);
@@ -237,31 +238,27 @@ static int do_verb(const struct vm_home *h, const struct vm_config *c, const str
 		return delete_and_tidy(argv[0], e);
 	if (strcmp(verb, "tidy") == 0 && argc == 0)
 		return layers_tidy(e);
-	if (strcmp(verb, "import") == 0 && (argc == 1 || argc == 2))
-		return snapshot_import(argv[0], argc == 2 ? argv[1] : NULL, o->with_paths,
-				       o->progress_fd, e);
 	return err_set(e, -EINVAL, "lodge-vm: --snapshot does not know '%s'", verb);
 }
 
 /* What it does to the disks is no news at the next start, also if it is killed meanwhile; what
  * others did to them before still is. */
-static int do_noticed(const struct vm_home *h, const struct vm_config *c, const struct options *o,
-		      const char *verb, int argc, char **argv, struct err *e)
+static int do_noticed(const struct vm_home *h, const struct vm_config *c, const char *verb,
+		      int argc, char **argv, struct err *e)
 {
 	g_autofree char *changed = lodge_seen_changed(h->dir);
 	int r;
 
 	if (changed)
-		return do_verb(h, c, o, verb, argc, argv, e);
+		return do_verb(h, c, verb, argc, argv, e);
 	lodge_seen_no_disks(h->dir);
-	r = do_verb(h, c, o, verb, argc, argv, e);
+	r = do_verb(h, c, verb, argc, argv, e);
 	if (!lodge_seen_disks(h->dir, NULL))
 		lodge_seen_no_disks(h->dir);
 	return r;
 }
 
-static int locked(const struct options *o, const char *verb, const char *dir, int argc, char **argv,
-		  struct err *e)
+static int locked(const char *verb, const char *dir, int argc, char **argv, struct err *e)
 {
 	struct vm_home home = { 0 };
 	struct vm_config c;
@@ -274,7 +271,7 @@ static int locked(const struct options *o, const char *verb, const char *dir, in
 	if (r == 0)
 		r = base_settle(&home, &c, e);
 	if (r == 0)
-		r = do_noticed(&home, &c, o, verb, argc, argv, e);
+		r = do_noticed(&home, &c, verb, argc, argv, e);
 	vm_home_leave(&home, false);
 	vm_config_finish(&c);
 	return r;
@@ -287,13 +284,30 @@ static int fd_of(const char *word)
 	return g_ascii_string_to_unsigned(word, 10, 3, 1023, &fd, NULL) ? (int)fd : -1;
 }
 
-/* What only reads the VM's folder, or writes beside it. 1: it is another verb. */
+/* Unless the VM runs nobody else is at its folder meanwhile, so that it is not deleted, say. */
+static int import(const struct options *o, const char *file, const char *name, struct err *e)
+{
+	g_autofree char *dir = g_get_current_dir();
+	g_autoptr(GError) error = NULL;
+	auto_close int lock = lodge_folder_lock(dir, "takes a snapshot in", &error);
+	const bool runs = strcmp(lodge_folder_own_state(dir), "crashed") == 0;
+
+	if (lock < 0 && !(g_error_matches(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE) && runs))
+		return vm_home_error(e, error);
+	if (lock >= 0)
+		lodge_snapshots_clean(".");
+	return snapshot_import(file, name, o->with_paths, o->progress_fd, e);
+}
+
+/* What only reads the VM's folder, or adds to it. 1: it is another verb. */
 static int unlocked(const struct options *o, const char *verb, int argc, char **argv, struct err *e)
 {
 	if (strcmp(verb, "fork") == 0 && argc == 2)
 		return fork_to(argv[0], argv[1], e);
 	if (strcmp(verb, "export") == 0 && argc == 2 && fd_of(argv[1]) >= 0)
 		return snapshot_export(argv[0], fd_of(argv[1]), o->progress_fd, e);
+	if (strcmp(verb, "import") == 0 && (argc == 1 || argc == 2))
+		return import(o, argv[0], argc == 2 ? argv[1] : NULL, e);
 	if (strcmp(verb, "verify") != 0 || argc > 1)
 		return 1;
 	snapshot_verify(argc == 1 ? argv[0] : NULL, o->progress_fd);
@@ -317,5 +331,5 @@ int snapshot_offline(int argc, char **argv, struct err *e)
 	if (chdir(argv[1]) < 0)
 		return err_set(e, -errno, "cannot enter '%s': %s", argv[1], strerror(errno));
 	r = unlocked(&o, argv[0], argc - 2, argv + 2, e);
-	return r != 1 ? r : locked(&o, argv[0], ".", argc - 2, argv + 2, e);
+	return r != 1 ? r : locked(argv[0], ".", argc - 2, argv + 2, e);
 }

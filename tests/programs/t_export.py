@@ -1,4 +1,6 @@
 """Snapshots as files: out, in, into a new VM; damage, hostile files, full disks, kills; whether they are whole."""
+import concurrent.futures
+import contextlib
 import glob
 import hashlib
 import json
@@ -14,6 +16,7 @@ import time
 from killing import kill_all, processes
 from lib import LODGE, LODGE_VM, check, until
 from lodgevm import FULL
+from t_forks import stopped_at
 from t_kept import contents, create, ini, library, mark, one_line, snapshots, start, state, write_ini
 from t_room import mount
 from t_state import bad_targets, numbers, read, wait_lines
@@ -131,14 +134,58 @@ def test_export_of_disks(env):
 
 
 def test_export_while_it_runs(env):
-    """Nothing of the VM is stopped for it; a running VM takes none in."""
-    taken(env)
+    """Nothing of the VM is stopped for it, out or in; what came in is there at once."""
+    moment = taken(env)
     start(env, "out2")
     env.lodge("snapshot", "export", "a", "s", "s.lodge")
     env.lodge("snapshot", "verify", "a", "s")
-    check("in use" in one_line(env.lodge("snapshot", "import", "a", "s.lodge", "t", rc=4)), "it runs")
+    check("another name" in one_line(env.lodge("snapshot", "import", "a", "s.lodge", rc=4)), "the name is taken")
+    env.lodge("snapshot", "import", "a", "s.lodge", "t")
     env.lodge("create", "b", "--import", "s.lodge")
     check(state(env) == "running" and state(env, "b") == "suspended", "both")
+    check(disk(env, "a", "t") == disk(env, "a", "s") and state_of(env, "a", "t") == state_of(env, "a", "s"), "whole")
+    env.lodge("snapshot", "take", "a", "u")
+    env.lodge("snapshot", "delete", "a", "s")
+    env.lodge("snapshot", "verify", "a")
+    env.lodge("snapshot", "restore", "a", "t", "--yes")
+    check(state(env) == "running", "and goes on from it")
+    env.lodge("kill", "a")
+    env.lodge("snapshot", "restore", "a", "t", "--yes")
+    goes_on(env, "a", "after", moment)
+
+
+def test_export_import_meets_what_the_vm_does(env):
+    """An import into a VM that runs is stopped at any of its steps, while the VM ends, starts, and is tidied: that has
+    nothing of what is being made, and the snapshot is whole."""
+    taken(env)
+    want = disk(env, "a", "s"), state_of(env, "a", "s")
+
+    def day():
+        start(env, "day")
+        env.lodge("kill", "a")
+        env.lodge("snapshot", "tidy", "a")
+    steps = 0
+    last = False
+    while not last:
+        steps += 1
+        name = f"t{steps}"
+        start(env, "day")
+        p = stopped_at(env, steps, "import", library(env, "a"), env.path("s.lodge"), name)
+        last = p.poll() is not None
+        env.lodge("kill", "a")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            done = pool.submit(day)
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                done.result(1)          # or it waits for the import
+            if not last:
+                p.send_signal(signal.SIGCONT)
+            check(p.wait(60) == 0, f"step {steps}")
+            done.result(60)
+        check((disk(env, "a", name), state_of(env, "a", name)) == want, f"{name}: another one")
+        env.lodge("snapshot", "verify", "a")
+        env.lodge("snapshot", "delete", "a", name)
+    check(steps > 3, "there were steps to stop at")
+    check(not glob.glob(library(env, "a", "*", ".*")), "nothing is left")
 
 
 def test_export_usage(env):

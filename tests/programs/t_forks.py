@@ -18,13 +18,12 @@ def stopped(p):
         return f.read().rsplit(")", 1)[1].split()[0] == "T"
 
 
-def stopped_fork(env, renames):
-    """lodge-vm that makes the fork f of a's snapshot "s", stopped when it has renamed that many files; or it had
-    fewer, and has ended."""
-    p = subprocess.Popen([LODGE_VM, "--snapshot", "fork", library(env, "a"), snapshots(env)["s"]["id"],
-                          library(env, "f")], stderr=subprocess.DEVNULL, cwd=env.work,
-                         env=dict(env.preloaded("stop_at_rename"), STOP_AT_RENAME=str(renames)))
-    until(lambda: p.poll() is not None or stopped(p), "the fork is not made")
+def stopped_at(env, renames, *words):
+    """lodge-vm --snapshot with these words, stopped when it has renamed that many files; or it had fewer, and has
+    ended."""
+    p = subprocess.Popen([LODGE_VM, "--snapshot", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                         cwd=env.work, env=dict(env.preloaded("stop_at_rename"), STOP_AT_RENAME=str(renames)))
+    until(lambda: p.poll() is not None or stopped(p), f"{words}: it does not end")
     return p
 
 
@@ -38,7 +37,7 @@ def test_forks_meet_what_takes_their_base_away(env):
             renames += 1
             create(env)
             env.lodge("snapshot", "take", "a", "s")
-            fork = stopped_fork(env, renames)
+            fork = stopped_at(env, renames, "fork", library(env, "a"), snapshots(env)["s"]["id"], library(env, "f"))
             last = fork.poll() is not None
             taker = env.start(*words)
             with contextlib.suppress(subprocess.TimeoutExpired):

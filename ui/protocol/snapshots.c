@@ -1,7 +1,10 @@
 /* See snapshots.h. */
 #include "protocol/snapshots.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
@@ -165,6 +168,28 @@ GPtrArray *lodge_snapshots(const char *dir, GError **error)
 	return NULL;
 }
 
+int lodge_snapshots_hold(const char *path)
+{
+	const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	/* A file system without locks does without. */
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void remove_unless_held(const char *path)
+{
+	const int fd = lodge_snapshots_hold(path);
+
+	if (fd < 0)
+		return;
+	lodge_remove_tree(path, NULL);
+	close(fd);
+}
+
 /* An import has the disks beside those that it will be among. */
 void lodge_snapshots_clean(const char *dir)
 {
@@ -177,7 +202,7 @@ void lodge_snapshots_clean(const char *dir)
 		while (d && (name = g_dir_read_name(d)) != NULL) {
 			g_autofree char *inner = g_build_filename(path, name, NULL);
 			if (name[0] == '.' && id_ok(name + 1))
-				lodge_remove_tree(inner, NULL);
+				remove_unless_held(inner);
 		}
 	}
 }
