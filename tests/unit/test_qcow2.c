@@ -396,6 +396,19 @@ static void test_mutations(void **state)
 	}
 }
 
+/* As a killed process leaves it. */
+static void copy_file(const char *from, const char *to)
+{
+	auto_close int in = open(from, O_RDONLY);
+	auto_close int out = open(to, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	struct stat st;
+
+	assert_int_equal(fstat(in, &st), 0);
+	auto_free uint8_t *copy = malloc((size_t)st.st_size);
+	assert_int_equal(pread(in, copy, (size_t)st.st_size, 0), st.st_size);
+	assert_int_equal(write(out, copy, (size_t)st.st_size), st.st_size);
+}
+
 static void test_dirty(void **state)
 {
 	struct world *w = *state;
@@ -404,22 +417,53 @@ static void test_dirty(void **state)
 	struct blk *b = open_rw(w, w->a);
 	churn(w, b, 30);
 	assert_int_equal(blk_run(b, BLK_FLUSH, 0, NULL, 0), 0);
-	/* As a killed process leaves it. */
-	auto_close int fd = open(w->a, O_RDONLY);
-	struct stat st;
-	assert_int_equal(fstat(fd, &st), 0);
-	auto_free uint8_t *copy = malloc((size_t)st.st_size);
-	assert_int_equal(pread(fd, copy, (size_t)st.st_size, 0), st.st_size);
+	copy_file(w->a, w->b);
 	blk_close(b);
 	assert_clean(w, w->a);
-	auto_close int fd_b = open(w->b, O_RDWR | O_CREAT, 0600);
-	assert_int_equal(write(fd_b, copy, (size_t)st.st_size), st.st_size);
 	assert_true(check_image(w, w->b, false).errors > 0);
 	b = open_rw(w, w->b);
 	check_all(w, b);
 	churn(w, b, 20);
 	blk_close(b);
 	assert_clean(w, w->b);
+}
+
+/* Nothing but the size changes, and its counts come late: the mark says so. */
+static void test_resize_lazy(void **state)
+{
+	const struct image_options o = { .format = IMAGE_FORMAT_QCOW2, .for_check = true };
+	struct world *w = *state;
+	struct blk *b;
+
+	make(w, w->a, &(struct qcow2_create){ .cluster_bits = 9, .lazy_refcounts = true });
+	b = open_rw(w, w->a);
+	assert_ok(qcow2_resize(b, 100u << 20, &w->e), &w->e);
+	copy_file(w->a, w->b);
+	blk_close(b);
+	assert_clean(w, w->a);
+	assert_ok(image_open(w->b, &o, &b, &w->e), &w->e);
+	assert_true(qcow2_info(b)->dirty);
+	blk_close(b);
+}
+
+/* What is cut off an overlay takes no room on the way. */
+static void test_shrink(void **state)
+{
+	struct world *w = *state;
+	struct stat st;
+
+	make(w, w->a, &(struct qcow2_create){ .bytes = 1ull << 36 });
+	make(w, w->b, &(struct qcow2_create){ .backing_file = "a", .backing_format = "qcow2" });
+	struct blk *b = open_rw(w, w->b);
+	churn(w, b, 20);
+	assert_ok(qcow2_resize(b, 1u << 20, &w->e), &w->e);
+	assert_ok(qcow2_resize(b, DISK_BYTES, &w->e), &w->e);
+	memset(w->mirror + (1u << 20), 0, DISK_BYTES - (1u << 20));
+	check_all(w, b);
+	blk_close(b);
+	assert_clean(w, w->b);
+	assert_int_equal(stat(w->b, &st), 0);
+	assert_true(st.st_size < 5 << 20);
 }
 
 /* A guest cannot make another format of a disk that was taken for raw. */
@@ -470,6 +514,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_overlap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mutations, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dirty, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resize_lazy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shrink, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guarded, setup, teardown),
 	};
 

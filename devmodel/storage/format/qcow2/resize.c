@@ -97,20 +97,19 @@ int qcow2_resize(struct blk *b, uint64_t bytes, struct err *e)
 {
 	struct q2 *q = q2_of(b);
 	const uint64_t span = q2_l2_span(q), whole = hv_align_up(b->bytes, q->cluster);
-	const uint64_t n = (bytes + span - 1) / span;
-	int r = 0;
+	const uint64_t n = (bytes + span - 1) / span, kept = hv_align_up(bytes, q->cluster);
 
 	if (bytes == 0 || bytes % 512 != 0 || n > Q2_MAX_L1_BYTES / 8)
 		return err_set(e, -EINVAL, "'%.100s' cannot have that size", q->name);
 	if (q->info.n_snapshots > 0)
 		return err_set(e, -EINVAL, "'%.100s' has internal snapshots, whose size is its",
 			       q->name);
+	int r = q2_prepare(q);
 	/* What is cut off must not show when the disk grows again. */
-	if (bytes < b->bytes)
-		r = q2_zero(q, bytes, b->bytes - bytes, false);
 	if (r == 0 && bytes < b->bytes)
-		r = qcow2_forget(b, hv_align_up(bytes, q->cluster),
-				 whole - hv_align_up(bytes, q->cluster));
+		r = q2_zero(q, bytes, hv_min_u64(kept, b->bytes) - bytes, false);
+	if (r == 0 && bytes < b->bytes)
+		r = qcow2_forget(b, kept, whole - kept);
 	if (r == 0)
 		r = q2_flush(q);
 	if (r == 0 && n > q->l1_size)
