@@ -466,6 +466,25 @@ static void test_shrink(void **state)
 	assert_true(st.st_size < 5 << 20);
 }
 
+/* One that reaches past the header's first sector. */
+static void test_long_name(void **state)
+{
+	struct world *w = *state;
+	char name[601] = "";
+
+	memset(name, 'n', sizeof(name) - 1);
+	for (unsigned bits = 10; bits <= 12; bits++) {
+		make(w, w->a, &(struct qcow2_create){ .cluster_bits = bits });
+		struct blk *b = open_rw(w, w->a);
+		assert_ok(qcow2_name_backing(b, name, "raw", &w->e), &w->e);
+		blk_close(b);
+		const struct image_options o = { .format = IMAGE_FORMAT_QCOW2, .for_check = true };
+		assert_ok(image_open(w->a, &o, &b, &w->e), &w->e);
+		assert_string_equal(qcow2_info(b)->backing_file, name);
+		blk_close(b);
+	}
+}
+
 /* A guest cannot make another format of a disk that was taken for raw. */
 static void test_guarded(void **state)
 {
@@ -516,6 +535,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dirty, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resize_lazy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shrink, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guarded, setup, teardown),
 	};
 

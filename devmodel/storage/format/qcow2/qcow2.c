@@ -261,8 +261,9 @@ int qcow2_name_backing(struct blk *b, const char *file, const char *format, stru
 		return r;
 	const uint64_t first = hv_min_u64(q->cluster, 512);
 	const uint64_t at = q2_get64(h + Q2_H_BACKING_OFF), n = q2_get32(h + Q2_H_BACKING_LEN);
-	if (at >= first) {
-		r = io_host_put(&q->host, h + at, n, at);
+	const uint64_t from = hv_max_u64(at, first); /* of the name, or its end */
+	if (at + n > from) {
+		r = io_host_put(&q->host, h + from, at + n - from, from);
 		if (r == 0)
 			r = io_host_flush(&q->host);
 	}
