@@ -485,6 +485,88 @@ static void test_long_name(void **state)
 	}
 }
 
+static uint64_t first_l2(const char *path, uint64_t *ret_entry)
+{
+	auto_close int fd = open(path, O_RDONLY);
+	uint8_t be[8];
+
+	assert_int_equal(pread(fd, be, 8, Q2_H_L1_OFF), 8);
+	assert_int_equal(pread(fd, be, 8, (off_t)q2_get64(be)), 8);
+	const uint64_t l2 = q2_get64(be) & Q2_OFFSET_MASK;
+	assert_int_equal(pread(fd, be, 8, (off_t)l2), 8);
+	*ret_entry = q2_get64(be);
+	return l2;
+}
+
+/* A mark where there can be none: it goes, and what it was put on stays. */
+static void test_repair_marks(void **state)
+{
+	struct world *w = *state;
+	uint64_t entry, l2;
+	struct blk *b;
+
+	make(w, w->a, &(struct qcow2_create){ 0 });
+	b = open_rw(w, w->a);
+	memset(w->mirror, 7, 65536);
+	assert_int_equal(qcow2_write_compressed(b, 0, w->mirror), 0);
+	blk_close(b);
+	for (unsigned i = 0; i < 2; i++) {
+		l2 = first_l2(w->a, &entry);
+		patch64(w->a, l2, entry | Q2_COPIED);
+		assert_int_equal(check_image(w, w->a, true).errors, 1);
+		assert_clean(w, w->a);
+		b = open_rw(w, w->a);
+		check_all(w, b);
+		/* The second time: zeroes that an entry says. */
+		memset(w->mirror, 0, 65536);
+		assert_int_equal(blk_run(b, BLK_WRITE_ZEROES, 0, NULL, 65536), 0);
+		blk_close(b);
+	}
+	first_l2(w->a, &entry);
+	assert_int_equal(entry, Q2_ZERO);
+}
+
+#define DEVICE_BYTES (8u << 20)
+
+static int device_write(struct io_host *h, struct iovec *iov, unsigned n, uint64_t off)
+{
+	uint64_t end = off;
+
+	for (unsigned i = 0; i < n; i++)
+		end += iov[i].iov_len;
+	return end > DEVICE_BYTES ? -ENOSPC : io_host_file_ops.write(h, iov, n, off);
+}
+
+/* A block device has nothing behind its end. */
+static void test_repair_device(void **state)
+{
+	const struct qcow2_options o = { .for_check = true };
+	struct world *w = *state;
+	struct io_host_ops device = io_host_file_ops;
+	struct io_host host;
+	struct qcow2_check c;
+	struct blk *b;
+
+	make(w, w->a, &(struct qcow2_create){ .lazy_refcounts = true });
+	b = open_rw(w, w->a);
+	churn(w, b, 30);
+	assert_int_equal(blk_run(b, BLK_FLUSH, 0, NULL, 0), 0);
+	copy_file(w->a, w->b);
+	blk_close(b);
+	assert_int_equal(truncate(w->b, DEVICE_BYTES), 0);
+	device.write = device_write;
+	io_host_init(&host, open(w->b, O_RDWR | O_CLOEXEC), IO_CACHE_SAFE);
+	host.ops = &device;
+	assert_ok(qcow2_open(&host, "device", &o, &b, &w->e), &w->e);
+	assert_ok(qcow2_check(b, true, &c, &w->e), &w->e);
+	assert_true(c.errors > 0);
+	blk_close(b);
+	assert_clean(w, w->b);
+	b = open_rw(w, w->b);
+	check_all(w, b);
+	blk_close(b);
+}
+
 /* A guest cannot make another format of a disk that was taken for raw. */
 static void test_guarded(void **state)
 {
@@ -536,6 +618,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_resize_lazy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shrink, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_repair_marks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_repair_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guarded, setup, teardown),
 	};
 

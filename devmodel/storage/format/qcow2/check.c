@@ -1,6 +1,6 @@
 /*
  * Checking an image: every reference to every cluster is counted anew. Repairing writes the counts
- * found into new blocks behind the image's end and switches the header over, so that a power cut
+ * found into new blocks behind all that is used and switches the header over, so that a power cut
  * leaves the old or the new ones; then come the marks in the tables.
  */
 #include <stdarg.h>
@@ -20,7 +20,8 @@ struct check {
 	bool repair;
 	uint32_t *count; /* owned: references found, a file's cluster each */
 	uint64_t n;
-	int failed; /* -errno of the host */
+	uint64_t used; /* no table or data found lies beyond that many clusters */
+	int failed;    /* -errno of the host */
 };
 
 static void wrong(struct check *c, const char *fmt, ...) HV_PRINTF(2, 3);
@@ -93,7 +94,7 @@ static bool walk_entry(struct check *c, const uint8_t *p, bool active)
 
 	if (v & Q2_COMPRESSED) {
 		q2_packed_at(c->q, v, &off, &bytes);
-		if (off < c->q->cluster || (v & Q2_COPIED))
+		if (off < c->q->cluster)
 			return false;
 		/* The last one's sectors may go past the end of the file. */
 		const uint64_t end = c->n << c->q->info.cluster_bits;
@@ -102,7 +103,7 @@ static bool walk_entry(struct check *c, const uint8_t *p, bool active)
 		return off < end && count(c, off, hv_min_u64(bytes, end - off));
 	}
 	if (host == 0)
-		return (v & Q2_COPIED) == 0;
+		return true;
 	c->out->allocated += active;
 	return host % c->q->cluster == 0 && count(c, host, c->q->cluster);
 }
@@ -260,13 +261,14 @@ static void compare(struct check *c)
 	c->q->corrupt = false; /* what q2_refcount() saw is among the errors */
 }
 
-/* The mark "only reference" of an entry must fit the count. */
+/* The mark "only reference" of an entry must fit the count; what is compressed has none. */
 static bool fix_mark(struct check *c, uint8_t *p)
 {
 	const uint64_t v = q2_get64(p), off = v & Q2_OFFSET_MASK;
-	const uint64_t mark = off != 0 && found(c, off) == 1 ? Q2_COPIED : 0;
+	const bool whole = (v & Q2_COMPRESSED) == 0 && off != 0;
+	const uint64_t mark = whole && found(c, off) == 1 ? Q2_COPIED : 0;
 
-	if ((v & Q2_COMPRESSED) || (v & Q2_COPIED) == mark)
+	if ((v & Q2_COPIED) == mark)
 		return false;
 	q2_put64(p, (v & ~Q2_COPIED) | mark);
 	return true;
@@ -311,7 +313,7 @@ static void marks(struct check *c)
 /* ---- new counts ---- */
 
 struct rebuilt {
-	uint64_t first, n_blocks, n_table; /* clusters behind the image's end */
+	uint64_t first, n_blocks, n_table; /* clusters behind all that is used */
 	uint64_t *rt;			   /* owned */
 };
 
@@ -370,7 +372,7 @@ static int rebuild(struct check *c)
 {
 	struct q2 *q = c->q;
 	const uint64_t per_block = 1ull << q->rb_bits;
-	struct rebuilt b = { .first = c->n, .n_blocks = 1, .n_table = 1 };
+	struct rebuilt b = { .first = c->used, .n_blocks = 1, .n_table = 1 };
 	auto_free uint8_t *block = malloc(q->cluster);
 	int r;
 
@@ -393,7 +395,8 @@ static int rebuild(struct check *c)
 		return r;
 	}
 	q2_cache_finish(&q->rb);
-	q->file_end = (b.first + b.n_blocks + b.n_table) << q->info.cluster_bits;
+	q->file_end = hv_max_u64(q->file_end, (b.first + b.n_blocks + b.n_table)
+						      << q->info.cluster_bits);
 	q->fresh_from = hv_max_u64(q->fresh_from, q->file_end);
 	q->hint = 0;
 	return 0;
@@ -422,6 +425,8 @@ static void look(struct check *c)
 	walk(c);
 	if (c->failed == 0) {
 		walk_counts(c);
+		for (c->used = c->n; c->used > 0 && c->count[c->used - 1] == 0; c->used--)
+			;
 		compare(c);
 		marks(c);
 	}
