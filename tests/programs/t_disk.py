@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from lib import BUILD, check
+from lib import BUILD, check, until
 from t_qcow2 import qemu_img
 
 MIB = 1 << 20
@@ -57,6 +57,11 @@ def test_disk_create(env):
     good(env, "sub/over")
     chain = json.loads(disk(env, "info", "--json", "--chain", "sub/over").out)
     check([c["disk-bytes"] for c in chain] == [3 * MIB] * 2 and chain[0]["backing-file"] == "../raw", chain)
+    # One without an end.
+    disk(env, "create", "first", "1M", "--backing", "second", "--backing-format", "qcow2")
+    disk(env, "create", "second", "--backing", "first", "--backing-format", "qcow2")
+    r = disk(env, "info", "--chain", "first", rc=2)
+    check("based on itself" in r.err and r.err.count("\n") == 1 and r.out.count("qcow2 ") == 2, r)
 
 
 def test_disk_convert(env):
@@ -191,6 +196,50 @@ def test_disk_in_use(env):
     check('VM "reader"' in r.err, r)
 
 
+def test_disk_replaces(env):
+    """Only files that nobody has; a link stays one."""
+    contents(env, "a")
+    disk(env, "create", "vm", "4M")
+    vm = env.vm("--disk", "vm", "--write")
+    for args in (("create", "vm", "1M", "--force"), ("convert", "a", "vm", "--force")):
+        r = disk(env, *args, rc=4)
+        check('VM "test" (lodge stop test)' in r.err and r.err.count("\n") == 1, r)
+    vm.end()
+    os.mkfifo(env.path("fifo"))
+    os.mkdir(env.path("folder"))
+    for name in ("fifo", "folder"):
+        for args in (("create", name, "1M", "--force"), ("convert", "a", name, "--force")):
+            r = disk(env, *args, rc=2)
+            check("not an ordinary file" in r.err and r.err.count("\n") == 1, r)
+    for args in (("create", "link", "4M", "--force"), ("convert", "a", "link", "--force"), ("compact", "link")):
+        disk(env, "create", "folder/real", "1M", "--force")
+        if not os.path.lexists(env.path("link")):
+            os.symlink("folder/real", env.path("link"))
+        before = os.stat(env.path("folder/real")).st_ino
+        disk(env, *args)
+        check(os.path.islink(env.path("link")), f"{args}: the link is gone")
+        check(os.stat(env.path("folder/real")).st_ino != before, f"{args}: the file is the old one")
+    disk(env, "convert", "a", "a", "--force")
+    good(env, "a")
+
+
+def test_disk_interrupted(env):
+    """A convert that is ended leaves what was there, and nothing else."""
+    contents(env, "a", size=128 * MIB)
+    env.write("b", b"old")
+    program = os.path.join(BUILD, "devmodel/storage/tool/lodge-disk")
+    for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Not ignored, as a shell has it for what is in the background.
+        with subprocess.Popen([program, "convert", "a", "b", "--force", "--compress", "zstd", "--threads", "1"],
+                              cwd=env.work, preexec_fn=lambda s=sig: signal.signal(s, signal.SIG_DFL)) as p:
+            until(lambda: any(".new-" in f and os.stat(env.path(f)).st_size > MIB for f in os.listdir(env.work)),
+                  "the new image")
+            p.send_signal(sig)
+            check(p.wait() == -sig, p.returncode)
+        check(sorted(os.listdir(env.work)) == ["a", "b"], os.listdir(env.work))
+        check(os.stat(env.path("b")).st_size == 3, "the old file stays")
+
+
 def test_disk_killed(env):
     """A convert that dies leaves the old file, and the new one never in part."""
     contents(env, "a", size=64 * MIB)
@@ -216,6 +265,7 @@ def test_bad_input_disk(env):
     for args, rc, words in (
             (["none"], 2, "no command"), (["create", "x"], 2, "how large"), (["create", "x", "1Z"], 2, "20G"),
             (["create", "x", "1M", "--cluster-size", "5K"], 2, "power of two"),
+            (["create", "x", "1M", "--cluster-size", "1"], 2, "512 to 2M"),
             (["create", "x", "1M", "--cluster-size", "4M"], 2, "512 bytes to 2 MiB"),
             (["create", "x", "64T", "--cluster-size", "512"], 2, "larger"),
             (["create", "x", "1M", "--qcow2-version", "2", "--compress", "zstd"], 2, "version 3"),

@@ -90,8 +90,22 @@ static int go_down(const struct blk *b, const char *path, char **ret_path,
 	return *ret_path != NULL ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
+/* The n-th of a chain must be none of those before. */
+static int check_new(const char *path, struct stat *seen, unsigned n, struct err *e)
+{
+	if (n == IMAGE_MAX_CHAIN)
+		return err_set(e, -ELOOP, "more than %u images are based on each other", n);
+	if (stat(path, &seen[n]) < 0)
+		return err_set(e, -errno, "cannot open '%s': %s", path, strerror(errno));
+	for (unsigned i = 0; i < n; i++)
+		if (seen[i].st_dev == seen[n].st_dev && seen[i].st_ino == seen[n].st_ino)
+			return err_set(e, -ELOOP, "'%.200s' is based on itself", path);
+	return 0;
+}
+
 int cmd_info(const struct tool *t, struct err *e)
 {
+	static struct stat seen[IMAGE_MAX_CHAIN];
 	struct tool_json j = { .f = stdout };
 	struct tool each = *t;
 	char *path = strdup(t->arg[0]);
@@ -99,11 +113,13 @@ int cmd_info(const struct tool *t, struct err *e)
 
 	if (t->json && t->chain && r == 0)
 		json_open(&j, NULL, '[');
-	for (unsigned n = 0; r == 0 && path != NULL && n < IMAGE_MAX_CHAIN; n++) {
+	for (unsigned n = 0; r == 0 && path != NULL; n++) {
 		struct image_options o = { .read_only = true, .for_check = true };
 		struct blk *b = NULL;
 		char *below = NULL;
-		r = tool_open(&each, path, &o, &b, e);
+		r = check_new(path, seen, n, e);
+		if (r == 0)
+			r = tool_open(&each, path, &o, &b, e);
 		if (r < 0)
 			break;
 		if (!t->json && n > 0)

@@ -11,9 +11,10 @@
 static int log2_of(uint64_t bytes, unsigned *ret, struct err *e)
 {
 	*ret = bytes == 0 ? 0 : (unsigned)__builtin_ctzll(bytes);
-	return bytes == 0 || bytes == 1ull << *ret
+	/* 2^0 would be the default. */
+	return bytes == 0 || (bytes == 1ull << *ret && bytes > 1)
 		       ? 0
-		       : err_set(e, -EINVAL, "--cluster-size is a power of two");
+		       : err_set(e, -EINVAL, "--cluster-size is a power of two, 512 to 2M");
 }
 
 /* What the options say of a new image. */
@@ -37,6 +38,7 @@ static int from_options(const struct tool *t, struct image_create *c, struct err
 
 int cmd_create(const struct tool *t, struct err *e)
 {
+	auto_free char *path = NULL;
 	struct image_create c;
 	int r = from_options(t, &c, e);
 
@@ -49,7 +51,8 @@ int cmd_create(const struct tool *t, struct err *e)
 	if (t->n_args == 2 && (tool_parse_size(t->arg[1], &c.q.bytes) < 0 || c.q.bytes == 0))
 		return err_set(e, -EINVAL, "a size is a number such as 20G, not '%.40s'",
 			       t->arg[1]);
-	return image_create(t->arg[0], &c, e);
+	r = tool_target(t, t->arg[0], &path, e);
+	return r < 0 ? r : tool_create(path, &c, e);
 }
 
 int tool_new(const char *path, const struct image_create *c, struct image_new *ret_new,
@@ -59,7 +62,7 @@ int tool_new(const char *path, const struct image_create *c, struct image_new *r
 	struct image_options o = { .format = c->format, .cache = IO_CACHE_UNSAFE };
 	struct blk *backing = NULL;
 	struct io_host host;
-	int r = image_new_begin(path, ret_new, e);
+	int r = tool_begin(path, ret_new, e);
 
 	if (r < 0)
 		return r;
@@ -107,18 +110,19 @@ int cmd_convert(const struct tool *t, struct err *e)
 {
 	struct image_options o = { .read_only = true, .direct = t->direct };
 	struct tool_copy c = { .packed = t->compress >= 0 };
+	auto_free char *path = NULL;
 	struct image_create create;
 	struct image_new n;
 	int r = from_options(t, &create, e);
 
-	if (r == 0 && !t->force && access(t->arg[1], F_OK) == 0)
-		r = err_set(e, -EEXIST, "'%.200s' exists already (--force replaces it)", t->arg[1]);
+	if (r == 0)
+		r = tool_target(t, t->arg[1], &path, e);
 	if (r == 0)
 		r = tool_open(t, t->arg[0], &o, &c.from, e);
 	if (r < 0)
 		return r;
 	create.q.bytes = c.from->bytes;
-	r = tool_new(t->arg[1], &create, &n, &c.to, e);
+	r = tool_new(path, &create, &n, &c.to, e);
 	if (r == 0)
 		r = copy_and_commit(t, &c, &n, t->force, e);
 	blk_close(c.from);
@@ -183,6 +187,7 @@ static int rewrite(const struct tool *t, struct blk *from, struct err *e)
 		       .backing_file = c.own_only ? q->backing_file : NULL,
 		       .backing_format = c.own_only ? q->backing_format : NULL },
 	};
+	auto_free char *path = NULL;
 	struct image_new n;
 	int r;
 
@@ -193,10 +198,12 @@ static int rewrite(const struct tool *t, struct blk *from, struct err *e)
 			       t->arg[0]);
 	c.packed = t->compress >= 0;
 	c.keep_packed = true;
-	r = tool_new(t->arg[0], &create, &n, &c.to, e);
+	r = tool_real_path(t->arg[0], &path, e);
+	if (r == 0)
+		r = tool_new(path, &create, &n, &c.to, e);
 	if (r < 0)
 		return r;
-	keep_owner(t->arg[0], n.fd);
+	keep_owner(path, n.fd);
 	return copy_and_commit(t, &c, &n, true, e);
 }
 

@@ -68,6 +68,18 @@ int tool_confirm(const struct tool *t, const char *what, struct err *e) HV_MUST_
 /* "VM "web" (lodge stop web)" or "process 12 (name)" that has the file open; false: nobody seen. */
 bool tool_holder(const char *path, char *text, size_t size);
 
+/* ---- target.c ---- */
+/* The file that a path means, where there is one, by its own name: a link stays one when the file
+ * is replaced. -EINVAL: it is not a file. Allocated. */
+int tool_real_path(const char *path, char **ret_path, struct err *e) HV_MUST_CHECK;
+/* That of a new image: nothing is there, or by --force a file that nobody has. */
+int tool_target(const struct tool *t, const char *path, char **ret_path,
+		struct err *e) HV_MUST_CHECK;
+/* As image_new_begin(); a signal that ends the program takes the file with it. */
+int tool_begin(const char *path, struct image_new *ret_new, struct err *e) HV_MUST_CHECK;
+/* As image_create(); such a signal waits until that is done. */
+int tool_create(const char *path, const struct image_create *c, struct err *e) HV_MUST_CHECK;
+
 /* ---- output.c ---- */
 /* "512M", "2G", "1.5T": bytes; -EINVAL. */
 int tool_parse_size(const char *s, uint64_t *ret_bytes) HV_MUST_CHECK;
