@@ -164,6 +164,10 @@ def test_export_import_meets_what_the_vm_does(env):
         start(env, "day")
         env.lodge("kill", "a")
         env.lodge("snapshot", "tidy", "a")
+    p = stopped_at(env, 1, "import", library(env, "a"), env.path("s.lodge"), "t0")
+    check("takes a snapshot in" in one_line(start(env, "day", rc=4)), "a VM that does not run is held meanwhile")
+    p.kill()
+    p.wait()
     steps = 0
     last = False
     while not last:

@@ -350,6 +350,19 @@ struct kept_starting {
 	GPid pid;
 };
 
+/* It runs, or a command is at work on it. */
+static void in_use(const char *dir, const char *name, GError **error)
+{
+	const bool runs = strcmp(lodge_folder_own_state(dir), "crashed") == 0;
+	const int lock = runs ? -1 : lodge_folder_lock(dir, "is being started", error);
+
+	if (lock >= 0)
+		close(lock);
+	if (!*error)
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE, "VM \"%s\" runs already",
+			    name);
+}
+
 struct kept_starting *kept_start_begin(struct cli *c, const char *dir, GError **error)
 {
 	g_autofree char *name = g_path_get_basename(dir), *path = NULL;
@@ -359,8 +372,7 @@ struct kept_starting *kept_start_begin(struct cli *c, const char *dir, GError **
 	int log;
 
 	if (strcmp(state, "running") == 0) {
-		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE, "VM \"%s\" runs already",
-			    name);
+		in_use(dir, name, error);
 		return NULL;
 	}
 	if (strcmp(state, "crashed") == 0) {
