@@ -471,6 +471,26 @@ def test_kept_hostile_manifests(env):
     env.lodge("snapshot", "restore", "a", "s", "--yes")
 
 
+def test_kept_text_that_no_file_can_hold(env):
+    """It is refused before it makes a file that nobody can read any more."""
+    create(env, "a", "--set", "cdrom.0.file=")
+    for running in (False, True):
+        for text in (b"a\x1b[2Jb", "\u0085", b"\xff", b"x" * (100 << 10)):
+            r = env.lodge("snapshot", "take", "a", "s", "-m", text, rc=None)
+            check(r.rc == (2 if len(text) < 99 else 0), r)
+            if r.rc == 2:
+                one_line(r)
+        for value in ("/tmp/\u0085", b"/tmp/\xff"):
+            one_line(env.lodge("set", "a", b"serial.1.output=" + os.fsencode(value), rc=2))
+        check(list(snapshots(env)) == ["s"], snapshots(env))
+        if not running:
+            env.lodge("snapshot", "delete", "a", "s")
+            start(env, "out")
+    iso(env, "cd\u0085.iso", 4 << 20)
+    env.lodge("media", "insert", "a", env.path("cd\u0085.iso"), rc=None)
+    env.lodge("get", "a")
+
+
 def test_kept_killed_is_gone(env):
     """`kill` returns when the process has left nothing behind, however long that takes it; by its name in either way."""
     create(env)

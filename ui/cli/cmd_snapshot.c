@@ -86,9 +86,13 @@ static int do_take(struct cli *c, const char *dir, GError **error)
 {
 	g_autofree char *name = cli_arg(c, 2) ? g_strdup(cli_arg(c, 2)) : default_name(dir);
 	const char *text = cli_value(c, "--message");
-	g_autofree char *id = take(dir, name, text ? text : "", error);
+	g_autofree char *id = NULL;
 	g_autoptr(GString) json = g_string_new("{\"name\":");
 
+	if (!lodge_file_can_hold(name) || (text && !lodge_file_can_hold(text)))
+		return cli_bad(error, "the name and the message of a snapshot are text in UTF-8 "
+				      "without control characters");
+	id = take(dir, name, text ? text : "", error);
 	if (!id)
 		return cli_code(error);
 	lodge_json_string(json, name);

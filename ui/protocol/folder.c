@@ -243,6 +243,13 @@ static bool is_plain(const char *text, gsize bytes)
 	return true;
 }
 
+bool lodge_file_can_hold(const char *text)
+{
+	const gsize bytes = strlen(text);
+
+	return bytes <= FILE_MAX_BYTES && is_plain(text, bytes);
+}
+
 char *lodge_file_read(const char *path, GError **error)
 {
 	/* Not blocking, so that a FIFO is refused and not waited for. */

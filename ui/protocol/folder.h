@@ -47,6 +47,8 @@ bool lodge_folder_read_only(const char *dir);
 /* The text of a small file that anybody may have written: an ordinary one of at most 1 MiB, UTF-8,
  * without control characters but tabs and ends of lines, so that a terminal may see it. */
 char *lodge_file_read(const char *path, GError **error);
+/* Would that be read of a file again? Whoever writes what others say into one asks before. */
+bool lodge_file_can_hold(const char *text);
 /* Atomically, and on the disk when it returns. */
 bool lodge_file_replace(const char *path, const char *text, gsize bytes, GError **error);
 /* The contents of an open file to a new one of that mode, on the disk when it returns: its blocks
@@ -70,8 +72,8 @@ int lodge_ini_lock(const char *dir, GError **error);
 bool lodge_ini_save(GKeyFile *ini, const char *dir, GError **error);
 /* Without a comment behind it; NULL: not set. */
 char *lodge_ini_get(GKeyFile *ini, const char *key);
-/* Would the value be read as it was written? Not with blanks around it, ends of lines, or what
- * begins a comment. */
+/* Would the value be read as it was written? Not with blanks around it, ends of lines, what begins
+ * a comment, or what no file can hold. */
 bool lodge_ini_can_hold(const char *value);
 /* NULL: unset. A comment behind the old value stays. */
 void lodge_ini_set(GKeyFile *ini, const char *key, const char *value);

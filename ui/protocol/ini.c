@@ -98,6 +98,8 @@ bool lodge_ini_can_hold(const char *value)
 	for (const char *p = value; *p != '\0'; p++)
 		if (g_ascii_iscntrl(*p))
 			return false;
+	if (!lodge_file_can_hold(value))
+		return false;
 	return n == 0 || (!g_ascii_isspace(value[0]) && !g_ascii_isspace(value[n - 1]) &&
 			  *comment_of(value) == '\0');
 }

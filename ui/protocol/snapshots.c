@@ -98,7 +98,13 @@ bool lodge_snapshot_write(const struct lodge_snapshot *s, const char *in, GError
 	g_key_file_set_boolean(f, GROUP, "protected", s->protected);
 	g_key_file_set_boolean(f, GROUP, "state", s->needs_state);
 	text = g_key_file_to_data(f, &bytes, NULL);
-	return lodge_file_replace(path, text, bytes, error);
+	if (lodge_file_can_hold(text))
+		return lodge_file_replace(path, text, bytes, error);
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT,
+		    "the text for snapshot \"%s\" is too long, or none in UTF-8 without control "
+		    "characters",
+		    s->name);
+	return false;
 }
 
 static int by_time(gconstpointer a, gconstpointer b)
