@@ -310,15 +310,35 @@ int snapshot_take(struct vm *vm, const char *name, const char *text, snapshot_do
 	return r;
 }
 
+/* What the guest has written is on the disk before it counts as suspended: it may not have asked
+ * for that yet, and goes on as if it were there. */
+static int sync_drives(const struct vm_drives *d, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < d->n && r == 0; i++) {
+		struct blk *b = *d->drive[i].slot;
+		if (b != NULL)
+			r = blk_run(b, BLK_FLUSH, 0, NULL, 0);
+		if (r < 0)
+			err_set(e, r, "cannot write drive '%s': %s", d->drive[i].name,
+				strerror(-r));
+	}
+	return r;
+}
+
 static void on_suspended(void *ctx, int result, uint64_t bytes, const char *why)
 {
 	struct take *t = ctx;
 	struct err e = { 0 }, again;
 
 	(void)bytes;
+	t->vm->suspending = false;
 	if (result < 0)
 		err_set(&e, result, "%s", why);
-	else if (rename(VM_HOME_SUSPENDED_NEW, VM_HOME_SUSPENDED_STATE) < 0)
+	else
+		result = sync_drives(&t->vm->drives, &e);
+	if (result == 0 && rename(VM_HOME_SUSPENDED_NEW, VM_HOME_SUSPENDED_STATE) < 0)
 		result = err_set(&e, -errno, "cannot keep the state: %s", strerror(errno));
 	lodge_folder_sync(VM_HOME_SUSPENDED);
 	if (result == 0)
@@ -352,9 +372,12 @@ int snapshot_suspend(struct vm *vm, snapshot_done *done, void *ctx, struct err *
 	*t = (struct take){
 		.vm = vm, .was_running = machine_running(vm->machine), .done = done, .ctx = ctx
 	};
+	vm->suspending = true;
 	r = vm_save(vm, fd, true, on_suspended, t, e);
-	if (r < 0)
+	if (r < 0) {
+		vm->suspending = false;
 		free_take(t);
+	}
 	return r;
 }
 

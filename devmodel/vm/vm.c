@@ -79,6 +79,8 @@ int vm_resume(struct vm *vm, const char *reason, struct err *e)
 {
 	int r;
 
+	if (vm->suspending)
+		return err_set(e, -EBUSY, "VM \"%s\" is being suspended", vm_name(vm));
 	vm->room.stay = false;
 	if (vm->room.full) {
 		room_retry(vm);

@@ -56,6 +56,7 @@ struct vm {
 	const char *reason;    /* static */
 	struct saving *saving; /* NULL: none is under way */
 	bool sleeping;	       /* the guest is in S3 */
+	bool suspending;       /* it stands still until it ends, or that failed */
 	bool quitting;
 	bool begun; /* the guest has run */
 	int exit_status;

@@ -292,6 +292,35 @@ def test_kept_suspend_that_fails(env):
     numbers(before + read(env, "more"))
 
 
+def test_kept_suspend_and_resume_at_once(env):
+    """What is being suspended stands still until it ends: its disks belong to the state."""
+    create(env, "a", "--set", "memory.size=1G")
+    start(env, "out")
+    wait_lines(env, "out", 2)
+    suspend = env.start("suspend", "a")
+    writer = stopped_writer(pid(env))
+    check("being suspended" in one_line(env.lodge("resume", "a", rc=4)), "it stands still")
+    os.kill(writer, signal.SIGCONT)
+    check(suspend.wait(60) == 0 and state(env) == "suspended", state(env))
+    before = read(env, "out")
+    start(env, "more")
+    wait_lines(env, "more", 2)
+    numbers(before + read(env, "more"))
+
+
+def test_kept_suspended_with_its_disks(env):
+    """A power cut after `suspend` takes nothing from the disks that the guest has written there."""
+    create(env)
+    notes = env.path("notes")
+    env.lodge("start", "a", "--headless", env=dict(env.preloaded("note_syncs"), NOTE_SYNCS=notes))
+    os.truncate(notes, 0)
+    env.lodge("suspend", "a")
+    with open(notes, encoding="utf-8") as f:
+        lines = f.read().split("\n")
+    disk = f"sync {os.stat(library(env, 'a/disks/root.img')).st_ino}"
+    check(disk in lines[:lines.index("rename suspended/state")], lines)
+
+
 def test_kept_media(env):
     """What is in the drives stays: at the next start, in what goes on from a suspension, in snapshots."""
     iso(env, "one.iso", 4 << 20)
