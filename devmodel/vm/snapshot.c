@@ -287,6 +287,40 @@ static int check_home(const struct vm *vm, struct err *e)
 				  : 0;
 }
 
+static bool has_disk(const struct vm_config *c, const struct vm_disk_config *d)
+{
+	for (unsigned i = 0; i < c->n_disks; i++)
+		if (!c->disk[i].cdrom && strcmp(c->disk[i].name, d->name) == 0)
+			return g_strcmp0(c->disk[i].file, d->file) == 0;
+	return false;
+}
+
+/* What is kept with a state is the disks of the settings, which may have been changed for the next
+ * start: it would go on with others than it was taken with. */
+static int check_disks(const struct vm *vm, struct err *e)
+{
+	const struct vm_config *c = &vm->cfg;
+	const char *other = NULL;
+	struct vm_config now;
+	int r;
+
+	vm_config_init(&now);
+	r = vm_home_settings(".", true, &now, e);
+	for (unsigned i = 0; i < c->n_disks; i++)
+		if (layer_wanted(&c->disk[i]) && !has_disk(&now, &c->disk[i]))
+			other = c->disk[i].name;
+	for (unsigned i = 0; i < now.n_disks; i++)
+		if (!now.disk[i].cdrom && !has_disk(c, &now.disk[i]))
+			other = now.disk[i].name;
+	if (r == 0 && other)
+		r = err_set(e, -EBUSY,
+			    "the settings of VM \"%s\" have another disk '%s' than it runs with: "
+			    "start it anew before, or set disk.%s.file back",
+			    vm_name(vm), other, other);
+	vm_config_finish(&now);
+	return r;
+}
+
 int snapshot_take(struct vm *vm, const char *name, const char *text, snapshot_done *done, void *ctx,
 		  struct err *e)
 {
@@ -295,6 +329,8 @@ int snapshot_take(struct vm *vm, const char *name, const char *text, snapshot_do
 
 	if (r == 0)
 		r = snapshot_check_name(name, e);
+	if (r == 0)
+		r = check_disks(vm, e);
 	if (r < 0)
 		return r;
 	t = g_new0(struct take, 1);
@@ -359,6 +395,8 @@ int snapshot_suspend(struct vm *vm, snapshot_done *done, void *ctx, struct err *
 
 	if (r == 0)
 		r = vm_check_not_saving(vm, e);
+	if (r == 0)
+		r = check_disks(vm, e);
 	if (r == 0)
 		r = snapshot_make_dir(VM_HOME_SUSPENDED, e);
 	if (r < 0)

@@ -321,6 +321,28 @@ def test_kept_suspended_with_its_disks(env):
     check(disk in lines[:lines.index("rename suspended/state")], lines)
 
 
+def test_kept_other_disk_in_settings(env):
+    """Settings that hold at the next start are not those that the VM's state belongs to."""
+    create(env)
+    start(env, "out")
+    env.write("other", bytes(1 << 20))
+    file = env.lodge("get", "a", "disk.root.file").out.strip()
+    other = f"disk.root.file={env.path('other')}"
+    for there, back in ((other, f"disk.root.file={library(env, 'a', file)}"),
+                        (f"disk.1.file={env.path('other')}", "disk.1.file="), ("disk.root.file=", other)):
+        env.lodge("set", "a", there)
+        before = ini(env)
+        for words in (("snapshot", "take", "a", "s"), ("suspend", "a")):
+            check("another disk" in one_line(env.lodge(*words, rc=4)), words)
+        check(ini(env) == before and snapshots(env) == {} and state(env) == "running", "nothing was done")
+        env.lodge("set", "a", back)
+        write_ini(env, ini(env).replace(library(env, "a/disks"), "disks").encode())
+    env.lodge("set", "a", f"disk.root.file={library(env, 'a', file)}")
+    write_ini(env, ini(env).replace(library(env, "a/disks"), "disks").encode())
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("suspend", "a")
+
+
 def test_kept_media(env):
     """What is in the drives stays: at the next start, in what goes on from a suspension, in snapshots."""
     iso(env, "one.iso", 4 << 20)
