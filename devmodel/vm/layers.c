@@ -97,13 +97,14 @@ int layer_create(const char *in, const char *path, const struct vm_disk_config *
 	return image_create(in[0] ? whole : path, &c, e);
 }
 
-/* A name that layer_name() gives. */
+/* A name that layer_name() gives: not one with a date, such as root-202612312359.qcow2. */
 static bool is_ours(const char *name)
 {
 	const char *dash = strrchr(name, '-');
 
 	return dash && strlen(dash) == 1 + 12 + strlen(".qcow2") &&
-	       strspn(dash + 1, "0123456789abcdef") == 12 && g_str_has_suffix(name, ".qcow2");
+	       strspn(dash + 1, "0123456789abcdef") == 12 && strspn(dash + 1, "0123456789") < 12 &&
+	       g_str_has_suffix(name, ".qcow2");
 }
 
 /* In the worst case all are of one chain. */

@@ -494,13 +494,25 @@ static int unpublish(GPtrArray *all, const struct lodge_snapshot *s, bool runnin
 	return r;
 }
 
+/* By its ID alone: another one may be called so. */
+static const struct lodge_snapshot *with_id(GPtrArray *all, const char *id, GError **error)
+{
+	for (guint i = 0; i < all->len; i++) {
+		const struct lodge_snapshot *s = all->pdata[i];
+		if (strcmp(s->id, id) == 0)
+			return s;
+	}
+	g_set_error(error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND, "there is no snapshot %s", id);
+	return NULL;
+}
+
 static int delete_one(const char *id, bool running, struct err *e)
 {
 	g_autofree char *hidden = g_strdup_printf(".%s", id);
 	g_autofree char *temp = lodge_snapshot_path(".", hidden, NULL);
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GPtrArray) all = lodge_snapshots(".", &error);
-	const struct lodge_snapshot *s = all ? lodge_snapshot_find(all, id, &error) : NULL;
+	const struct lodge_snapshot *s = all ? with_id(all, id, &error) : NULL;
 	int r = s ? check_deletable(s, running, e) : vm_home_error(e, error);
 
 	if (r == 0)

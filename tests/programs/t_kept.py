@@ -542,6 +542,27 @@ def test_kept_text_that_no_file_can_hold(env):
     env.lodge("get", "a")
 
 
+def test_kept_called_as_another_is_numbered(env):
+    """A snapshot's name may be the ID of another one, which is deleted all the same."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "one")
+    env.lodge("snapshot", "take", "a", snapshots(env)["one"]["id"])
+    other = snapshots(env)[snapshots(env)["one"]["id"]]["id"]
+    env.lodge("snapshot", "delete", "a", "one")
+    check([s["id"] for s in snapshots(env).values()] == [other], snapshots(env))
+
+
+def test_kept_image_with_a_date(env):
+    """A user's own image among the disks is not taken for a layer that nothing needs."""
+    create(env)
+    own = library(env, "a/disks/root-202611281200.qcow2")
+    env.lodge("disk", "create", own, "1M")
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("snapshot", "restore", "a", "s", "--yes")
+    env.lodge("snapshot", "tidy", "a")
+    check(os.path.exists(own), os.listdir(library(env, "a/disks")))
+
+
 def test_kept_killed_is_gone(env):
     """`kill` returns when the process has left nothing behind, however long that takes it; by its name in either way."""
     create(env)

@@ -20,7 +20,9 @@ char *lodge_snapshot_path(const char *dir, const char *id, const char *file)
 
 char *lodge_snapshot_new_id(void)
 {
-	return g_strdup_printf("%08x%04x", g_random_int(), g_random_int() & 0xffff);
+	/* With a letter: what has twelve digits behind its name may be a user's, with a date. */
+	return g_strdup_printf("%c%07x%04x", 'a' + g_random_int_range(0, 6),
+			       g_random_int() & 0xfffffff, g_random_int() & 0xffff);
 }
 
 static bool id_ok(const char *id)

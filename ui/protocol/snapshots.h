@@ -47,7 +47,7 @@ bool lodge_snapshot_write(const struct lodge_snapshot *s, const char *in, GError
 /* The folder, or a file in it. */
 char *lodge_snapshot_path(const char *dir, const char *id, const char *file);
 char *lodge_snapshot_current(const char *dir);
-/* 12 hex digits. */
+/* 12 hex digits, the first of them a letter. */
 char *lodge_snapshot_new_id(void);
 /* A VM that is based on it and still there, also under another name in the library or beside where
  * it was; NULL: none. Whoever then takes the snapshot or its VM away holds lodge_ini_lock(dir) from
