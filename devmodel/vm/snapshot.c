@@ -40,10 +40,23 @@ int snapshot_check_name(const char *name, struct err *e)
 	return 0;
 }
 
+/* Now; but after the one that the VM has gone on from, whatever the clock says, since the latest is
+ * the one that is meant where none is named. */
+static char *time_after(const char *parent)
+{
+	static const char format[] = "%Y-%m-%dT%H:%M:%S.%fZ";
+	g_autoptr(GDateTime) now = g_date_time_new_now_utc(), before = NULL, next = NULL;
+	g_autoptr(lodge_snapshot_owned) s = lodge_snapshot_read(".", parent, NULL);
+
+	before = s ? g_date_time_new_from_iso8601(s->time, NULL) : NULL;
+	if (before && g_date_time_compare(now, before) <= 0)
+		next = g_date_time_add(before, 1);
+	return g_date_time_format(next ? next : now, format);
+}
+
 int snapshot_begin(const char *id, const char *name, const char *text, bool with_state,
 		   char **ret_temp, struct err *e)
 {
-	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
 	g_autofree char *hidden = g_strdup_printf(".%s", id), *time = NULL, *parent = NULL;
 	g_autofree char *temp = lodge_snapshot_path(".", hidden, NULL);
 	g_autoptr(GError) error = NULL;
@@ -54,8 +67,8 @@ int snapshot_begin(const char *id, const char *name, const char *text, bool with
 		r = snapshot_make_dir(temp, e);
 	if (r < 0)
 		return r;
-	time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ");
 	parent = lodge_snapshot_current(".");
+	time = time_after(parent);
 	const struct lodge_snapshot s = { .id = (char *)(uintptr_t)id,
 					  .name = (char *)(uintptr_t)name,
 					  .text = (char *)(uintptr_t)text,
@@ -93,9 +106,15 @@ int snapshot_publish(const char *temp, const char *id, struct err *e)
 
 int snapshot_publish_current(const char *temp, const char *id, struct err *e)
 {
-	const int r = snapshot_publish(temp, id, e);
+	g_autofree char *path = lodge_snapshot_path(".", id, NULL);
+	int r = snapshot_publish(temp, id, e);
 
-	return r == 0 ? snapshot_set_current(id, e) : r;
+	if (r < 0)
+		return r;
+	r = snapshot_set_current(id, e);
+	if (r < 0) /* none, then: it is temp again */
+		(void)!rename(path, temp);
+	return r;
 }
 
 void snapshot_set_disk(GKeyFile *ini, const char *name, const char *file)

@@ -563,6 +563,20 @@ def test_kept_image_with_a_date(env):
     check(os.path.exists(own), os.listdir(library(env, "a/disks")))
 
 
+def test_kept_clock_steps_back(env):
+    """The latest snapshot is the one that was taken last."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "one")
+    path = library(env, "a", "snapshots", snapshots(env)["one"]["id"], "manifest")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text.replace("time=20", "time=21"))
+    env.lodge("snapshot", "take", "a", "two")
+    env.lodge("snapshot", "restore", "a", "--yes")
+    check(snapshots(env)["two"]["current"], snapshots(env))
+
+
 def test_kept_killed_is_gone(env):
     """`kill` returns when the process has left nothing behind, however long that takes it; by its name in either way."""
     create(env)
@@ -865,6 +879,10 @@ def test_kept_snapshot_that_fails(env):
     check(sorted(os.listdir(library(env, "a/disks"))) == ["root.img"], os.listdir(library(env, "a/disks")))
     check([d["changes"] for d in env.lodge_json("show", "a")["disks"]] == ["keep"], "the disk")
     os.rmdir(library(env, "a/vm.ini.new"))
+    os.mkdir(library(env, "a/snapshots/current.new"))
+    one_line(env.lodge("snapshot", "take", "a", "s", rc=None))
+    check(snapshots(env) == {}, snapshots(env))
+    os.rmdir(library(env, "a/snapshots/current.new"))
     env.lodge("snapshot", "take", "a", "s")
     env.lodge("kill", "a")
     env.lodge("snapshot", "restore", "a", "s", "--yes")
