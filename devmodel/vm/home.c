@@ -75,18 +75,24 @@ static void settle_generation(const struct vm_home *h, struct vm_config *c)
 		c->generation = lodge_new_generation(h->dir, NULL);
 }
 
-/* A suspended VM goes on; what it was once started with is in its state. */
-static void find_state(struct vm_home *h, struct vm_config *c)
+/* A suspended VM goes on; what it was once started with is in its state. One whose state is not
+ * known does not start: it would go on from there later, with disks that are others by then. */
+static int find_state(struct vm_home *h, struct vm_config *c, struct err *e)
 {
+	static const char file[] = VM_HOME_SUSPENDED "/" VM_HOME_SUSPENDED_FROM;
+	g_autoptr(GError) error = NULL;
 	g_autofree char *from = NULL;
 
-	from = lodge_file_read(VM_HOME_SUSPENDED "/" VM_HOME_SUSPENDED_FROM, NULL);
-	if (from)
+	if (g_file_test(file, G_FILE_TEST_EXISTS)) {
+		from = lodge_file_read(file, &error);
+		if (!from)
+			return vm_home_error(e, error);
 		g_strstrip(from);
-	else if (g_file_test(VM_HOME_SUSPENDED_STATE, G_FILE_TEST_EXISTS))
+	} else if (g_file_test(VM_HOME_SUSPENDED_STATE, G_FILE_TEST_EXISTS)) {
 		from = g_strdup(VM_HOME_SUSPENDED_STATE);
+	}
 	if (!from)
-		return;
+		return 0;
 	h->suspended = true;
 	g_free(c->state);
 	c->state = g_steal_pointer(&from);
@@ -94,6 +100,7 @@ static void find_state(struct vm_home *h, struct vm_config *c)
 	g_clear_pointer(&c->initrd, g_free);
 	g_clear_pointer(&c->append, g_free);
 	g_clear_pointer(&c->boot_file, g_free);
+	return 0;
 }
 
 int vm_home_enter(struct vm_home *h, const char *dir, struct vm_config *c, struct err *e)
@@ -119,8 +126,7 @@ int vm_home_enter(struct vm_home *h, const char *dir, struct vm_config *c, struc
 	if (r < 0)
 		return r;
 	settle_generation(h, c);
-	find_state(h, c);
-	return 0;
+	return find_state(h, c, e);
 }
 
 int vm_home_read(const char *dir, struct vm_config *c, struct err *e)

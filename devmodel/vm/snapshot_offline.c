@@ -1,5 +1,6 @@
 /* Snapshots and forks of a VM that does not run: lodge-vm --snapshot, see snapshot.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "protocol/protocol.h"
 #include "protocol/seen.h"
 #include "protocol/snapshots.h"
+#include "state/container.h"
 #include "vm/base.h"
 #include "vm/export.h"
 #include "vm/home.h"
@@ -49,13 +51,38 @@ static int take_stopped(const struct vm_home *h, const struct vm_config *c, cons
 	return r;
 }
 
+/* Could a VM go on from it? Not without the state that it was taken with. */
+static int check_state(const char *id, struct err *e)
+{
+	g_autofree char *path = lodge_snapshot_path("", id, "state");
+	g_autoptr(GError) error = NULL;
+	g_autoptr(lodge_snapshot_owned) s = lodge_snapshot_read(".", id, &error);
+	struct state_file *f;
+	int r;
+
+	if (!s)
+		return vm_home_error(e, error);
+	if (!s->has_state && !s->needs_state)
+		return 0;
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	if (fd < 0)
+		return err_set(e, -errno, "cannot open '%s': %s", path, strerror(errno));
+	r = state_file_open(fd, &f, e);
+	if (r < 0)
+		return err_prefix(e, "'%s'", path);
+	state_file_close(f);
+	return 0;
+}
+
 /* The settings of a snapshot, as of a VM of its own. */
 static int read_snapshot(const char *id, struct vm_config *c, struct err *e)
 {
 	g_autofree char *path = lodge_snapshot_path(".", id, NULL);
+	int r;
 
 	vm_config_init(c);
-	return vm_home_settings(path, true, c, e);
+	r = check_state(id, e);
+	return r == 0 ? vm_home_settings(path, true, c, e) : r;
 }
 
 static bool has_state(const char *id)

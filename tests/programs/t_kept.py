@@ -563,6 +563,27 @@ def test_kept_image_with_a_date(env):
     check(os.path.exists(own), os.listdir(library(env, "a/disks")))
 
 
+def test_kept_state_that_is_not_known(env):
+    """Where a suspended VM's state is cannot be read: it does not start without it, to go on from it later."""
+    create(env)
+    start(env, "out")
+    wait_lines(env, "out", 2)
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("kill", "a")
+    env.lodge("snapshot", "restore", "a", "s", "--yes")
+    path = library(env, "a/suspended/from")
+    with open(path, "rb") as f:
+        good = f.read()
+    with open(path, "wb") as f:
+        f.write(b"\xff" + good)
+    check("suspended/from" in one_line(start(env, "more", rc=2)), "it says why")
+    with open(path, "wb") as f:
+        f.write(good)
+    start(env, "more")
+    wait_lines(env, "more", 2)
+    check(numbers(read(env, "more"))[0] > 1, "on from there")
+
+
 def test_kept_clock_steps_back(env):
     """The latest snapshot is the one that was taken last."""
     create(env)
@@ -575,6 +596,27 @@ def test_kept_clock_steps_back(env):
     env.lodge("snapshot", "take", "a", "two")
     env.lodge("snapshot", "restore", "a", "--yes")
     check(snapshots(env)["two"]["current"], snapshots(env))
+
+
+def test_kept_restored_without_its_state(env):
+    """A snapshot that has lost its memory does not take the place of what the VM is."""
+    create(env)
+    start(env, "out")
+    wait_lines(env, "out", 2)
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("suspend", "a")
+    path = library(env, "a", "snapshots", snapshots(env)["s"]["id"], "state")
+    before = ini(env)
+    os.truncate(path, os.path.getsize(path) // 2)
+    for _ in range(2):
+        one_line(env.lodge("snapshot", "restore", "a", "s", "--yes", rc=None))
+        one_line(env.lodge("fork", "a@s", "f", "--stopped", rc=None))
+        check(ini(env) == before and state(env) == "suspended", "it is as it was")
+        check(os.listdir(library(env)) == ["a"], os.listdir(library(env)))
+        os.path.exists(path) and os.unlink(path)
+    start(env, "more")
+    wait_lines(env, "more", 2)
+    numbers(read(env, "out") + read(env, "more"))
 
 
 def test_kept_killed_is_gone(env):
