@@ -563,6 +563,27 @@ def test_kept_image_with_a_date(env):
     check(os.path.exists(own), os.listdir(library(env, "a/disks")))
 
 
+def test_kept_fifos(env):
+    """Nobody waits for what a folder from elsewhere has in a file's place."""
+    create(env)
+    os.mkdir(library(env, "a/logs"))
+    for place in (".lock", "state.new", "vm.ini.new", "seen.new", "logs/vm.log"):
+        path = library(env, "a", place)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.path.lexists(path) and os.unlink(path)
+        os.mkfifo(path)
+        with open(library(env, "a/state"), "w", encoding="utf-8") as f:
+            f.write("running\n")
+        if place != "logs/vm.log":
+            env.write(library(env, "a/logs/vm.log"), b"one\n\x1b[2Jtwo\n")
+        env.lodge("list")
+        env.lodge("set", "a", "cpu.count=1")
+        r = env.lodge("start", "a", "--headless", rc=None)
+        check("crashed" in r.err and "\x1b" not in r.err, r)
+        env.lodge("kill", "a", rc=None)
+        os.path.lexists(path) and os.unlink(path)
+
+
 def test_kept_state_that_is_not_known(env):
     """Where a suspended VM's state is cannot be read: it does not start without it, to go on from it later."""
     create(env)

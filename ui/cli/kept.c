@@ -335,12 +335,15 @@ static void say_crashed(const struct cli *c, const char *name, const char *log)
 	cli_say(c,
 		"VM \"%s\" crashed: its process was ended while it ran; it starts from its disks",
 		name);
-	if (!g_file_get_contents(log, &text, NULL, NULL))
+	/* The folder may be from elsewhere: a FIFO is not waited for, nor shown what a terminal
+	 * obeys. */
+	if (!g_file_test(log, G_FILE_TEST_IS_REGULAR) ||
+	    !g_file_get_contents(log, &text, NULL, NULL))
 		return;
 	lines = g_strsplit(g_strchomp(text), "\n", -1);
 	n = g_strv_length(lines);
 	for (guint i = n > 3 ? n - 3 : 0; i < n; i++)
-		if (lines[i][0] != '\0')
+		if (lines[i][0] != '\0' && lodge_file_can_hold(lines[i]))
 			cli_say(c, "  %s", lines[i]);
 }
 

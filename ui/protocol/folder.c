@@ -135,7 +135,8 @@ int lodge_folder_lock(const char *dir, const char *who, GError **error)
 static bool is_locked(const char *dir)
 {
 	g_autofree char *path = g_build_filename(dir, LOCK, NULL);
-	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* Not blocking: it may be a FIFO. */
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	bool held;
 
 	if (fd < 0)
@@ -168,7 +169,7 @@ const char *lodge_folder_own_state(const char *dir)
 /* Where there is no room for a new file: its words are of one length, and one block. */
 static bool overwrite(const char *path, const char *text)
 {
-	const int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	const int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	const bool good = fd >= 0 && pwrite(fd, text, strlen(text), 0) == (ssize_t)strlen(text) &&
 			  fsync(fd) == 0;
 
@@ -292,9 +293,12 @@ bool lodge_file_replace(const char *path, const char *text, gsize bytes, GError 
 {
 	g_autofree char *dir = g_path_get_dirname(path);
 	g_autofree char *temp = g_strdup_printf("%s.new", path);
-	const int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	bool good;
+	int fd;
 
+	unlink(temp); /* of a process that was killed; in a folder from elsewhere a link or a FIFO
+		       */
+	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return lodge_io_error(error, "make", temp);
 	good = write_all(fd, text, bytes) || lodge_io_error(error, "write", temp);
