@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,13 +54,15 @@ static int look(const struct vm_disk_config *d, uint64_t *ret_bytes, enum image_
 	return 0;
 }
 
+/* By where it is, whatever links lead there. */
 char *layer_own_name(const char *file)
 {
-	g_autofree char *whole = g_canonicalize_filename(file, NULL), *here = g_get_current_dir();
-	const size_t n = strlen(here);
+	auto_free char *whole = realpath(file, NULL), *here = realpath(".", NULL);
+	const size_t n = here ? strlen(here) : 0;
 
-	return strncmp(whole, here, n) == 0 && whole[n] == '/' ? g_strdup(whole + n + 1)
-							       : g_strdup(file);
+	return whole && here && strncmp(whole, here, n) == 0 && whole[n] == '/'
+		       ? g_strdup(whole + n + 1)
+		       : g_strdup(file);
 }
 
 /* As the new image names what is below: beside it, or by its whole path. */

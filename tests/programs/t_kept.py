@@ -563,6 +563,34 @@ def test_kept_image_with_a_date(env):
     check(os.path.exists(own), os.listdir(library(env, "a/disks")))
 
 
+def test_kept_disk_by_a_link(env):
+    """What a VM's disk is on is not tidied away, whatever links lead there: to the library, to the disk."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "s")
+    file = env.lodge("get", "a", "disk.root.file").out.strip()
+    os.rename(library(env), env.path("big"))
+    os.symlink(env.path("big"), library(env))
+    os.symlink(os.path.basename(file), library(env, "a/disks/link.qcow2"))
+    for name in (file, "disks/link.qcow2"):
+        env.lodge("set", "a", f"disk.root.file={library(env, 'a', name)}")
+        env.lodge("snapshot", "tidy", "a")
+        check(os.path.exists(library(env, "a", file)), os.listdir(library(env, "a/disks")))
+
+
+def test_kept_clone_is_whole(env):
+    """Memory that others cannot read stays so, and a disk that is elsewhere is not left out in silence."""
+    create(env)
+    start(env, "out")
+    wait_lines(env, "out", 2)
+    env.lodge("suspend", "a")
+    env.lodge("clone", "a", "b")
+    check(os.stat(library(env, "b/suspended/state")).st_mode & 0o777 == 0o600, "its memory")
+    os.rename(library(env, "a/disks/root.img"), env.path("root.img"))
+    os.symlink(env.path("root.img"), library(env, "a/disks/root.img"))
+    check("root.img'" in one_line(env.lodge("clone", "a", "c", rc=2)), "it says which")
+    check(sorted(os.listdir(library(env))) == ["a", "b"], os.listdir(library(env)))
+
+
 def test_kept_fifos(env):
     """Nobody waits for what a folder from elsewhere has in a file's place."""
     create(env)

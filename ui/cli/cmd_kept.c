@@ -375,7 +375,11 @@ static bool copy_tree(const char *from, const char *to, GError **error)
 				return lodge_io_error(error, "make", b);
 			if (!copy_tree(a, b, error))
 				return false;
-		} else if (S_ISREG(st.st_mode) && !kept_copy(a, b, error)) {
+		} else if (!S_ISREG(st.st_mode)) {
+			cli_bad(error, "'%s' is neither a file nor a folder: it cannot be copied",
+				a);
+			return false;
+		} else if (!kept_copy(a, b, error)) {
 			return false;
 		}
 	}

@@ -127,7 +127,7 @@ bool kept_copy(const char *from, const char *to, GError **error)
 	if (fstat(in, &st) < 0 || !S_ISREG(st.st_mode))
 		cli_bad(error, "'%s' is not a file", from);
 	else
-		good = lodge_file_copy(in, to, 0644, error);
+		good = lodge_file_copy(in, to, 0600 | (st.st_mode & 0044), error);
 	close(in);
 	return good;
 }

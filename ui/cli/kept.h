@@ -12,7 +12,7 @@ char *kept_ask(GError **error, const char *program, const char *const *words);
 char *kept_ask_long(const struct cli *c, GError **error, const char *const *words);
 /* For a question on a terminal; without one --yes is needed. */
 bool kept_confirm(const struct cli *c, GError **error, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
-/* lodge_file_copy() of a file by name. */
+/* lodge_file_copy() of a file by name; who cannot read it cannot read the copy. */
 bool kept_copy(const char *from, const char *to, GError **error);
 /* Writes the value of a setting that names a file, as it is seen from the current folder, as an
  * absolute path; other settings as they are. */
