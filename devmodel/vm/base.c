@@ -116,14 +116,29 @@ static int move_state(const struct vm_home *h, struct vm_config *c, const char *
 	return 0;
 }
 
+/* Where the fork is, it is looked for when the base, or a snapshot of it, is to be taken away. */
+static void note_place(const struct vm_home *h, const struct vm_config *c, const char *base)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!lodge_snapshots_note_place(base, c->id, h->dir, &error))
+		log_msg(LOG_LVL_WARN, "home",
+			"the VM in '%s', which it is based on, does not know where it is: %s", base,
+			error->message);
+}
+
 /* file: of the base, as it was. */
 static int settle(const struct vm_home *h, struct vm_config *c, const char *file, struct err *e)
 {
 	g_autofree char *from = folder_of(file), *to = NULL;
 	int r;
 
-	if (!from || lodge_snapshots_base(from, c->id))
+	if (!from)
 		return 0;
+	if (lodge_snapshots_base(from, c->id)) {
+		note_place(h, c, from);
+		return 0;
+	}
 	to = lodge_snapshots_find_base(c->id, from);
 	if (!to && g_file_test(file, G_FILE_TEST_EXISTS))
 		return 0;
@@ -134,6 +149,7 @@ static int settle(const struct vm_home *h, struct vm_config *c, const char *file
 			       from);
 	log_msg(LOG_LVL_INFO, "home", "what it is based on was moved from '%s' to '%s'", from, to);
 	lodge_seen_no_disks(h->dir);
+	note_place(h, c, to);
 	r = move_layers(from, to, e);
 	return r == 0 ? move_state(h, c, from, to, e) : r;
 }

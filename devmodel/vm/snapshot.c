@@ -481,9 +481,11 @@ static int keep_state(const char *id, struct err *e)
 /* Could it be deleted? running: the VM does, and this process sees no other one's folder. */
 static int check_deletable(const struct lodge_snapshot *s, bool running, struct err *e)
 {
-	g_autofree char *fork = running ? lodge_snapshot_noted_fork(".", s->id)
-					: lodge_snapshot_fork(".", s->id);
+	g_autofree char *fork = NULL;
+	g_autoptr(GError) error = NULL;
 
+	if (!(running ? lodge_snapshot_noted_fork : lodge_snapshot_fork)(".", s->id, &fork, &error))
+		return vm_home_error(e, error);
 	if (fork)
 		return err_set(e, -EBUSY,
 			       "snapshot \"%s\" is what the VM in '%s' is based on: "

@@ -98,8 +98,14 @@ static int go_on_from(const char *in, const char *state, struct err *e)
 	g_autofree char *dir = g_build_filename(in, VM_HOME_SUSPENDED, NULL);
 	g_autofree char *from = g_build_filename(dir, VM_HOME_SUSPENDED_FROM, NULL);
 	g_autoptr(GError) error = NULL;
-	int r = snapshot_make_dir(dir, e);
+	int r = 0;
 
+	if (!lodge_file_can_hold(state) || strchr(state, '\n'))
+		r = err_set(e, -EINVAL,
+			    "a VM that others go on from wants a path in UTF-8 without control "
+			    "characters");
+	if (r == 0)
+		r = snapshot_make_dir(dir, e);
 	if (r == 0 && !lodge_file_replace(from, state, strlen(state), &error))
 		r = vm_home_error(e, error);
 	return r;

@@ -30,7 +30,7 @@ static void look(const char *dir)
 	g_autofree char *path = lodge_snapshot_path(dir, ID, NULL), *fork = NULL, *name = NULL;
 	const struct lodge_snapshot *s;
 
-	fork = lodge_snapshot_fork(dir, ID);
+	(void)!lodge_snapshot_fork(dir, ID, &fork, NULL);
 	if (!all)
 		return;
 	must(all->len == 1);

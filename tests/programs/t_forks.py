@@ -126,3 +126,81 @@ def test_forks_of_unreadable_snapshots(env):
     for words in (("delete", "a", "--yes"), ("rename", "a", "z")):
         r = env.lodge(*words, rc=4)
         check("based on" in r.err and r.err.count("\n") == 1, r)
+
+
+def refused(env, folder="a", snapshot="s"):
+    """Nothing takes away what a fork is based on."""
+    for words in (("snapshot", "delete", folder, snapshot), ("delete", folder, "--yes")):
+        r = env.lodge(*words, rc=None)
+        check(r.rc != 0 and r.err.count("\n") == 1, r)
+
+
+def test_forks_moved_far_away(env):
+    """To where nobody looks; since it was started there, its base knows."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("fork", "a@s", "f", "--stopped")
+    os.mkdir(env.path("far"))
+    shutil.move(library(env, "f"), env.path("far/f"))
+    env.lodge("start", "./far/f", "--headless", "--moved")
+    env.lodge("kill", "./far/f")
+    refused(env)
+
+
+def test_forks_cloned_far_away(env):
+    """The clone is based on what its original is, which nobody would look for where the clone is."""
+    create(env, "./sub/a")
+    env.lodge("snapshot", "take", "./sub/a", "s")
+    env.lodge("fork", "./sub/a@s", "./sub/f", "--stopped")
+    env.lodge("clone", "./sub/f", "g")
+    env.lodge("delete", "./sub/f", "--yes")
+    refused(env, "./sub/a")
+
+
+def test_forks_that_cannot_be_read(env):
+    """Whose settings have a mistake in them is a fork all the same; so it is if the list of forks is damaged."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("fork", "a@s", "f", "--stopped")
+    with open(library(env, "f/vm.ini"), "r+b") as f:
+        good = f.read()
+        f.seek(0)
+        f.write(b"[disk.root\n")
+    refused(env)
+    with open(library(env, "f/vm.ini"), "wb") as f:
+        f.write(good)
+    path = library(env, "a/snapshots", snapshots(env)["s"]["id"], "forks")
+    with open(path, "rb") as f:
+        good = f.read()
+    with open(path, "wb") as f:
+        f.write(b"\xff" + good)
+    refused(env)
+    one_line(env.lodge("fork", "a@s", "g", "--stopped", rc=None))
+    check(sorted(os.listdir(library(env))) == ["a", "f"], os.listdir(library(env)))
+
+
+def test_forks_at_paths_of_bytes(env):
+    """The list of forks stays one that can be read."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("fork", "a@s", "f", "--stopped")
+    for name in (b"caf\xe9", b"two\nlines"):
+        os.mkdir(os.path.join(os.fsencode(env.work), name))
+        one_line(env.lodge("fork", "a@s", b"./" + name + b"/g", "--stopped", rc=2))
+        check(os.listdir(os.path.join(os.fsencode(env.work), name)) == [], "nothing is left")
+    refused(env)
+
+
+def test_forks_that_are_gone(env):
+    """However many came and went: the others stay noted."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("fork", "a@s", "f", "--stopped")
+    path = library(env, "a/snapshots", snapshots(env)["s"]["id"], "forks")
+    with open(path, "a", encoding="utf-8") as f:
+        while (left := (1 << 20) - 50 - f.tell()) > 0:
+            f.write(f"{f.tell():036} /gone/".ljust(min(left, 3000) - 1, "x") + "\n")
+    env.lodge("fork", "a@s", "g", "--stopped")
+    env.lodge("delete", "g", "--yes")
+    refused(env)
+    check(os.path.getsize(path) < 1000, f"{os.path.getsize(path)} bytes")

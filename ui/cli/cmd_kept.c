@@ -401,7 +401,7 @@ int cmd_clone(struct cli *c, GError **error)
 	temp = lock >= 0 ? make_temp(to, error) : NULL;
 	if (!temp)
 		return cli_code(error);
-	good = copy_tree(from, temp, error) && lodge_new_identity(temp, to, error) &&
+	good = copy_tree(from, temp, error) && lodge_new_identity(temp, to, from, error) &&
 	       note(temp, to, error) && publish(temp, to, error);
 	if (good)
 		tell_made(c, to);

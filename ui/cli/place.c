@@ -90,7 +90,7 @@ static bool settle(struct cli *c, const struct found *f, GError **error)
 	/* One that the user calls a copy; of another one the forks are not based on it. */
 	if (copied && !foreign && kept_has_fork(f->dir, error))
 		return false;
-	if (copied ? !lodge_new_identity(f->dir, f->dir, error)
+	if (copied ? !lodge_new_identity(f->dir, f->dir, f->before, error)
 		   : (foreign || f->changed) && !new_generation(f->dir, error))
 		return false;
 	if (foreign)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "protocol/folder.h"
 #include "protocol/protocol.h"
@@ -12,6 +13,7 @@
 
 #define GROUP "snapshot"
 #define ID_BYTES 12
+#define FORKS_MANY_BYTES (64u << 10) /* by then most are gone */
 
 char *lodge_snapshot_path(const char *dir, const char *id, const char *file)
 {
@@ -249,14 +251,21 @@ char *lodge_snapshot_current(const char *dir)
 
 /* ---- forks: a line each, "ID PATH" ---- */
 
-static char **fork_lines(const char *dir, const char *id)
+/* None is fine; one that cannot be read may name any. */
+static char *read_forks(const char *dir, const char *id, GError **error)
 {
-	g_autofree char *path = lodge_snapshot_path(dir, id, "forks"), *text = NULL;
+	g_autofree char *path = lodge_snapshot_path(dir, id, "forks");
+	struct stat st;
 
-	text = lodge_file_read(path, NULL);
-	if (!text)
-		text = g_strdup("");
-	return g_strsplit(text, "\n", -1);
+	return lstat(path, &st) < 0 && errno == ENOENT ? g_strdup("")
+						       : lodge_file_read(path, error);
+}
+
+static char **fork_lines(const char *dir, const char *id, GError **error)
+{
+	g_autofree char *text = read_forks(dir, id, error);
+
+	return text ? g_strsplit(text, "\n", -1) : NULL;
 }
 
 static bool line_is_of(const char *line, const char *vm_id)
@@ -272,6 +281,18 @@ static bool has_id(const char *dir, const char *line)
 	g_autofree char *own = ini ? lodge_ini_get(ini, "vm.id") : NULL;
 
 	return own && line_is_of(line, own);
+}
+
+/* Or one whose settings cannot be read now, so that nobody knows. */
+static bool may_have_id(const char *dir, const char *line)
+{
+	g_autofree char *path = g_build_filename(dir, LODGE_FOLDER_INI, NULL);
+	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, NULL);
+	struct stat st;
+
+	if (ini)
+		return has_id(dir, line);
+	return lstat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 /* Folders in the library and in parent, which may be the same. */
@@ -297,7 +318,7 @@ static char *still_there(const char *line)
 	g_autofree char *parent = g_path_get_dirname(path);
 	g_autoptr(GPtrArray) all = NULL;
 
-	if (!space || has_id(path, line))
+	if (!space || may_have_id(path, line))
 		return space ? g_strdup(path) : NULL;
 	all = candidates(parent);
 	for (guint i = 0; i < all->len; i++)
@@ -306,24 +327,25 @@ static char *still_there(const char *line)
 	return NULL;
 }
 
-char *lodge_snapshot_fork(const char *dir, const char *id)
+bool lodge_snapshot_fork(const char *dir, const char *id, char **ret_fork, GError **error)
 {
-	g_auto(GStrv) lines = fork_lines(dir, id);
-	char *fork = NULL;
+	g_auto(GStrv) lines = fork_lines(dir, id, error);
 
-	for (guint i = 0; lines[i] && !fork; i++)
-		fork = still_there(lines[i]);
-	return fork;
+	*ret_fork = NULL;
+	for (guint i = 0; lines && lines[i] && !*ret_fork; i++)
+		*ret_fork = still_there(lines[i]);
+	return lines != NULL;
 }
 
-char *lodge_snapshot_noted_fork(const char *dir, const char *id)
+bool lodge_snapshot_noted_fork(const char *dir, const char *id, char **ret_fork, GError **error)
 {
-	g_auto(GStrv) lines = fork_lines(dir, id);
+	g_auto(GStrv) lines = fork_lines(dir, id, error);
 	const char *space = NULL;
 
-	for (guint i = 0; lines[i] && !space; i++)
+	for (guint i = 0; lines && lines[i] && !space; i++)
 		space = strchr(lines[i], ' ');
-	return space ? g_strdup(space + 1) : NULL;
+	*ret_fork = space ? g_strdup(space + 1) : NULL;
+	return lines != NULL;
 }
 
 bool lodge_snapshot_forget_forks(const char *dir, const char *id, GError **error)
@@ -331,28 +353,50 @@ bool lodge_snapshot_forget_forks(const char *dir, const char *id, GError **error
 	const int lock = lodge_ini_lock(dir, error);
 	g_autofree char *forks = lodge_snapshot_path(dir, id, "forks"), *fork = NULL;
 
+	bool good;
+
 	if (lock < 0)
 		return false;
-	fork = lodge_snapshot_fork(dir, id);
-	if (!fork)
+	good = lodge_snapshot_fork(dir, id, &fork, error);
+	if (good && !fork)
 		unlink(forks);
 	close(lock);
 	if (fork)
 		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
 			    "the VM in '%s' is based on that snapshot: delete that first", fork);
-	return !fork;
+	return good && !fork;
+}
+
+static char *without_gone(const char *text)
+{
+	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+	GString *left = g_string_new(NULL);
+
+	for (guint i = 0; lines[i]; i++) {
+		g_autofree char *fork = still_there(lines[i]);
+		if (fork)
+			g_string_append_printf(left, "%s\n", lines[i]);
+	}
+	return g_string_free(left, FALSE);
 }
 
 /* With the settings' lock. */
 static bool add_fork(const char *dir, const char *id, const char *vm_id, const char *path,
 		     GError **error)
 {
-	g_autofree char *file = lodge_snapshot_path(dir, id, "forks"), *text = NULL, *more = NULL;
+	g_autofree char *file = lodge_snapshot_path(dir, id, "forks");
+	g_autofree char *text = read_forks(dir, id, error), *left = NULL, *more = NULL;
 
-	text = lodge_file_read(file, NULL);
 	if (!text)
-		text = g_strdup("");
-	more = g_strdup_printf("%s%s %s\n", text, vm_id, path);
+		return false;
+	if (!lodge_file_can_hold(path) || strchr(path, '\n')) {
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT,
+			    "what is based on a snapshot wants a path in UTF-8 without control "
+			    "characters");
+		return false;
+	}
+	left = strlen(text) > FORKS_MANY_BYTES ? without_gone(text) : g_strdup(text);
+	more = g_strdup_printf("%s%s %s\n", left, vm_id, path);
 	return lodge_file_replace(file, more, strlen(more), error);
 }
 
@@ -383,23 +427,31 @@ bool lodge_snapshot_publish_fork(const char *dir, const char *id, const char *vm
 /* Is the VM of that ID based on this snapshot? */
 static bool is_base(const char *dir, const char *id, const char *vm_id)
 {
-	g_auto(GStrv) lines = fork_lines(dir, id);
+	g_auto(GStrv) lines = fork_lines(dir, id, NULL);
 	bool found = false;
 
-	for (guint i = 0; lines[i] && !found; i++)
+	for (guint i = 0; lines && lines[i] && !found; i++)
 		found = line_is_of(lines[i], vm_id);
 	return found;
 }
 
-/* The copy, at path, is based on what the VM with vm.id old is based on in dir. */
-static bool note_copy(const char *dir, const char *old, const char *vm_id, const char *path,
-		      GError **error)
+static bool is_noted(const char *dir, const char *id, const char *vm_id, const char *path)
+{
+	g_autofree char *line = g_strdup_printf("%s %s", vm_id, path);
+	g_auto(GStrv) lines = fork_lines(dir, id, NULL);
+
+	return lines && g_strv_contains((const char *const *)lines, line);
+}
+
+/* The VM with vm_id, at path, is based on what the one with vm.id old is based on in dir. */
+static bool note(const char *dir, const char *old, const char *vm_id, const char *path,
+		 GError **error)
 {
 	g_autoptr(GPtrArray) ids = lodge_snapshot_ids(dir);
 	bool good = true;
 
 	for (guint i = 0; i < ids->len && good; i++) {
-		if (!is_base(dir, ids->pdata[i], old))
+		if (!is_base(dir, ids->pdata[i], old) || is_noted(dir, ids->pdata[i], vm_id, path))
 			continue;
 		const int lock = lodge_ini_lock(dir, error);
 		good = lock >= 0 && add_fork(dir, ids->pdata[i], vm_id, path, error);
@@ -407,6 +459,12 @@ static bool note_copy(const char *dir, const char *old, const char *vm_id, const
 			close(lock);
 	}
 	return good;
+}
+
+bool lodge_snapshots_note_place(const char *dir, const char *vm_id, const char *path,
+				GError **error)
+{
+	return note(dir, vm_id, vm_id, path, error);
 }
 
 bool lodge_snapshots_base(const char *dir, const char *vm_id)
@@ -447,26 +505,28 @@ char *lodge_snapshots_find_base(const char *vm_id, const char *before)
 }
 
 /* A copy, at path, of the VM with vm.id old: what that one is based on, in the library or beside
- * path, the copy is based on, too. Before the copy counts. */
-static bool forks_copied(const char *old, const char *vm_id, const char *path, GError **error)
+ * place, the copy is based on, too. Before the copy counts. */
+static bool forks_copied(const char *old, const char *vm_id, const char *path, const char *place,
+			 GError **error)
 {
-	g_autofree char *parent = g_path_get_dirname(path);
+	g_autofree char *parent = g_path_get_dirname(place);
 	g_autoptr(GPtrArray) all = candidates(parent);
 
 	for (guint i = 0; i < all->len; i++)
-		if (!note_copy(all->pdata[i], old, vm_id, path, error))
+		if (!note(all->pdata[i], old, vm_id, path, error))
 			return false;
 	return true;
 }
 
-char *lodge_snapshots_fork(const char *dir)
+bool lodge_snapshots_fork(const char *dir, char **ret_fork, GError **error)
 {
 	g_autoptr(GPtrArray) ids = lodge_snapshot_ids(dir);
-	char *fork = NULL;
 
-	for (guint i = 0; i < ids->len && !fork; i++)
-		fork = lodge_snapshot_fork(dir, ids->pdata[i]);
-	return fork;
+	*ret_fork = NULL;
+	for (guint i = 0; i < ids->len && !*ret_fork; i++)
+		if (!lodge_snapshot_fork(dir, ids->pdata[i], ret_fork, error))
+			return false;
+	return true;
 }
 
 /* What the VM's snapshots are needed for, its copy's are not. */
@@ -497,7 +557,7 @@ static bool set_identity(const char *dir, const char *id, GError **error)
 	return good;
 }
 
-bool lodge_new_identity(const char *dir, const char *path, GError **error)
+bool lodge_new_identity(const char *dir, const char *path, const char *from, GError **error)
 {
 	g_autoptr(GKeyFile) ini = lodge_ini_load(dir, error);
 	g_autofree char *id = lodge_new_id(), *old = ini ? lodge_ini_get(ini, "vm.id") : NULL;
@@ -505,5 +565,8 @@ bool lodge_new_identity(const char *dir, const char *path, GError **error)
 	if (!ini)
 		return false;
 	forget_forks(dir);
-	return (!old || forks_copied(old, id, path, error)) && set_identity(dir, id, error);
+	if (old && !(forks_copied(old, id, path, path, error) &&
+		     (!from || forks_copied(old, id, path, from, error))))
+		return false;
+	return set_identity(dir, id, error);
 }

@@ -34,8 +34,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(lodge_snapshot_owned, lodge_snapshot_free)
 GPtrArray *lodge_snapshots(const char *dir, GError **error);
 /* Those that can be read; *ret_damage, NULL before, stays so if these are all. */
 GPtrArray *lodge_snapshots_readable(const char *dir, GError **ret_damage);
-/* Of all snapshots: a VM that is based on one, as lodge_snapshot_fork() finds it; NULL: none. */
-char *lodge_snapshots_fork(const char *dir);
+/* Of all snapshots: a VM that is based on one, as lodge_snapshot_fork() finds it. */
+bool lodge_snapshots_fork(const char *dir, char **ret_fork, GError **error);
 /* By name or ID; NULL: the latest. NOT_FOUND names the nearest. Borrowed. */
 const struct lodge_snapshot *lodge_snapshot_find(GPtrArray *all, const char *name, GError **error);
 /* Removes what a process that was killed had begun; by who has the VM's lock. */
@@ -49,13 +49,14 @@ char *lodge_snapshot_path(const char *dir, const char *id, const char *file);
 char *lodge_snapshot_current(const char *dir);
 /* 12 hex digits, the first of them a letter. */
 char *lodge_snapshot_new_id(void);
-/* A VM that is based on it and still there, also under another name in the library or beside where
- * it was; NULL: none. Whoever then takes the snapshot or its VM away holds lodge_ini_lock(dir) from
- * before the question on, so that none comes in between. */
-char *lodge_snapshot_fork(const char *dir, const char *id);
+/* *ret_fork: a VM that is based on it and still there, also under another name in the library or
+ * beside where it was; NULL: none. An error: nobody can tell. Whoever then takes the snapshot or
+ * its VM away holds lodge_ini_lock(dir) from before the question on, so that none comes in between.
+ */
+bool lodge_snapshot_fork(const char *dir, const char *id, char **ret_fork, GError **error);
 /* The first that is noted as based on it, whether or not it is there: for who cannot look into
- * other folders, as a VM that runs. NULL: none. */
-char *lodge_snapshot_noted_fork(const char *dir, const char *id);
+ * other folders, as a VM that runs. */
+bool lodge_snapshot_noted_fork(const char *dir, const char *id, char **ret_fork, GError **error);
 /* Those that are gone are noted no more; for who is about to have the VM that runs delete it. An
  * error if there is one. Takes lodge_ini_lock(dir). */
 bool lodge_snapshot_forget_forks(const char *dir, const char *id, GError **error);
@@ -65,10 +66,14 @@ bool lodge_snapshot_publish_fork(const char *dir, const char *id, const char *vm
 				 const char *temp, const char *path, GError **error);
 /* Is the VM with that vm.id noted as based on a snapshot in dir? */
 bool lodge_snapshots_base(const char *dir, const char *vm_id);
+/* That VM is at path now, wherever it was when it was noted. Takes lodge_ini_lock(dir). */
+bool lodge_snapshots_note_place(const char *dir, const char *vm_id, const char *path,
+				GError **error);
 /* The VM of which that is true, in the library or beside the folder that it was in before; NULL:
  * none, or several. */
 char *lodge_snapshots_find_base(const char *vm_id, const char *before);
-/* The copy of a VM in dir, which is or will be at path, becomes a VM of its own: another vm.id and
- * vm.generation, no vm.name, no forks; what it is based on stays for it, too. */
-bool lodge_new_identity(const char *dir, const char *path, GError **error);
+/* The copy in dir, which is or will be at path, of a VM that is or was at from (NULL: unknown)
+ * becomes a VM of its own: another vm.id and vm.generation, no vm.name, no forks; what it is based
+ * on, in the library or beside one of both, stays for it, too. */
+bool lodge_new_identity(const char *dir, const char *path, const char *from, GError **error);
 #endif
