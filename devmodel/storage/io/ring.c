@@ -76,10 +76,25 @@ static bool push(struct io_ring *q, struct blk_req *r)
 		sqe->flags |= IOSQE_FIXED_FILE;
 	}
 	io_uring_sqe_set_data(sqe, r);
-	/* What could not be submitted stays in the ring and must not be done later, too. */
-	if (io_uring_submit(&q->ring) != 1)
-		q->broken = true;
-	return !q->broken;
+	if (io_uring_submit(&q->ring) == 1)
+		return true;
+	/* It stays in the ring, and must not be done later, too: it will tell the thread to end. */
+	io_uring_prep_nop(sqe);
+	io_uring_sqe_set_data(sqe, NULL);
+	q->broken = true;
+	return false;
+}
+
+/* Tells the thread to end. A ring that is refused for good has told it the same. Lock held. */
+static void push_end(struct io_ring *q)
+{
+	int r = 0;
+
+	if (!q->broken && push(q, NULL))
+		return;
+	do
+		r = io_uring_submit(&q->ring);
+	while ((r == -EAGAIN || r == -EINTR) && usleep(1000) == 0); /* no memory just now */
 }
 
 bool io_ring_submit(struct io_ring *q, struct blk_req *r)
@@ -101,7 +116,7 @@ void io_ring_drain(struct io_ring *q)
 
 int io_ring_start(struct io_ring *q, struct err *e)
 {
-	if (q->started)
+	if (q->started || q->broken)
 		return 0;
 	const int r = hv_thread_start(&q->thread, "io-ring", ring_thread, q, e);
 	pthread_mutex_lock(&q->lock);
@@ -117,9 +132,7 @@ void io_ring_stop(struct io_ring *q)
 	io_ring_drain(q);
 	pthread_mutex_lock(&q->lock);
 	q->started = false;
-	/* A ring that takes nothing has told its thread the same. */
-	if (!q->broken)
-		(void)!push(q, NULL);
+	push_end(q);
 	pthread_mutex_unlock(&q->lock);
 	pthread_join(q->thread, NULL);
 }
