@@ -56,11 +56,11 @@ static int teardown(void **state)
 	return unlink(path);
 }
 
-/* Lets both loops do what is due. */
+/* Lets both loops do what is due, now or in a few milliseconds. */
 static void turn(void)
 {
 	for (unsigned i = 0; i < 20; i++) {
-		loop_dispatch(loop, 0);
+		loop_dispatch(loop, 1);
 		g_main_context_iteration(NULL, FALSE);
 	}
 }
