@@ -72,12 +72,19 @@ static void test_times(void **state)
 
 static void test_nearest(void **state)
 {
-	static const char *const words[] = { "pause", "resume", "reset", "run", NULL };
+	static const char *const words[] = {
+		"pause", "resume", "reset", "run", "memory.size", NULL
+	};
 
 	(void)state;
 	assert_string_equal(lodge_nearest("puase", words), "pause");
 	assert_string_equal(lodge_nearest("resumme", words), "resume");
+	assert_string_equal(lodge_nearest("memory", words), "memory.size");
+	assert_string_equal(lodge_nearest("pause-it", words), "pause");
 	assert_null(lodge_nearest("completely-else", words));
+	assert_null(lodge_nearest("ls", words));
+	assert_null(lodge_nearest("sun7", words)); /* half of it is another */
+	assert_null(lodge_nearest("create", (const char *const[]){ "rename", NULL }));
 	assert_null(lodge_nearest("", (const char *const[]){ NULL }));
 }
 

@@ -96,10 +96,19 @@ static unsigned distance(const char *a, const char *b)
 	return row[nb];
 }
 
+/* One is how the other begins: "mem" and "memory.size", "delete" and "del". */
+static bool begins(const char *a, const char *b)
+{
+	const size_t n = MIN(strlen(a), strlen(b));
+
+	return n >= 2 && strncmp(a, b, n) == 0;
+}
+
+/* More edits than a third of the word make another word of it: no help, but a riddle. */
 const char *lodge_nearest(const char *s, const char *const *words)
 {
 	const size_t len = strlen(s);
-	const char *best = NULL;
+	const char *best = NULL, *begun = NULL;
 	unsigned best_dist = UINT_MAX;
 
 	if (len > WORD_MAX)
@@ -110,8 +119,10 @@ const char *lodge_nearest(const char *s, const char *const *words)
 			best_dist = d;
 			best = words[i];
 		}
+		if (!begun && begins(s, words[i]))
+			begun = words[i];
 	}
-	return best && best_dist <= MAX(2, len / 2) ? best : NULL;
+	return best && best_dist <= (len + 1) / 3 ? best : begun;
 }
 
 void lodge_json_string(GString *out, const char *s)
