@@ -335,8 +335,7 @@ enum io_cache vm_disk_cache(const struct vm_disk_config *d)
 	return g_strcmp0(d->cache, "unsafe") == 0 ? IO_CACHE_UNSAFE : IO_CACHE_SAFE;
 }
 
-/* Does key fit the pattern? *ret_name is what stands for the star, NULL without one. */
-static bool key_fits(const char *pattern, const char *key, char **ret_name)
+bool vm_setting_fits(const char *pattern, const char *key, char **ret_name)
 {
 	const char *star = strchr(pattern, '*');
 	const size_t head = star ? (size_t)(star - pattern) : 0, len = strlen(key);
@@ -377,7 +376,7 @@ int vm_config_set(struct vm_config *c, const char *arg, struct err *e)
 	for (const struct setting *s = vm_settings; s->key; s++) {
 		g_autofree char *name = NULL;
 		void *obj = c;
-		if (!key_fits(s->key, key, &name))
+		if (!vm_setting_fits(s->key, key, &name))
 			continue;
 		if (name)
 			obj = find_instance(c, key, name, e);
@@ -390,7 +389,7 @@ int vm_config_default(const char *key, const char **ret_value, struct err *e)
 {
 	for (const struct setting *s = vm_settings; s->key; s++) {
 		g_autofree char *name = NULL;
-		if (!key_fits(s->key, key, &name))
+		if (!vm_setting_fits(s->key, key, &name))
 			continue;
 		*ret_value = s->def ? s->def : "";
 		return 0;
@@ -402,7 +401,7 @@ bool vm_config_is_path(const char *key)
 {
 	for (const struct setting *s = vm_settings; s->key; s++) {
 		g_autofree char *name = NULL;
-		if (key_fits(s->key, key, &name))
+		if (vm_setting_fits(s->key, key, &name))
 			return s->type >= SETTING_FILE_IN;
 	}
 	return false;

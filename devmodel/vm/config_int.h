@@ -27,4 +27,8 @@ struct setting {
 };
 
 extern const struct setting vm_settings[]; /* ends with a NULL key */
+
+/* Does a key such as disk.root.file fit that pattern, disk.*.file? *ret_name: what stands for the
+ * star, to be freed; NULL without one. */
+bool vm_setting_fits(const char *pattern, const char *key, char **ret_name);
 #endif

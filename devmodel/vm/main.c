@@ -90,6 +90,8 @@ static bool only_tell(int argc, char **argv, int *ret_status)
 	} else if (strcmp(word, "--settings") == 0) {
 		if (vm_print_settings(argc > 2 ? argv[2] : NULL, &e) < 0)
 			*ret_status = complain(&e);
+	} else if (strcmp(word, "--setting-words") == 0) {
+		vm_print_setting_words();
 	} else if (strcmp(word, "--check") == 0 && argc == 3) {
 		*ret_status = check_folder(argv[2], &e) < 0 ? complain(&e) : 0;
 	} else if (strcmp(word, "--snapshot") == 0) {

@@ -103,6 +103,18 @@ int vm_probe(bool json)
 
 /* ---- settings ---- */
 
+void vm_print_setting_words(void)
+{
+	for (const struct setting *s = vm_settings; s->key; s++) {
+		g_autofree char *choices = s->choices ? g_strjoinv(" ", (char **)(void *)s->choices)
+						      : NULL;
+		printf("%s\t%s\t%s\n", s->key, s->help,
+		       choices			 ? choices
+		       : s->type == SETTING_BOOL ? "yes no"
+						 : "");
+	}
+}
+
 static void print_setting(const struct setting *s)
 {
 	g_autofree char *choices = s->choices ? g_strjoinv(" ", (char **)(void *)s->choices) : NULL;
@@ -117,20 +129,31 @@ static void print_setting(const struct setting *s)
 	printf("\n");
 }
 
+/* The setting of that name, as it stands in the table or in vm.ini, or one of that group. */
+static bool is_meant(const struct setting *s, const char *key)
+{
+	const size_t len = strlen(key);
+	g_autofree char *name = NULL;
+
+	return strcmp(s->key, key) == 0 || vm_setting_fits(s->key, key, &name) ||
+	       (strncmp(s->key, key, len) == 0 && s->key[len] == '.');
+}
+
 int vm_print_settings(const char *key, struct err *e)
 {
 	const char *keys[128];
 	unsigned n = 0;
+	bool found = !key;
 	const char *near;
 
 	for (const struct setting *s = vm_settings; s->key && n < G_N_ELEMENTS(keys) - 1; s++) {
-		if (!key || strcmp(key, s->key) == 0)
+		if (!key || is_meant(s, key)) {
 			print_setting(s);
-		if (key && strcmp(key, s->key) == 0)
-			return 0;
+			found = true;
+		}
 		keys[n++] = s->key;
 	}
-	if (!key)
+	if (found)
 		return 0;
 	keys[n] = NULL;
 	near = lodge_nearest(key, keys);

@@ -75,18 +75,6 @@ def test_cli_completions(env):
         if shutil.which(shell):
             r = subprocess.run([shell, "-n", path], capture_output=True, check=False)
             check(r.returncode == 0, f"{shell}: {r.stderr}")
-    check("snapshot" in env.lodge("completion", "fish").out, "fish")
-
-
-def test_cli_completion(env):
-    script = env.lodge("completion", "bash").out
-    p = env.lodge("list", rc=0)  # the command that the script itself calls
-    check(p.rc == 0 and "complete" in script, script)
-    path = env.write("completion", script.encode())
-    r = subprocess.run(["bash", "-c", f". {path}; COMP_WORDS=(lodge ru); COMP_CWORD=1; _lodge; "
-                        "echo ${COMPREPLY[@]}; COMP_WORDS=(lodge run --mem); COMP_CWORD=2; _lodge;"
-                        "echo ${COMPREPLY[@]}"], capture_output=True, text=True, check=True)
-    check(r.stdout == "run\n--memory\n", r.stdout + r.stderr)
 
 
 def test_cli_doctor(env):

@@ -58,7 +58,15 @@ struct cli_command {
 	int (*run)(struct cli *c, GError **error);
 };
 
+/* What a command does that has several: lodge snapshot take. */
+struct cli_verb {
+	const char *noun, *name, *args; /* the command's name, its own, "VM FILE" as in the help */
+	int min_args, max_args;		/* with the verb */
+	const char *help;
+};
+
 extern const struct cli_command cli_commands[]; /* ends with a NULL name */
+extern const struct cli_verb cli_verbs[];	/* same */
 extern const struct cli_option cli_options[];	/* same */
 
 /* Fills c (zeroed) from the arguments after the command's name. */
@@ -69,6 +77,10 @@ const char *cli_value(const struct cli *c, const char *option); /* NULL: not giv
 const char *cli_arg(const struct cli *c, unsigned i);		/* NULL past the last */
 /* "NAME" of all commands, NULL-ended; freed with g_free(). */
 const char **cli_command_names(void);
+const struct cli_command *cli_command(const char *name);	     /* NULL: there is none */
+const struct cli_verb *cli_verb(const char *noun, const char *name); /* same; name NULL: any */
+/* The command's option that this word of len bytes is, also a short one; NULL: none. */
+const struct cli_option *cli_option(const struct cli_command *cmd, const char *word, size_t len);
 /* Sets a usage error and returns its code. */
 int cli_bad(GError **error, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* The code of an error that was set. */

@@ -1,9 +1,10 @@
-/* lodge help, completion, version and doctor. */
+/* lodge help, version and doctor. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include "cli/cli.h"
 #include "cli/json.h"
+#include "cli/kept.h"
 #include "client/client.h"
 #include "protocol/protocol.h"
 
@@ -19,9 +20,20 @@ static void print_options(unsigned sets, bool exact)
 	}
 }
 
+static void print_verbs(const struct cli_command *cmd)
+{
+	const struct cli_verb *v = cli_verb(cmd->name, NULL);
+
+	for (g_print(v ? "\n" : ""); v && v->noun && strcmp(v->noun, cmd->name) == 0; v++) {
+		g_autofree char *left = g_strdup_printf("%s %s", v->name, v->args);
+		g_print("  %-24s %s\n", left, v->help);
+	}
+}
+
 static int print_command(const struct cli_command *cmd)
 {
 	g_print("lodge %s%s%s\n  %s\n", cmd->name, cmd->args[0] ? " " : "", cmd->args, cmd->help);
+	print_verbs(cmd);
 	if (cmd->set != 0) {
 		g_print("\n");
 		print_options(cmd->set, false);
@@ -42,7 +54,9 @@ static int print_all(void)
 	g_print("lodge COMMAND ...\n\n");
 	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++) {
 		g_autofree char *left = g_strdup_printf("%s %s", cmd->name, cmd->args);
-		g_print("  %-22s %s\n", left, cmd->help);
+		const bool more = cli_verb(cmd->name, NULL) != NULL;
+		g_print("  %-22s %s%s%s%s\n", left, cmd->help, more ? " (lodge help " : "",
+			more ? cmd->name : "", more ? ")" : "");
 	}
 	g_print("\nEvery command:\n");
 	print_options(CLI_ALL, true);
@@ -90,6 +104,9 @@ static void print_man(void)
 		g_autofree char *title = g_strdup_printf("%s %s", cmd->name, cmd->args);
 		page_part(PAGE_MAN, title);
 		page_text(PAGE_MAN, cmd->help);
+		for (const struct cli_verb *v = cli_verb(cmd->name, NULL);
+		     v && v->noun && strcmp(v->noun, cmd->name) == 0; v++)
+			page_item(PAGE_MAN, v->name, v->args, v->help);
 		man_options(cmd->set, false);
 	}
 	page_section(PAGE_MAN, "OPTIONS OF EVERY COMMAND");
@@ -116,133 +133,42 @@ static bool help_page(const struct cli *c, const char *topic)
 	return true;
 }
 
+/* As lodge-disk has it, of one of its verbs or of all. */
+static int disk_help(const char *verb, GError **error)
+{
+	char help[] = "--help", *argv[] = { verb ? (char *)(uintptr_t)verb : help, help };
+
+	return cmd_disk(verb ? 2 : 1, argv, error);
+}
+
 int cmd_help(struct cli *c, GError **error)
 {
 	const char *topic = cli_arg(c, 0);
 	g_autofree const char **names = cli_command_names();
+	const struct cli_command *cmd = topic ? cli_command(topic) : NULL;
+	g_autofree char *group = NULL;
 	const char *near;
 
 	if (!topic)
 		return print_all();
-	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++)
-		if (strcmp(cmd->name, topic) == 0)
-			return print_command(cmd);
+	if (cmd && strcmp(topic, "disk") == 0)
+		return disk_help(cli_arg(c, 1), error);
+	if (cmd)
+		return print_command(cmd);
 	if (help_page(c, topic))
 		return 0;
 	if (strcmp(topic, "settings") == 0)
 		return ask_vm("--settings", NULL, error);
 	if (strchr(topic, '.'))
 		return ask_vm("--settings", topic, error);
+	group = kept_ask(NULL, "lodge-vm", (const char *const[]){ "--settings", topic, NULL });
+	if (group) {
+		g_print("%s", group);
+		return 0;
+	}
 	near = lodge_nearest(topic, names);
 	return cli_bad(error, "there is no help on '%s'%s%s (lodge help)", topic,
 		       near ? "; the nearest is " : "", near ? near : "");
-}
-
-/* ---- completion ---- */
-
-#define VM_NAMES "lodge list 2>/dev/null | awk \"NR > 1 { print \\$1 }\""
-
-/* Of a command with verbs, such as media and snapshot, these; else NULL. */
-static char *verbs_of(const struct cli_command *cmd)
-{
-	g_auto(GStrv) parts = g_strsplit(cmd->args, " | ", -1);
-	g_autoptr(GString) verbs = g_string_new(NULL);
-
-	for (guint i = 0; parts[1] && parts[i]; i++)
-		g_string_append_printf(verbs, "%s%.*s", i > 0 ? " " : "",
-				       (int)strcspn(parts[i], " "), parts[i]);
-	return verbs->len > 0 ? g_strdup(verbs->str) : NULL;
-}
-
-static bool takes_vm(const struct cli_command *cmd)
-{
-	return g_str_has_prefix(cmd->args, "VM");
-}
-
-static bool is_option_of(const struct cli_option *o, const struct cli_command *cmd)
-{
-	return o->sets == CLI_ALL || (o->sets & cmd->set) != 0;
-}
-
-static void bash_options(void)
-{
-	g_print("\telif [[ $cur == -* ]]; then\n\t\tcase ${COMP_WORDS[1]} in\n");
-	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++) {
-		g_print("\t\t%s) words='", cmd->name);
-		for (const struct cli_option *o = cli_options; o->name; o++)
-			if (is_option_of(o, cmd))
-				g_print("%s ", o->name);
-		g_print("';;\n");
-	}
-	g_print("\t\tesac\n");
-}
-
-static void bash_words(void)
-{
-	g_print("\telse\n\t\tcase ${COMP_WORDS[1]} in\n");
-	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++) {
-		g_autofree char *verbs = verbs_of(cmd);
-		if (takes_vm(cmd))
-			g_print("\t\t%s) words=$(_lodge_vms);;\n", cmd->name);
-		else if (verbs)
-			g_print("\t\t%s) case $COMP_CWORD in 2) words='%s';; 3) "
-				"words=$(_lodge_vms);; esac;;\n",
-				cmd->name, verbs);
-	}
-	g_print("\t\tesac\n\tfi\n");
-}
-
-static void bash_completion(void)
-{
-	g_print("_lodge_vms()\n{\n\t" VM_NAMES "\n}\n"
-		"_lodge()\n{\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
-		"\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords='");
-	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++)
-		g_print("%s%s", cmd == cli_commands ? "" : " ", cmd->name);
-	g_print("'\n");
-	bash_options();
-	bash_words();
-	g_print("\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-		"\t[ -n \"$words\" ] || COMPREPLY=($(compgen -f -- \"$cur\"))\n}\n"
-		"complete -o filenames -F _lodge lodge\n");
-}
-
-static void fish_completion(void)
-{
-	g_print("function __lodge_vms\n\t" VM_NAMES "\nend\n");
-	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++) {
-		g_autofree char *verbs = verbs_of(cmd), *help = g_shell_quote(cmd->help);
-		g_print("complete -c lodge -n __fish_use_subcommand -a %s -d %s\n", cmd->name,
-			help);
-		if (takes_vm(cmd) || verbs)
-			g_print("complete -c lodge -f -n '__fish_seen_subcommand_from %s' -a "
-				"'%s(__lodge_vms)'\n",
-				cmd->name, verbs ? verbs : "");
-		for (const struct cli_option *o = cli_options; o->name; o++) {
-			g_autofree char *what = g_shell_quote(o->help);
-			if (is_option_of(o, cmd))
-				g_print("complete -c lodge -n '__fish_seen_subcommand_from %s' -l %s "
-					"%s-d %s\n",
-					cmd->name, o->name + 2, o->value ? "-r " : "", what);
-		}
-	}
-}
-
-int cmd_completion(struct cli *c, GError **error)
-{
-	const char *shell = cli_arg(c, 0);
-
-	if (strcmp(shell, "fish") == 0) {
-		fish_completion();
-		return 0;
-	}
-	if (strcmp(shell, "zsh") == 0)
-		g_print("autoload -U +X bashcompinit && bashcompinit\n");
-	else if (strcmp(shell, "bash") != 0)
-		return cli_bad(error, "there is completion for bash, zsh and fish, not for '%s'",
-			       shell);
-	bash_completion();
-	return 0;
 }
 
 int cmd_version(struct cli *c, GError **error)

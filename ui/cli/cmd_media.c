@@ -114,32 +114,12 @@ static int list(struct cli *c, struct ui_vm *vm, GError **error)
 
 int cmd_media(struct cli *c, GError **error)
 {
-	static const struct {
-		const char *verb;
-		guint min, max; /* arguments, with the verb */
-		int (*run)(struct cli *c, struct ui_vm *vm, GError **error);
-	} verbs[] = {
-		{ "insert", 3, 4, insert },
-		{ "eject", 2, 3, eject },
-		{ "list", 2, 2, list },
-	};
-	const char *names[G_N_ELEMENTS(verbs) + 1] = { NULL };
-	const char *verb = cli_arg(c, 0), *near;
+	auto_vm struct ui_vm *vm = ui_vm_connect(cli_arg(c, 1), error);
+	const char *verb = cli_arg(c, 0);
 
-	for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
-		auto_vm struct ui_vm *vm = NULL;
-		names[i] = verbs[i].verb;
-		if (strcmp(verb, verbs[i].verb) != 0)
-			continue;
-		if (c->args->len < verbs[i].min || c->args->len > verbs[i].max)
-			return cli_bad(error, "media %s: %s (usage: lodge media %s)", verb,
-				       c->args->len < verbs[i].min ? "something is missing"
-								   : "too many arguments",
-				       c->command->args);
-		vm = ui_vm_connect(cli_arg(c, 1), error);
-		return vm ? verbs[i].run(c, vm, error) : cli_code(error);
-	}
-	near = lodge_nearest(verb, names);
-	return cli_bad(error, "media: no '%.32s'%s%s (insert, eject, list)", verb,
-		       near ? "; the nearest is " : "", near ? near : "");
+	if (!vm)
+		return cli_code(error);
+	if (strcmp(verb, "insert") == 0)
+		return insert(c, vm, error);
+	return strcmp(verb, "eject") == 0 ? eject(c, vm, error) : list(c, vm, error);
 }

@@ -212,12 +212,8 @@ static int do_delete(struct cli *c, const char *dir, GError **error)
 {
 	g_autofree char *id = find_id(dir, cli_arg(c, 2), error);
 
-	if (!id || !cli_arg(c, 2)) {
-		if (!*error)
-			cli_bad(error, "snapshot delete: name one (lodge snapshot list %s)",
-				cli_arg(c, 1));
+	if (!id)
 		return cli_code(error);
-	}
 	if (!runs(dir))
 		return offline(error, "delete", dir, id, NULL, NULL) ? 0 : cli_code(error);
 	if (!delete_running(dir, id, error))
@@ -257,8 +253,6 @@ static int do_rename(struct cli *c, const char *dir, GError **error)
 	g_autoptr(GPtrArray) all = lodge_snapshots_readable(dir, NULL);
 	const char *name = cli_arg(c, 2), *new_name = cli_arg(c, 3);
 
-	if (!new_name)
-		return cli_bad(error, "snapshot rename wants VM NAME NEW");
 	if (!lodge_folder_name_ok(new_name, error))
 		return cli_code(error);
 	for (guint i = 0; i < all->len; i++)
@@ -272,8 +266,6 @@ static int do_rename(struct cli *c, const char *dir, GError **error)
 
 static int do_protect(struct cli *c, const char *dir, GError **error)
 {
-	if (!cli_arg(c, 2))
-		return cli_bad(error, "snapshot protect wants VM NAME");
 	return change(dir, cli_arg(c, 2), NULL, !cli_has(c, "--off"), error);
 }
 
@@ -340,8 +332,6 @@ static int do_export(struct cli *c, const char *dir, GError **error)
 	g_autofree char *id = NULL, *fd = NULL, *out = NULL;
 	struct new_file f;
 
-	if (!file)
-		return cli_bad(error, "snapshot export wants VM NAME FILE");
 	id = find_id(dir, name, error);
 	if (!id || !new_file_check("snapshot export", file, error) ||
 	    !new_file_open(&f, file, 0600, error))
@@ -373,8 +363,6 @@ static int do_import(struct cli *c, const char *dir, GError **error)
 	g_autoptr(lodge_snapshot_owned) s = NULL;
 	g_autoptr(GString) json = g_string_new("{\"name\":");
 
-	if (!cli_arg(c, 2))
-		return cli_bad(error, "snapshot import wants VM FILE");
 	id = kept_import(c, dir, cli_arg(c, 2), cli_arg(c, 3), error);
 	s = id ? lodge_snapshot_read(dir, id, error) : NULL;
 	if (!s)
@@ -399,19 +387,12 @@ int cmd_snapshot(struct cli *c, GError **error)
 		{ "verify", do_verify }, { "export", do_export }, { "import", do_import },
 		{ "tidy", do_tidy },
 	};
-	const char *names[G_N_ELEMENTS(verbs) + 1] = { NULL }, *near;
-	g_autofree char *dir = NULL;
+	g_autofree char *dir = lodge_folder_find(cli_arg(c, 1), error);
 
-	for (guint i = 0; i < G_N_ELEMENTS(verbs); i++) {
-		names[i] = verbs[i].verb;
-		if (strcmp(cli_arg(c, 0), verbs[i].verb) != 0)
-			continue;
-		dir = lodge_folder_find(cli_arg(c, 1), error);
-		return dir ? verbs[i].run(c, dir, error) : cli_code(error);
-	}
-	near = lodge_nearest(cli_arg(c, 0), names);
-	return cli_bad(error, "snapshot has no '%s'%s%s (lodge help snapshot)", cli_arg(c, 0),
-		       near ? "; the nearest is " : "", near ? near : "");
+	for (guint i = 0; dir && i < G_N_ELEMENTS(verbs); i++)
+		if (strcmp(cli_arg(c, 0), verbs[i].verb) == 0)
+			return verbs[i].run(c, dir, error);
+	return cli_code(error);
 }
 
 /* ---- suspend ---- */

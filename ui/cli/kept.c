@@ -54,7 +54,8 @@ static char *ask(GError **error, const char *name, const char *const *words, GSp
 	g_ptr_array_add(argv, NULL);
 	if (!g_spawn_sync(NULL, (char **)(void *)argv->pdata, NULL, flags, NULL, NULL, &out, &err,
 			  &status, error)) {
-		host_limit(error, program);
+		if (error)
+			host_limit(error, program);
 		return NULL;
 	}
 	if (status == 0) {

@@ -10,12 +10,12 @@
 
 static const struct cli_command *find_command(const char *name, GError **error)
 {
-	g_autofree const char **names = cli_command_names();
+	const struct cli_command *cmd = cli_command(name);
+	g_autofree const char **names = cmd ? NULL : cli_command_names();
 	const char *near;
 
-	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++)
-		if (strcmp(cmd->name, name) == 0)
-			return cmd;
+	if (cmd)
+		return cmd;
 	near = lodge_nearest(name, names);
 	cli_bad(error, "there is no command '%s'%s%s (lodge help)", name,
 		near ? "; the nearest is " : "", near ? near : "");

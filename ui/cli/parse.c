@@ -46,6 +46,22 @@ const char *cli_arg(const struct cli *c, unsigned i)
 	return i < c->args->len ? c->args->pdata[i] : NULL;
 }
 
+const struct cli_command *cli_command(const char *name)
+{
+	for (const struct cli_command *cmd = cli_commands; cmd->name; cmd++)
+		if (strcmp(cmd->name, name) == 0)
+			return cmd;
+	return NULL;
+}
+
+const struct cli_verb *cli_verb(const char *noun, const char *name)
+{
+	for (const struct cli_verb *v = cli_verbs; v->noun; v++)
+		if (strcmp(v->noun, noun) == 0 && (!name || strcmp(v->name, name) == 0))
+			return v;
+	return NULL;
+}
+
 static bool belongs(const struct cli_option *o, const struct cli_command *cmd)
 {
 	return o->sets == CLI_ALL || (o->sets & cmd->set) != 0;
@@ -66,7 +82,7 @@ static bool bad_option(const struct cli *c, const char *word, GError **error)
 	return false;
 }
 
-static const struct cli_option *find_option(const struct cli *c, const char *word, size_t len)
+const struct cli_option *cli_option(const struct cli_command *cmd, const char *word, size_t len)
 {
 	if (len == 2 && word[0] == '-') {
 		if (word[1] == 'q')
@@ -82,8 +98,7 @@ static const struct cli_option *find_option(const struct cli *c, const char *wor
 		len = strlen(word);
 	}
 	for (const struct cli_option *o = cli_options; o->name; o++)
-		if (strlen(o->name) == len && strncmp(o->name, word, len) == 0 &&
-		    belongs(o, c->command))
+		if (strlen(o->name) == len && strncmp(o->name, word, len) == 0 && belongs(o, cmd))
 			return o;
 	return NULL;
 }
@@ -124,7 +139,7 @@ static bool take_option(struct cli *c, int argc, char **argv, int *i, GError **e
 {
 	const char *word = argv[*i], *eq = strchr(word, '=');
 	const size_t len = eq ? (size_t)(eq - word) : strlen(word);
-	const struct cli_option *o = find_option(c, word, len);
+	const struct cli_option *o = cli_option(c->command, word, len);
 	g_autofree char *name = g_strndup(word, len);
 
 	if (!o)
@@ -144,17 +159,47 @@ static bool take_option(struct cli *c, int argc, char **argv, int *i, GError **e
 	return store(c, o, argv[++*i], error);
 }
 
+static bool check_count(const struct cli *c, int min, int max, const char *verb, const char *args,
+			GError **error)
+{
+	const char *name = c->command->name;
+	const int n = (int)c->args->len;
+
+	if (n >= min && n <= max)
+		return true;
+	cli_bad(error, "%s%s%s: %s (usage: lodge %s%s%s%s%s)", name, verb[0] ? " " : "", verb,
+		n < min ? "something is missing" : "too many arguments", name, verb[0] ? " " : "",
+		verb, args[0] ? " " : "", args);
+	return false;
+}
+
+static bool no_verb(const struct cli *c, GError **error)
+{
+	const char *name = c->command->name, *near;
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+	for (const struct cli_verb *v = cli_verbs; v->noun; v++)
+		if (strcmp(v->noun, name) == 0)
+			g_ptr_array_add(names, (gpointer)(uintptr_t)v->name);
+	g_ptr_array_add(names, NULL);
+	near = lodge_nearest(cli_arg(c, 0), (const char *const *)(void *)names->pdata);
+	cli_bad(error, "%s has no '%.32s'%s%s (lodge help %s)", name, cli_arg(c, 0),
+		near ? "; the nearest is " : "", near ? near : "", name);
+	return false;
+}
+
 static bool check_args(const struct cli *c, GError **error)
 {
 	const struct cli_command *cmd = c->command;
-	const int n = (int)c->args->len;
+	const bool verbs = cli_verb(cmd->name, NULL) != NULL;
+	const struct cli_verb *v = verbs && cli_arg(c, 0) ? cli_verb(cmd->name, cli_arg(c, 0))
+							  : NULL;
 
-	if (n >= cmd->min_args && n <= cmd->max_args)
-		return true;
-	cli_bad(error, "%s: %s (usage: lodge %s%s%s)", cmd->name,
-		n < cmd->min_args ? "something is missing" : "too many arguments", cmd->name,
-		cmd->args[0] ? " " : "", cmd->args);
-	return false;
+	if (v)
+		return check_count(c, v->min_args, v->max_args, v->name, v->args, error);
+	if (verbs && cli_arg(c, 0))
+		return no_verb(c, error);
+	return check_count(c, cmd->min_args, cmd->max_args, "", cmd->args, error);
 }
 
 bool cli_parse(struct cli *c, int argc, char **argv, GError **error)

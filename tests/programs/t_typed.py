@@ -1,0 +1,90 @@
+"""What a person types: completion in shells, help on what was meant, names that want quotes."""
+import os
+import shutil
+import subprocess
+
+from lib import LODGE, Skip, check
+from t_kept import create, library, one_line, start, state
+
+
+def words(env, line):
+    return [row.split("\t")[0] for row in env.lodge("completion", "words", "--", line).out.splitlines()]
+
+
+def vms(env):
+    for name in ("work", "my vm", "Übung"):
+        create(env, name)
+    env.lodge("snapshot", "take", "work", "clean two", "-m", "all is well")
+    env.lodge("snapshot", "take", "work", "broken")
+
+
+def test_typed_completion(env):
+    """What may stand where a line ends: commands, verbs, options, VMs, snapshots, settings and their values."""
+    vms(env)
+    for line, want in [
+            ("lodge sn", ["snapshot"]), ("sudo lodge sta", ["start", "stats"]), ("", []), ("lodge nonsense ", []),
+            ("lodge snapshot re", ["restore", "rename"]), ("lodge media ", ["insert", "eject", "list"]),
+            ("lodge start w", ["work"]), ("lodge start work m", ["my vm"]), ("lodge start -- Ü", ["Übung"]),
+            ("lodge snapshot restore work ", ["clean two", "broken"]), ("lodge snapshot export work 'cl", ["clean two"]),
+            ("lodge snapshot restore my\\ vm ", []), ("lodge snapshot take work ", []),
+            ("lodge run work@", ["work@clean two", "work@broken"]), ("lodge fork work@clean\\ t", ["work@clean two"]),
+            ("lodge run ima", []),  # a file begins so
+            ("lodge list --st", ["--state"]), ("lodge list --state su", ["suspended"]),
+            ("lodge create x --engine s", ["soft"]), ("lodge create x --engine=s", ["--engine=soft"]),
+            ("lodge create x --set vm.cl", ["vm.clock="]), ("lodge create x --set=vm.clock=l", ["--set=vm.clock=local"]),
+            ("lodge set work vm.clock=", ["vm.clock=utc", "vm.clock=local"]), ("lodge get work cpu.c", ["cpu.count"]),
+            ("lodge set work disk.root.ke", ["disk.root.keep="]), ("lodge set work boot.menu=", ["boot.menu=yes",
+                                                                                              "boot.menu=no"]),
+            ("lodge set work floppy.0.k", ["floppy.0.keep="]), ("lodge wait work s", ["stopped", "serial="]),
+            ("lodge help sna", ["snapshot"]), ("lodge completion f", ["fish"]), ("lodge disk re", ["repair", "resize",
+                                                                                                 "rebase"]),
+            ("lodge disk create x --back", ["--backing", "--backing-format"]), ("lodge run --display n", ["none"])]:
+        check(words(env, line) == want, (line, words(env, line)))
+    check("\tall is well\n" in env.lodge("completion", "words", "--", "lodge snapshot restore work c").out, "about it")
+
+
+BASH = """. {script}
+try() {{ COMP_LINE=$1 COMP_POINT=${{#1}}; _lodge; printf '%s|' "${{COMPREPLY[@]}}"; echo; }}
+try 'lodge run --mem'; try 'lodge start m'; try 'lodge run work@'; try 'lodge fork work@clean\\ t'
+try 'lodge set work vm.clock=l'; try 'lodge create x --dis'
+"""
+
+
+def test_typed_bash(env):
+    """Bash takes what is behind = and @ for a word of its own."""
+    vms(env)
+    env.write("completion", env.lodge("completion", "bash").out.encode())
+    env.write("try", BASH.format(script=env.path("completion")).encode())
+    path = os.path.dirname(LODGE) + ":" + os.environ["PATH"]
+    r = subprocess.run(["bash", env.path("try")], capture_output=True, text=True, env=dict(env.env, PATH=path),
+                       cwd=env.work, check=True)
+    check(r.stdout.splitlines() == ["--memory|", "my vm|", "clean two|broken|", "clean two|", "local|",
+                                    "--disk|--display|--disk-size|"] and r.stderr == "", r.stdout + r.stderr)
+
+
+def test_typed_fish(env):
+    if not shutil.which("fish"):
+        raise Skip("fish is not installed")
+    vms(env)
+    script = env.lodge("completion", "fish").out + "\ncomplete -C 'lodge fork work@cl'; complete -C 'lodge start m'\n"
+    home = dict(env.env, PATH=os.path.dirname(LODGE) + ":" + os.environ["PATH"], HOME=env.dir)
+    r = subprocess.run(["fish", "--no-config"], input=script, capture_output=True, text=True, env=home, cwd=env.work,
+                       check=True)
+    check(r.stdout == "work@clean\\ two\tall is well\nmy\\ vm\n" or r.stdout == "work@clean two\tall is well\nmy vm\n",
+          r.stdout + r.stderr)
+
+
+def test_typed_help(env):
+    """On a verb, on a setting as vm.ini has it, on a group of settings."""
+    r = env.lodge("help", "snapshot")
+    check("\n  restore VM [SNAPSHOT]" in r.out and "tidy VM" in r.out, r)
+    check(env.lodge("help", "snapshot", "take").out == r.out == env.lodge("snapshot", "take", "--help").out, r)
+    check(env.lodge("help", "disk").out == env.lodge("disk", "help").out, "help disk")
+    check(env.lodge("help", "disk", "create").out == env.lodge("disk", "create", "--help").out, "help disk create")
+    check(env.lodge("help", "disk.root.file").out == env.lodge("help", "disk.*.file").out, "a key with a name")
+    out = env.lodge("help", "cpu").out
+    check([row.split()[0] for row in out.splitlines()] == ["cpu.count", "cpu.model"], out)
+    for args, want in [(["snapshot", "list"], "lodge snapshot list VM"), (["snapshot", "export", "x", "y"], "FILE"),
+                       (["snapshot", "create", "x"], "lodge help snapshot"), (["snapshot", "lst", "x"], "is list"),
+                       (["media", "eject"], "lodge media eject VM [DRIVE]"), (["snapshot"], "VERB")]:
+        check(want in one_line(env.lodge(*args, rc=2)), (args, want))
