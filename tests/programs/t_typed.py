@@ -88,3 +88,14 @@ def test_typed_help(env):
                        (["snapshot", "create", "x"], "lodge help snapshot"), (["snapshot", "lst", "x"], "is list"),
                        (["media", "eject"], "lodge media eject VM [DRIVE]"), (["snapshot"], "VERB")]:
         check(want in one_line(env.lodge(*args, rc=2)), (args, want))
+
+
+def test_typed_wait(env):
+    """For the end of a VM that has ended already: it is over."""
+    create(env)
+    env.lodge("wait", "a", "stopped", "--timeout", "10s")
+    start(env, "out")
+    env.lodge("kill", "a")
+    env.lodge("wait", "a", "stopped", "--timeout", "10s")
+    check("not running" in one_line(env.lodge("wait", "a", "running", rc=4)), "for ever")
+    one_line(env.lodge("wait", "b", "stopped", rc=3))
