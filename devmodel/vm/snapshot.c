@@ -491,10 +491,10 @@ static int check_deletable(const struct lodge_snapshot *s, bool running, struct 
 			       "snapshot \"%s\" is what the VM in '%s' is based on: "
 			       "delete that first",
 			       s->name, fork);
-	return s->protected
-		       ? err_set(e, -EBUSY, "snapshot \"%s\" is protected (lodge snapshot protect)",
-				 s->name)
-		       : 0;
+	return s->protected ? err_set(e, -EBUSY,
+				      "snapshot \"%s\" is protected (lodge snapshot protect --off)",
+				      s->name)
+			    : 0;
 }
 
 /* It is none any more, but the folder temp. */

@@ -99,3 +99,10 @@ def test_typed_wait(env):
     env.lodge("wait", "a", "stopped", "--timeout", "10s")
     check("not running" in one_line(env.lodge("wait", "a", "running", rc=4)), "for ever")
     one_line(env.lodge("wait", "b", "stopped", rc=3))
+
+
+def test_typed_protected(env):
+    create(env)
+    env.lodge("snapshot", "take", "a", "s")
+    env.lodge("snapshot", "protect", "a", "s")
+    check("protect --off" in one_line(env.lodge("snapshot", "delete", "a", "s", "--yes", rc=4)), "how")
