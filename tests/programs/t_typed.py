@@ -106,3 +106,18 @@ def test_typed_protected(env):
     env.lodge("snapshot", "take", "a", "s")
     env.lodge("snapshot", "protect", "a", "s")
     check("protect --off" in one_line(env.lodge("snapshot", "delete", "a", "s", "--yes", rc=4)), "how")
+
+
+def test_typed_elsewhere(env):
+    """A VM that runs under another runtime folder, as of another login: it is seen, and not said to be stopped."""
+    create(env)
+    start(env, "out")
+    other = env.path("other")
+    os.mkdir(other, 0o700)
+    there = dict(env.env, XDG_RUNTIME_DIR=other)
+    rows = env.lodge("list", env=there).out.splitlines()
+    check(len(rows) == 2 and rows[1].split() == ["a", "running"], rows)
+    for args in (["pause", "a"], ["wait", "a", "stopped"]):
+        check("XDG_RUNTIME_DIR" in one_line(env.lodge(*args, env=there, rc=4)), args)
+    env.lodge("kill", "a")
+    check(state(env) == "stopped" and len(env.lodge_json("list")) == 1, "once")

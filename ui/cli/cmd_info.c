@@ -160,7 +160,7 @@ int cmd_list(struct cli *c, GError **error)
 {
 	g_autoptr(GString) json = g_string_new("[");
 	struct list l = { cli_value(c, "--state"), c->json, json, 0 };
-	g_autoptr(GPtrArray) names = NULL, stopped = NULL;
+	g_autoptr(GPtrArray) names = NULL, others = NULL;
 
 	if (l.want && !is_state(l.want, error))
 		return cli_code(error);
@@ -174,9 +174,9 @@ int cmd_list(struct cli *c, GError **error)
 		if (props)
 			list_one(&l, props);
 	}
-	stopped = kept_stopped();
-	for (guint i = 0; i < stopped->len; i++)
-		list_one(&l, stopped->pdata[i]);
+	others = kept_others(names);
+	for (guint i = 0; i < others->len; i++)
+		list_one(&l, others->pdata[i]);
 	if (c->json)
 		g_print("%s]\n", json->str);
 	return 0;

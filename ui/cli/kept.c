@@ -220,14 +220,22 @@ static GVariant *row(const char *name, const char *dir)
 	return g_variant_ref_sink(g_variant_builder_end(&b));
 }
 
-GPtrArray *kept_stopped(void)
+/* Another process has it, and it is none of these. */
+static bool runs_elsewhere(const char *dir, GPtrArray *runs)
+{
+	g_autofree char *run = lodge_run_name_of_folder(dir, NULL);
+
+	return run && !g_ptr_array_find_with_equal_func(runs, run, g_str_equal, NULL);
+}
+
+GPtrArray *kept_others(GPtrArray *runs)
 {
 	GPtrArray *rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_variant_unref);
 	g_autoptr(GPtrArray) names = lodge_folder_names();
 
 	for (guint i = 0; i < names->len; i++) {
 		g_autofree char *dir = lodge_folder_path(names->pdata[i]);
-		if (strcmp(lodge_folder_state(dir), "running") != 0)
+		if (strcmp(lodge_folder_state(dir), "running") != 0 || runs_elsewhere(dir, runs))
 			g_ptr_array_add(rows, row(names->pdata[i], dir));
 	}
 	return rows;

@@ -17,8 +17,9 @@ bool kept_copy(const char *from, const char *to, GError **error);
 /* Writes the value of a setting that names a file, as it is seen from the current folder, as an
  * absolute path; other settings as they are. */
 char *kept_absolute(const char *setting);
-/* Rows of VMs that are not running, as a{sv}: Name, State, Folder. */
-GPtrArray *kept_stopped(void);
+/* Rows of VMs of the library that do not run, or not as one of these (names of ui_vm_names()), as
+ * a{sv}: Name, State, Folder. */
+GPtrArray *kept_others(GPtrArray *runs);
 /* Is the place of a new VM of that name taken? Then an error is set. */
 bool kept_exists(const char *dir, const char *name, GError **error);
 /* Is another VM based on a snapshot of it, which is needed where it is? Then an error is set. */

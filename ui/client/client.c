@@ -222,6 +222,11 @@ struct ui_vm *ui_vm_connect(const char *name, GError **error)
 		return new_vm(name, run, conn);
 	if (late)
 		no_answer(name, error);
+	else if (kept && strcmp(lodge_folder_state(kept), "running") == 0)
+		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
+			    "VM \"%s\" is in use, but cannot be reached: it is starting or being "
+			    "changed, or was started with another XDG_RUNTIME_DIR",
+			    name);
 	else if (kept)
 		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
 			    "VM \"%s\" is not running (lodge start %s)", name, name);
