@@ -1,4 +1,5 @@
 """What a person types: completion in shells, help on what was meant, names that want quotes."""
+import datetime
 import os
 import shutil
 import subprocess
@@ -99,6 +100,21 @@ def test_typed_wait(env):
     env.lodge("wait", "a", "stopped", "--timeout", "10s")
     check("not running" in one_line(env.lodge("wait", "a", "running", rc=4)), "for ever")
     one_line(env.lodge("wait", "b", "stopped", rc=3))
+
+
+def test_typed_lists(env):
+    """Columns stand below each other whatever the names are; times are those of the wall."""
+    create(env, "Übungsgerät")
+    create(env, "plain")
+    rows = env.lodge("list").out.splitlines()
+    check({row.index("stopped") for row in rows[1:]} == {rows[0].index("STATE")}, rows)
+    for name in ("größer", "plain"):
+        env.lodge("snapshot", "take", "plain", name)
+    rows = env.lodge("snapshot", "list", "plain").out.splitlines()
+    check(len({row.index("  disks") for row in rows}) == 1, rows)
+    taken = datetime.datetime.fromisoformat(env.lodge_json("snapshot", "list", "plain")[0]["time"][:19])
+    east = env.lodge("snapshot", "list", "plain", env=dict(env.env, TZ="UTC-7")).out
+    check(f"{taken + datetime.timedelta(hours=7):%Y-%m-%d %H:%M}" in east, east)
 
 
 def test_typed_protected(env):

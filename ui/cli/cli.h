@@ -85,6 +85,8 @@ const struct cli_option *cli_option(const struct cli_command *cmd, const char *w
 int cli_bad(GError **error, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* The code of an error that was set. */
 int cli_code(GError **error);
+/* Blanks that fill a column of width characters behind s, for "%s%*s". */
+int cli_pad(const char *s, int width);
 /* For g_spawn: the child outlives the terminal. */
 void cli_own_session(gpointer data);
 /* A line of talk; nothing under -q. */

@@ -108,13 +108,13 @@ static char *format_uptime(guint64 ns)
 
 /* ---- list ---- */
 
-static void print_row(GVariant *p)
+static void print_running(GVariant *p)
 {
 	g_autofree char *memory = lodge_format_size(lookup_t(p, "MemoryBytes"));
 	g_autofree char *uptime = format_uptime(lookup_t(p, "UptimeNs"));
 
-	g_print("%-16s %-9s %-7s %4u %7s %8u %9s\n", lookup_s(p, "Name"), lookup_s(p, "State"),
-		lookup_s(p, "Engine"), lookup_u(p, "CpuCount"), memory, lookup_u(p, "Pid"), uptime);
+	g_print(" %-7s %4u %7s %8u %9s", lookup_s(p, "Engine"), lookup_u(p, "CpuCount"), memory,
+		lookup_u(p, "Pid"), uptime);
 }
 
 struct list {
@@ -126,6 +126,8 @@ struct list {
 
 static void list_one(struct list *l, GVariant *props)
 {
+	const char *name = lookup_s(props, "Name");
+
 	if (l->want && strcmp(l->want, lookup_s(props, "State")) != 0)
 		return;
 	if (l->as_json) {
@@ -137,10 +139,12 @@ static void list_one(struct list *l, GVariant *props)
 			"MEMORY", "PID", "UPTIME");
 	}
 	l->n++;
-	if (!l->as_json && lookup_u(props, "Pid") != 0)
-		print_row(props);
-	else if (!l->as_json)
-		g_print("%-16s %-9s\n", lookup_s(props, "Name"), lookup_s(props, "State"));
+	if (l->as_json)
+		return;
+	g_print("%s%*s %-9s", name, cli_pad(name, 16), "", lookup_s(props, "State"));
+	if (lookup_u(props, "Pid") != 0)
+		print_running(props);
+	g_print("\n");
 }
 
 static bool is_state(const char *word, GError **error)

@@ -132,13 +132,22 @@ static void list_json(GPtrArray *all, const char *current)
 	g_print("%s]\n", out->str);
 }
 
+/* As the clock on the wall has it; as it stands where it is no time. */
+static char *local_time(const char *text)
+{
+	g_autoptr(GDateTime) utc = g_date_time_new_from_iso8601(text, NULL);
+	g_autoptr(GDateTime) local = utc ? g_date_time_to_local(utc) : NULL;
+
+	return local ? g_date_time_format(local, "%Y-%m-%d %H:%M") : g_strndup(text, 16);
+}
+
 static void print_line(const struct lodge_snapshot *s, unsigned depth, const char *current)
 {
-	g_autofree char *day = g_strndup(s->time, 16);
+	g_autofree char *day = local_time(s->time);
 
-	g_print("%*s%-*s %s%s%s%s%s%s\n", (int)(2 * depth), "", (int)MAX(24 - 2 * (int)depth, 1),
-		s->name, day, s->has_state ? "  running" : "  disks",
-		s->protected ? "  protected" : "",
+	g_print("%*s%s%*s %s%s%s%s%s%s\n", (int)(2 * depth), "", s->name,
+		cli_pad(s->name, MAX(24 - 2 * (int)depth, 1)), "", day,
+		s->has_state ? "  running" : "  disks", s->protected ? "  protected" : "",
 		strcmp(s->id, current) == 0 ? "  <- the VM goes on from here" : "",
 		s->text[0] ? "  " : "", s->text);
 }

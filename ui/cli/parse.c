@@ -237,6 +237,11 @@ void cli_finish(struct cli *c)
 	g_hash_table_unref(c->given);
 }
 
+int cli_pad(const char *s, int width)
+{
+	return MAX(width - (int)g_utf8_strlen(s, -1), 0);
+}
+
 void cli_own_session(gpointer data)
 {
 	(void)data;
