@@ -137,3 +137,11 @@ def test_typed_elsewhere(env):
         check("XDG_RUNTIME_DIR" in one_line(env.lodge(*args, env=there, rc=4)), args)
     env.lodge("kill", "a")
     check(state(env) == "stopped" and len(env.lodge_json("list")) == 1, "once")
+
+
+def test_typed_hints(env):
+    """What a message says to type can be typed: with a blank or a dash in the name."""
+    create(env, "my vm")
+    check("(lodge start 'my vm')" in one_line(env.lodge("pause", "my vm", rc=4)), "quoted")
+    said = one_line(env.lodge("create", "--memory", "16M", "--", "-x"))
+    check("(lodge start -- -x)" in said, said)

@@ -88,6 +88,22 @@ static void test_nearest(void **state)
 	assert_null(lodge_nearest("", (const char *const[]){ NULL }));
 }
 
+static void test_shell_word(void **state)
+{
+	static const char *const words[][2] = {
+		{ "work", "work" },	{ "Übung-2", "Übung-2" },
+		{ "my vm", "'my vm'" }, { "it's", "'it'\\''s'" },
+		{ "-x", "-- -x" },	{ "$(x)", "'$(x)'" },
+		{ "", "''" },		{ "./a/b@c", "./a/b@c" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+		g_autofree char *word = lodge_shell_word(words[i][0]);
+		assert_string_equal(word, words[i][1]);
+	}
+}
+
 static void check_json(const char *variant, const char *json)
 {
 	g_autoptr(GVariant) v = g_variant_ref_sink(g_variant_new_parsed(variant));
@@ -167,10 +183,15 @@ static void test_errors(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes), cmocka_unit_test(test_size_text),
-		cmocka_unit_test(test_times), cmocka_unit_test(test_nearest),
-		cmocka_unit_test(test_json),  cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_stats), cmocka_unit_test(test_stats_of_nothing),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_size_text),
+		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_shell_word),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_stats),
+		cmocka_unit_test(test_stats_of_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

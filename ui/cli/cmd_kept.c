@@ -229,7 +229,7 @@ static void tell_made(const struct cli *c, const char *dir)
 int cmd_create(struct cli *c, GError **error)
 {
 	const char *vm = cli_arg(c, 0);
-	g_autofree char *dir = lodge_folder_path(vm), *temp = NULL;
+	g_autofree char *dir = lodge_folder_path(vm), *temp = NULL, *word = lodge_shell_word(vm);
 	bool good;
 
 	if (!name_ok(vm, error) || kept_exists(dir, vm, error))
@@ -243,7 +243,7 @@ int cmd_create(struct cli *c, GError **error)
 		return cli_code(error);
 	}
 	tell_made(c, dir);
-	cli_say(c, "VM \"%s\" is in %s (lodge start %s)", vm, dir, vm);
+	cli_say(c, "VM \"%s\" is in %s (lodge start %s)", vm, dir, word);
 	if (!cli_has(c, "--start"))
 		return 0;
 	g_ptr_array_set_size(c->settings, 0);

@@ -219,6 +219,7 @@ static bool delete_running(const char *dir, const char *id, GError **error)
 
 static int do_delete(struct cli *c, const char *dir, GError **error)
 {
+	g_autofree char *vm = lodge_shell_word(cli_arg(c, 1));
 	g_autofree char *id = find_id(dir, cli_arg(c, 2), error);
 
 	if (!id)
@@ -229,7 +230,7 @@ static int do_delete(struct cli *c, const char *dir, GError **error)
 		return cli_code(error);
 	cli_say(c,
 		"its layers of the disks are merged when the VM is stopped: lodge snapshot tidy %s",
-		cli_arg(c, 1));
+		vm);
 	return 0;
 }
 
@@ -368,7 +369,7 @@ char *kept_import(const struct cli *c, const char *dir, const char *file, const 
 
 static int do_import(struct cli *c, const char *dir, GError **error)
 {
-	g_autofree char *id = NULL;
+	g_autofree char *id = NULL, *vm = lodge_shell_word(cli_arg(c, 1)), *word = NULL;
 	g_autoptr(lodge_snapshot_owned) s = NULL;
 	g_autoptr(GString) json = g_string_new("{\"name\":");
 
@@ -377,11 +378,12 @@ static int do_import(struct cli *c, const char *dir, GError **error)
 	if (!s)
 		return cli_code(error);
 	lodge_json_string(json, s->name);
+	word = lodge_shell_word(s->name);
 	if (c->json)
 		g_print("%s,\"id\":\"%s\"}\n", json->str, id);
 	else
-		cli_say(c, "snapshot \"%s\" is there (lodge snapshot restore %s '%s')", s->name,
-			cli_arg(c, 1), s->name);
+		cli_say(c, "snapshot \"%s\" is there (lodge snapshot restore %s %s)", s->name, vm,
+			word);
 	return 0;
 }
 

@@ -63,6 +63,7 @@ static bool stop_one(struct cli *c, struct ui_vm *vm, GError **error)
 		r = ui_vm_call(vm, LODGE_IFACE_VM, "Stop", NULL, CALL_TIMEOUT_MS, error);
 	g_autoptr(GError) late = NULL;
 	g_autoptr(GVariant) cancelled = NULL;
+	g_autofree char *word = lodge_shell_word(ui_vm_name(vm));
 
 	if (!r)
 		return false;
@@ -73,7 +74,7 @@ static bool stop_one(struct cli *c, struct ui_vm *vm, GError **error)
 	cancelled = ui_vm_call(vm, LODGE_IFACE_VM, "CancelStop", NULL, CALL_TIMEOUT_MS, NULL);
 	g_set_error(error, LODGE_ERROR, late->code,
 		    "VM \"%s\" did not react to its power button within the time (lodge kill %s)",
-		    ui_vm_name(vm), ui_vm_name(vm));
+		    ui_vm_name(vm), word);
 	return false;
 }
 

@@ -209,6 +209,7 @@ struct ui_vm *ui_vm_connect(const char *name, GError **error)
 {
 	g_autofree char *kept = lodge_folder_find(name, NULL);
 	g_autofree char *run = kept ? lodge_run_name_of_folder(kept, NULL) : NULL;
+	g_autofree char *word = lodge_shell_word(name);
 	GDBusConnection *conn = NULL;
 	bool late = false;
 
@@ -229,7 +230,7 @@ struct ui_vm *ui_vm_connect(const char *name, GError **error)
 			    name);
 	else if (kept)
 		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
-			    "VM \"%s\" is not running (lodge start %s)", name, name);
+			    "VM \"%s\" is not running (lodge start %s)", name, word);
 	else
 		no_such_vm(name, error);
 	return NULL;

@@ -70,8 +70,11 @@ bool lodge_parse_size(const char *s, uint64_t *ret_bytes);
 bool lodge_parse_time(const char *s, uint64_t *ret_ms);
 /* The largest unit that is exact: "512M". */
 char *lodge_format_size(uint64_t bytes);
-/* Of a NULL-ended list, the word that s was to be: the one that needs the fewest edits to become s, or
- * the first that begins with it or is its beginning; NULL if none is near. */
+/* A name as an argument that can be typed: in quotes if a shell wants them, behind -- if it begins
+ * with a dash. */
+char *lodge_shell_word(const char *s);
+/* Of a NULL-ended list, the word that s was to be: the one that needs the fewest edits to become s,
+ * or the first that begins with it or is its beginning; NULL if none is near. */
 const char *lodge_nearest(const char *s, const char *const *words);
 
 /* ---- statistics ---- */

@@ -125,6 +125,17 @@ const char *lodge_nearest(const char *s, const char *const *words)
 	return best && best_dist <= (len + 1) / 3 ? best : begun;
 }
 
+char *lodge_shell_word(const char *s)
+{
+	bool plain = s[0] != '\0';
+
+	for (const char *p = s; *p != '\0'; p++)
+		plain &= g_ascii_isalnum(*p) || (*p & 0x80) != 0 ||
+			 strchr("-_./+:@,%=", *p) != NULL;
+	g_autofree char *word = plain ? g_strdup(s) : g_shell_quote(s);
+	return g_strconcat(s[0] == '-' ? "-- " : "", word, NULL);
+}
+
 void lodge_json_string(GString *out, const char *s)
 {
 	g_autofree char *valid = g_utf8_make_valid(s, -1); /* a file's name may be any bytes */
