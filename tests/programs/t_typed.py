@@ -145,3 +145,17 @@ def test_typed_hints(env):
     check("(lodge start 'my vm')" in one_line(env.lodge("pause", "my vm", rc=4)), "quoted")
     said = one_line(env.lodge("create", "--memory", "16M", "--", "-x"))
     check("(lodge start -- -x)" in said, said)
+
+
+def test_typed_others_folder(env):
+    """What keeps a VM from starting is said where there can be no log, as in another user's folder."""
+    if os.geteuid() != 0:
+        raise Skip("only root can be somebody else")
+    os.chmod(env.dir, 0o755)
+    create(env, env.path("vm"))
+    env.lodge("set", env.path("vm"), "boot.kernel=nowhere")
+    os.mkdir(env.path("theirs"), 0o700)
+    os.chown(env.path("theirs"), 65534, 65534)
+    theirs = dict(env.env, XDG_RUNTIME_DIR=env.path("theirs"), XDG_DATA_HOME=env.path("theirs"))
+    r = env.lodge("start", env.path("vm"), rc=3, env=theirs, user=65534, group=65534, extra_groups=())
+    check("nowhere" in one_line(r), r)

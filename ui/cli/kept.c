@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -243,20 +244,22 @@ GPtrArray *kept_others(GPtrArray *runs)
 
 /* ---- starting ---- */
 
-/* The log of this start; that of the one before becomes vm.log.1. */
+/* The log of this start; that of the one before becomes vm.log.1. Where none can be kept it is in
+ * memory, for what keeps the VM from starting. */
 static int open_log(const char *dir, char **ret_path, GError **error)
 {
 	g_autofree char *logs = g_build_filename(dir, "logs", NULL);
 	g_autofree char *old = NULL;
 	int fd;
 
-	*ret_path = g_build_filename(logs, "vm.log", NULL);
 	if (lodge_folder_read_only(dir)) {
-		fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		fd = memfd_create("vm.log", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		if (fd < 0)
-			lodge_io_error(error, "open", "/dev/null");
+			lodge_io_error(error, "make", "vm.log");
+		*ret_path = g_strdup_printf("/proc/self/fd/%d", fd);
 		return fd;
 	}
+	*ret_path = g_build_filename(logs, "vm.log", NULL);
 	old = g_build_filename(logs, "vm.log.1", NULL);
 	if (mkdir(logs, 0755) < 0 && errno != EEXIST) {
 		lodge_io_error(error, "make", logs);
@@ -360,7 +363,7 @@ static void say_crashed(const struct cli *c, const char *name, const char *log)
 
 struct kept_starting {
 	char *log;
-	int ready;
+	int ready, log_fd;
 	GPid pid;
 };
 
@@ -381,9 +384,7 @@ struct kept_starting *kept_start_begin(struct cli *c, const char *dir, GError **
 {
 	g_autofree char *name = g_path_get_basename(dir), *path = NULL;
 	const char *state = lodge_folder_state(dir);
-	struct kept_starting s = { .ready = -1 };
-	bool good;
-	int log;
+	struct kept_starting s = { .ready = -1, .log_fd = -1 };
 
 	if (strcmp(state, "running") == 0) {
 		in_use(dir, name, error);
@@ -395,13 +396,13 @@ struct kept_starting *kept_start_begin(struct cli *c, const char *dir, GError **
 	}
 	if (!place_settle(c, dir, error))
 		return NULL;
-	log = open_log(dir, &path, error);
-	if (log < 0)
+	s.log_fd = open_log(dir, &path, error);
+	if (s.log_fd < 0)
 		return NULL;
-	good = spawn(c, dir, log, &s.ready, &s.pid, error);
-	close(log);
-	if (!good)
+	if (!spawn(c, dir, s.log_fd, &s.ready, &s.pid, error)) {
+		close(s.log_fd);
 		return NULL;
+	}
 	s.log = g_steal_pointer(&path);
 	return g_memdup2(&s, sizeof(s));
 }
@@ -420,6 +421,9 @@ bool kept_start_end(struct kept_starting *s, GError **error)
 			text = g_strdup("");
 		said(error, text, status);
 	}
+	fcntl(s->log_fd, F_ADD_SEALS,
+	      F_SEAL_GROW); /* what is in memory stays small; no file has it */
+	close(s->log_fd);
 	g_free(s->log);
 	g_free(s);
 	return good;
