@@ -147,6 +147,13 @@ def test_typed_hints(env):
     check("(lodge start -- -x)" in said, said)
 
 
+def test_typed_run_vm(env):
+    """What is to be run is a VM, and no file: how that is done."""
+    create(env, "my vm")
+    for word in ("my vm", library(env, "my vm")):
+        check("lodge start" in one_line(env.lodge("run", word, "--engine", "null", rc=2)), word)
+
+
 def test_typed_others_folder(env):
     """What keeps a VM from starting is said where there can be no log, as in another user's folder."""
     if os.geteuid() != 0:

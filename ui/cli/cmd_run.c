@@ -232,13 +232,27 @@ static gboolean on_signal(gpointer data)
 
 /* ---- the command ---- */
 
+/* A VM is no file, though its folder is one. */
+static bool is_vm(const char *word, GError **error)
+{
+	g_autofree char *dir = lodge_folder_find(word, NULL), *vm = lodge_shell_word(word);
+
+	if (dir && !g_file_test(word, G_FILE_TEST_IS_REGULAR))
+		return cli_bad(error,
+			       "'%s' is a VM that is kept: start it, or run a snapshot of it "
+			       "(lodge start %s, lodge run %s@SNAPSHOT)",
+			       word, vm, vm) != 0;
+	return false;
+}
+
 /* A snapshot to be tried: a fork that goes when it ends. NULL without error: it is a file. */
 static char *fork_to_try(struct cli *c, GError **error)
 {
 	const char *word = cli_arg(c, 0);
 	g_autofree char *library = lodge_library(), *id = NULL, *dir = NULL, *to = NULL;
 
-	if (!word || !strchr(word, '@') || g_file_test(word, G_FILE_TEST_EXISTS))
+	if (!word || is_vm(word, error) || !strchr(word, '@') ||
+	    g_file_test(word, G_FILE_TEST_EXISTS))
 		return NULL;
 	dir = kept_fork_source(word, &id, error);
 	to = g_strdup_printf("%s/.try-%08x", library, g_random_int());
