@@ -166,3 +166,13 @@ def test_typed_others_folder(env):
     theirs = dict(env.env, XDG_RUNTIME_DIR=env.path("theirs"), XDG_DATA_HOME=env.path("theirs"))
     r = env.lodge("start", env.path("vm"), rc=3, env=theirs, user=65534, group=65534, extra_groups=())
     check("nowhere" in one_line(r), r)
+
+
+def test_typed_disk(env):
+    """lodge disk names the VM that has an image as it is called, and the option that there is not."""
+    create(env)
+    start(env, "out")
+    root = library(env, "a", "disks", "root.img")
+    check('VM "a" (lodge stop a)' in env.lodge("disk", "resize", root, "+1M", rc=4).err, "by name")
+    check("'-1M'" in env.lodge("disk", "resize", root, "-1M", rc=2).err, "shorter")
+    check("'--nonsense'" in env.lodge("disk", "resize", root, "--nonsense", rc=2).err, "no option")

@@ -12,22 +12,37 @@
 
 #define MAX_CMDLINE 65536
 
-/* The name in "vm.name=NAME" among a process' arguments. */
+/* The last part of a folder's path. */
+static const char *base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+/* What the VM is called by among a process' arguments: "vm.name=NAME", or the folder that is kept.
+ */
 static bool named_by_arguments(const char *pid, char *name, size_t size)
 {
 	static const char key[] = "vm.name=";
 	auto_free char *args = calloc(1, MAX_CMDLINE + 1);
+	const char *before = "";
 	char path[300];
+	bool found = false;
 
 	snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	const ssize_t n = fd >= 0 && args != NULL ? read(fd, args, MAX_CMDLINE) : -1;
-	for (ssize_t at = 0; at < n; at += (ssize_t)strlen(args + at) + 1)
-		if (strncmp(args + at, key, sizeof(key) - 1) == 0) {
-			snprintf(name, size, "%s", args + at + sizeof(key) - 1);
-			return true;
+	for (ssize_t at = 0; at < n; at += (ssize_t)strlen(args + at) + 1) {
+		const char *arg = args + at;
+		const bool by_name = strncmp(arg, key, sizeof(key) - 1) == 0;
+		if (by_name || (!found && strcmp(before, "--folder") == 0)) {
+			snprintf(name, size, "%s", by_name ? arg + sizeof(key) - 1 : base(arg));
+			found = true;
 		}
-	return false;
+		before = arg;
+	}
+	return found;
 }
 
 /* Does the process have the file open? On the way: the name of the runtime folder whose lock it

@@ -214,10 +214,12 @@ static int parse(struct tool *t, const struct tool_verb *v, int argc, char **arg
 	while (r == 0 && (letter = getopt_long(argc, argv, ":", tool_options, NULL)) != -1) {
 		if (letter == ':')
 			return err_set(e, -EINVAL, "%s wants a value", argv[optind - 1]);
+		/* Within a short one it stands at the word itself, else behind it. */
 		if (letter == '?')
 			return err_set(e, -EINVAL,
 				       "there is no option '%.60s' (lodge disk %s --help)",
-				       argv[optind - 1], v->name);
+				       argv[optind - 1][0] == '-' ? argv[optind - 1] : argv[optind],
+				       v->name);
 		if (letter == 'h') {
 			tool_help_verb(v);
 			return 1;
