@@ -97,7 +97,7 @@ def test_export_round_trip(env):
     env.lodge("create", "e", "--import", "again.lodge", "--set", "memory.size=32M")
     check(state_of(env, "e", "s") == state_of(env, "a", "s"), "twice")
     before = sorted(os.listdir(library(env, "a/disks")))
-    env.lodge("snapshot", "delete", "a", "t")
+    env.lodge("snapshot", "delete", "a", "t", "--yes")
     check(len(os.listdir(library(env, "a/disks"))) == len(before) - 1, "its disk goes with it")
     env.lodge("snapshot", "verify", "c")
 
@@ -145,7 +145,7 @@ def test_export_while_it_runs(env):
     check(state(env) == "running" and state(env, "b") == "suspended", "both")
     check(disk(env, "a", "t") == disk(env, "a", "s") and state_of(env, "a", "t") == state_of(env, "a", "s"), "whole")
     env.lodge("snapshot", "take", "a", "u")
-    env.lodge("snapshot", "delete", "a", "s")
+    env.lodge("snapshot", "delete", "a", "s", "--yes")
     env.lodge("snapshot", "verify", "a")
     env.lodge("snapshot", "restore", "a", "t", "--yes")
     check(state(env) == "running", "and goes on from it")
@@ -187,7 +187,7 @@ def test_export_import_meets_what_the_vm_does(env):
             done.result(60)
         check((disk(env, "a", name), state_of(env, "a", name)) == want, f"{name}: another one")
         env.lodge("snapshot", "verify", "a")
-        env.lodge("snapshot", "delete", "a", name)
+        env.lodge("snapshot", "delete", "a", name, "--yes")
     check(steps > 3, "there were steps to stop at")
     check(not glob.glob(library(env, "a", "*", ".*")), "nothing is left")
 
@@ -430,7 +430,7 @@ def test_export_killed(env):
     env.lodge("snapshot", "verify", "a")
     for name in list(snapshots(env)):
         if name != "s":
-            env.lodge("snapshot", "delete", "a", name)
+            env.lodge("snapshot", "delete", "a", name, "--yes")
     env.lodge("snapshot", "tidy", "a")
     check(glob.glob(library(env, "a/*/.*")) == [], glob.glob(library(env, "a/*/.*")))
     check(len(os.listdir(library(env, "a/disks"))) == 2, os.listdir(library(env, "a/disks")))
@@ -553,7 +553,7 @@ def test_export_of_suspended(env):
     env.lodge("snapshot", "restore", "a", "s", "--yes")
     env.lodge("snapshot", "take", "a", "again")
     env.lodge("delete", "f", "--yes")
-    env.lodge("snapshot", "delete", "a", "s")
+    env.lodge("snapshot", "delete", "a", "s", "--yes")
     check(state(env) == "suspended", "it waits, though what it waits to go on from is gone")
     goes_on(env, "a", "after", range(last + 1, last + 2))
     env.lodge("snapshot", "restore", "a", "again", "--yes")
@@ -579,7 +579,7 @@ def test_export_of_suspended_without_links(env):
         one_line(env.lodge("snapshot", "take", "a", "t", rc=5))
         check(list(snapshots(env)) == ["s"] and state(env) == "suspended", "no room for another")
         env.lodge("snapshot", "restore", "a", "s", "--yes")
-        env.lodge("snapshot", "delete", "a", "s")
+        env.lodge("snapshot", "delete", "a", "s", "--yes")
         goes_on(env, "a", "after", range(last + 1, last + 2))
     finally:
         subprocess.run(["umount", "-l", where], check=True)

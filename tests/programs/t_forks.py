@@ -30,7 +30,7 @@ def stopped_at(env, renames, *words):
 def test_forks_meet_what_takes_their_base_away(env):
     """A fork is stopped at any step of its making, while a command takes away what it is based on: one of both fails,
     and what is there then starts."""
-    verbs = [("snapshot", "delete", "a", "s"), ("delete", "a", "--yes"), ("rename", "a", "z")]
+    verbs = [("snapshot", "delete", "a", "s", "--yes"), ("delete", "a", "--yes"), ("rename", "a", "z")]
     for words in verbs:
         renames = 0
         while True:
@@ -71,12 +71,12 @@ def test_forks_of_a_vm_that_runs(env):
         env.lodge("fork", "a@s", name, "--stopped")
     number = snapshots(env)["s"]["id"]
     for name in ("f", "g"):
-        check("based on" in one_line(env.lodge("snapshot", "delete", "a", "s", rc=4)), "it is needed")
+        check("based on" in one_line(env.lodge("snapshot", "delete", "a", "s", "--yes", rc=4)), "it is needed")
         with contextlib.suppress(Error), peer(env, "a") as p:
             p.call("Snapshots1", "Delete", "s", number)
             check(False, "a client that does not ask first")
         env.lodge("delete", name, "--yes")
-    env.lodge("snapshot", "delete", "a", "s")
+    env.lodge("snapshot", "delete", "a", "s", "--yes")
     check(snapshots(env) == {} and state(env) == "running", "nothing keeps it")
 
 
@@ -111,7 +111,7 @@ def test_forks_of_a_moved_vm(env):
         check(info["backing-file"] == library(env, "z", "disks/root.img"), info)
         check(start(env, "again", name).err == "", "its disk")
         env.lodge("kill", name)
-    check("based on" in one_line(env.lodge("snapshot", "delete", "z", "s", rc=4)), "as before")
+    check("based on" in one_line(env.lodge("snapshot", "delete", "z", "s", "--yes", rc=4)), "as before")
     env.lodge("snapshot", "take", "f", "own")
     env.lodge("snapshot", "verify", "f")
 

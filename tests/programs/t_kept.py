@@ -454,7 +454,7 @@ def test_kept_snapshots(env):
         check(numbers(read(env, name))[0] in firsts[name], f"{name} is not its moment")
     layers = len(os.listdir(library(env, "a/disks")))
     env.lodge("snapshot", "take", "a", "while it runs")
-    env.lodge("snapshot", "delete", "a", "while it runs")
+    env.lodge("snapshot", "delete", "a", "while it runs", "--yes")
     until(lambda: len(os.listdir(library(env, "a/disks"))) <= layers, "what was deleted is merged")
     tree = env.lodge("snapshot", "list", "a", "--tree").out.split("\n")
     check([len(x) - len(x.lstrip()) for x in tree[:3]] == [0, 2, 4], tree)
@@ -462,9 +462,9 @@ def test_kept_snapshots(env):
     env.lodge("snapshot", "tidy", "a")
     check(len(os.listdir(library(env, "a/disks"))) <= layers, "no layer came")
     env.lodge("snapshot", "protect", "a", "two")
-    check("protected" in one_line(env.lodge("snapshot", "delete", "a", "two", rc=4)), "protected")
+    check("protected" in one_line(env.lodge("snapshot", "delete", "a", "two", "--yes", rc=4)), "protected")
     env.lodge("snapshot", "protect", "a", "two", "--off")
-    env.lodge("snapshot", "delete", "a", "two")
+    env.lodge("snapshot", "delete", "a", "two", "--yes")
     s = snapshots(env)
     check(sorted(s) == ["one", "three"] and s["three"]["parent"] == s["one"]["id"], s)
     env.lodge("snapshot", "rename", "a", "three", "drei")
@@ -473,7 +473,7 @@ def test_kept_snapshots(env):
     wait_lines(env, "drei", 2)
     env.lodge("kill", "a")
     for name in ("one", "drei"):
-        env.lodge("snapshot", "delete", "a", name)
+        env.lodge("snapshot", "delete", "a", name, "--yes")
     check(len(os.listdir(library(env, "a/disks"))) <= 2, os.listdir(library(env, "a/disks")))
     start(env, "end")
     wait_lines(env, "end", 2)
@@ -511,7 +511,7 @@ def test_kept_hostile_manifests(env):
     check(r.out.startswith("other ") and r.out.count("\n") == 1 and "/manifest'" in one_line(r), r)
     env.lodge("snapshot", "rename", "a", "other", "another")
     check("/manifest'" in env.lodge("snapshot", "restore", "a", "another", "--yes").err, "nothing is merged")
-    one_line(env.lodge("snapshot", "delete", "a", "another", rc=1))
+    one_line(env.lodge("snapshot", "delete", "a", "another", "--yes", rc=1))
     os.unlink(path)
     os.mkfifo(path)
     one_line(env.lodge("snapshot", "list", "a", rc=None))
@@ -535,7 +535,7 @@ def test_kept_text_that_no_file_can_hold(env):
             one_line(env.lodge("set", "a", b"serial.1.output=" + os.fsencode(value), rc=2))
         check(list(snapshots(env)) == ["s"], snapshots(env))
         if not running:
-            env.lodge("snapshot", "delete", "a", "s")
+            env.lodge("snapshot", "delete", "a", "s", "--yes")
             start(env, "out")
     iso(env, "cd\u0085.iso", 4 << 20)
     env.lodge("media", "insert", "a", env.path("cd\u0085.iso"), rc=None)
@@ -548,7 +548,7 @@ def test_kept_called_as_another_is_numbered(env):
     env.lodge("snapshot", "take", "a", "one")
     env.lodge("snapshot", "take", "a", snapshots(env)["one"]["id"])
     other = snapshots(env)[snapshots(env)["one"]["id"]]["id"]
-    env.lodge("snapshot", "delete", "a", "one")
+    env.lodge("snapshot", "delete", "a", "one", "--yes")
     check([s["id"] for s in snapshots(env).values()] == [other], snapshots(env))
 
 
@@ -694,7 +694,7 @@ def test_kept_forks(env):
     check(len(ids) == 3 and state(env) == "running", "all run")
     check(len({env.lodge("get", x, "vm.id").out for x in ("a", "f-1", "f-2", "f-3")}) == 4, "identities")
     env.lodge("kill", "f-1", "f-2", "f-3", "a")
-    check("based on" in one_line(env.lodge("snapshot", "delete", "a", "s", rc=4)), "it is needed")
+    check("based on" in one_line(env.lodge("snapshot", "delete", "a", "s", "--yes", rc=4)), "it is needed")
     for args in (("delete", "a", "--yes"), ("rename", "a", "z")):
         check("based on" in one_line(env.lodge(*args, rc=4)), "the VM is needed")
     env.lodge("fork", "a@s", "g", "--stopped")
@@ -705,7 +705,7 @@ def test_kept_forks(env):
     env.lodge("kill", "g")
     for x in ("f-1", "f-2", "f-3", "g"):
         env.lodge("delete", x, "--yes")
-    env.lodge("snapshot", "delete", "a", "s")
+    env.lodge("snapshot", "delete", "a", "s", "--yes")
     start(env, "after")
     wait_lines(env, "after", 2)
 
@@ -716,11 +716,11 @@ def test_kept_forks_renamed_and_cloned(env):
     env.lodge("snapshot", "take", "a", "s")
     env.lodge("fork", "a@s", "f", "--stopped")
     env.lodge("rename", "f", "g")
-    for args in (("delete", "a", "--yes"), ("rename", "a", "z"), ("snapshot", "delete", "a", "s")):
+    for args in (("delete", "a", "--yes"), ("rename", "a", "z"), ("snapshot", "delete", "a", "s", "--yes")):
         check("based on" in one_line(env.lodge(*args, rc=4)), args)
     env.lodge("clone", "g", "h")
     env.lodge("delete", "g", "--yes")
-    for args in (("delete", "a", "--yes"), ("rename", "a", "z"), ("snapshot", "delete", "a", "s")):
+    for args in (("delete", "a", "--yes"), ("rename", "a", "z"), ("snapshot", "delete", "a", "s", "--yes")):
         check("based on" in one_line(env.lodge(*args, rc=4)), args)
     start(env, "out", "h")
     wait_lines(env, "out", 2)
@@ -728,7 +728,7 @@ def test_kept_forks_renamed_and_cloned(env):
     env.lodge("clone", "a", "b")
     env.lodge("delete", "b", "--yes")
     env.lodge("delete", "h", "--yes")
-    env.lodge("snapshot", "delete", "a", "s")
+    env.lodge("snapshot", "delete", "a", "s", "--yes")
     env.lodge("delete", "a", "--yes")
 
 
@@ -745,7 +745,7 @@ def test_kept_tried(env):
     check(os.listdir(library(env)) == ["a"], os.listdir(library(env)))
     one_line(env.lodge("run", "a@t", "--headless", rc=3))
     one_line(env.lodge("run", "b@s", "--headless", rc=3))
-    env.lodge("snapshot", "delete", "a", "s")
+    env.lodge("snapshot", "delete", "a", "s", "--yes")
 
 
 def test_kept_crashed(env):
@@ -843,7 +843,7 @@ def test_kept_killed_while_taking(env):
             wait_lines(env, "more", 2)
         env.lodge("snapshot", "take", "a", "later")
         env.lodge("kill", "a")
-        env.lodge("snapshot", "delete", "a", "later")
+        env.lodge("snapshot", "delete", "a", "later", "--yes")
     check([x for x in os.listdir(library(env, "a/snapshots")) if x != "current"] == [],
           os.listdir(library(env, "a/snapshots")))
 
@@ -882,7 +882,7 @@ class Worker(threading.Thread):
             elif verb == "delete":
                 self.maybe = {have}
                 stop = self.rng.random() < 0.5      # else its layer is merged while the VM runs
-                good = (not stop or self.ok("kill", "a")) and self.ok("snapshot", "delete", "a", have)
+                good = (not stop or self.ok("kill", "a")) and self.ok("snapshot", "delete", "a", have, "--yes")
                 if good:
                     del self.done[have]
                     self.maybe = set()
@@ -954,7 +954,7 @@ def test_kept_tree_of_300(env):
     check(len(lines) == 301, f"{len(lines)} lines of a tree")
     for name in ("s150", "s1", "s299"):
         env.lodge("snapshot", "restore", "a", name, "--yes")
-        env.lodge("snapshot", "delete", "a", name)
+        env.lodge("snapshot", "delete", "a", name, "--yes")
     s = snapshots(env)
     check(len(s) == 297 and all(x["parent"] in {y["id"] for y in s.values()} | {""} for x in s.values()), "parents")
 
@@ -992,7 +992,7 @@ def test_kept_unreadable_layer(env):
         f.seek(0)
         f.write(b"what")
     layers = sorted(os.listdir(library(env, "a/disks")))
-    env.lodge("snapshot", "delete", "a", "two", rc=None)
+    env.lodge("snapshot", "delete", "a", "two", "--yes", rc=None)
     check("cannot" in one_line(env.lodge("snapshot", "tidy", "a", rc=None)), "tidy says why")
     check(sorted(os.listdir(library(env, "a/disks"))) == layers, os.listdir(library(env, "a/disks")))
     with open(head, "r+b") as f:
@@ -1017,7 +1017,7 @@ def test_kept_deep(env):
     check(len(sums) == 1, "what lies lowest is seen from each")
     for name in ("s0", "s50", "s98"):
         env.lodge("snapshot", "restore", "a", name, "--yes")
-        env.lodge("snapshot", "delete", "a", name)
+        env.lodge("snapshot", "delete", "a", name, "--yes")
     check({contents(env, snapshots(env)[name]) for name in ("s1", "s49", "s51", "s99")} == sums, "merged")
 
 

@@ -77,7 +77,7 @@ def test_stick_life(env):
         start(env, vm, "out2")
         numbers(read(env, "out") + read(env, "out2"))
         env.lodge("snapshot", "take", vm, "two")
-        env.lodge("snapshot", "delete", vm, "one")
+        env.lodge("snapshot", "delete", vm, "one", "--yes")
         env.lodge("snapshot", "restore", vm, "two", "--yes")
         check(state(env, vm) == "running", "it goes on from the snapshot")
         env.lodge("fork", f"{vm}@two", "stick/fork", "--headless")
@@ -92,7 +92,7 @@ def test_stick_life(env):
         env.lodge("rename", "stick/clone", "other")
         start(env, "stick/other", "out4")
         env.lodge("kill", "stick/other")
-        env.lodge("snapshot", "delete", vm, "two")
+        env.lodge("snapshot", "delete", vm, "two", "--yes")
         for name in (vm, "stick/other"):
             env.lodge("delete", name, "--yes")
         check(os.listdir(place) == [], os.listdir(place))

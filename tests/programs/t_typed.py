@@ -120,6 +120,8 @@ def test_typed_lists(env):
 def test_typed_protected(env):
     create(env)
     env.lodge("snapshot", "take", "a", "s")
+    check("--yes" in one_line(env.lodge("snapshot", "delete", "a", "s", rc=2)), "deleting asks")
+    check(len(env.lodge_json("snapshot", "list", "a")) == 1, "it is there")
     env.lodge("snapshot", "protect", "a", "s")
     check("protect --off" in one_line(env.lodge("snapshot", "delete", "a", "s", "--yes", rc=4)), "how")
 

@@ -222,7 +222,8 @@ static int do_delete(struct cli *c, const char *dir, GError **error)
 	g_autofree char *vm = lodge_shell_word(cli_arg(c, 1));
 	g_autofree char *id = find_id(dir, cli_arg(c, 2), error);
 
-	if (!id)
+	if (!id || !kept_confirm(c, error, "Delete snapshot \"%s\" of VM \"%s\"?", cli_arg(c, 2),
+				 cli_arg(c, 1)))
 		return cli_code(error);
 	if (!runs(dir))
 		return offline(error, "delete", dir, id, NULL, NULL) ? 0 : cli_code(error);
