@@ -178,3 +178,12 @@ def test_typed_disk(env):
     check('VM "a" (lodge stop a)' in env.lodge("disk", "resize", root, "+1M", rc=4).err, "by name")
     check("'-1M'" in env.lodge("disk", "resize", root, "-1M", rc=2).err, "shorter")
     check("'--nonsense'" in env.lodge("disk", "resize", root, "--nonsense", rc=2).err, "no option")
+
+
+def test_typed_unset_output(env):
+    """KEY= unsets also what names a file that is written."""
+    create(env)
+    env.lodge("set", "a", "serial.0.output=out")
+    check(env.lodge("get", "a", "serial.0.output").out.strip() == env.path("out"), "absolute")
+    env.lodge("set", "a", "serial.0.output=")
+    check(env.lodge("get", "a", "serial.0.output").out.strip() == "none", env.lodge("get", "a"))

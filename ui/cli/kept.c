@@ -134,29 +134,42 @@ bool kept_copy(const char *from, const char *to, GError **error)
 	return good;
 }
 
+/* Settings that name a file which is read, by the ends of their keys. */
+static const char *const read_files[] = {
+	".file",	 "boot.kernel",	      "boot.initrd",	     "boot.state",
+	"firmware.bios", "firmware.vga-bios", "firmware.option-rom", NULL
+};
+
+static bool ends_in(const char *key, const char *const *ends)
+{
+	for (; *ends; ends++)
+		if (g_str_has_suffix(key, *ends))
+			return true;
+	return false;
+}
+
 char *kept_absolute(const char *setting)
 {
-	static const char *const files[] = { "debug.trace",
-					     "debug.digest",
-					     ".file",
-					     "boot.kernel",
-					     "boot.initrd",
-					     "boot.state",
-					     "firmware.bios",
-					     "firmware.vga-bios",
-					     "firmware.option-rom",
-					     NULL };
+	static const char *const written[] = { "debug.trace", "debug.digest", NULL };
 	const char *eq = strchr(setting, '=');
 	g_autofree char *key = eq ? g_strndup(setting, (gsize)(eq - setting)) : NULL;
 	g_autofree char *path = NULL;
 
-	if (key && g_str_has_suffix(key, ".output") && strcmp(eq, "=-") != 0 &&
-	    strcmp(eq, "=none") != 0)
+	if (!eq || eq[1] == '\0')
+		return g_strdup(setting);
+	if (ends_in(key, read_files) || ends_in(key, written) ||
+	    (g_str_has_suffix(key, ".output") && strcmp(eq, "=-") != 0 && strcmp(eq, "=none") != 0))
 		path = g_canonicalize_filename(eq + 1, NULL);
-	for (guint i = 0; key && !path && eq[1] != '\0' && files[i]; i++)
-		if (g_str_has_suffix(key, files[i]))
-			path = g_canonicalize_filename(eq + 1, NULL);
 	return path ? g_strdup_printf("%s=%s", key, path) : g_strdup(setting);
+}
+
+bool kept_file_there(const char *setting, GError **error)
+{
+	const char *eq = strchr(setting, '=');
+	g_autofree char *key = g_strndup(setting, (gsize)(eq - setting));
+
+	return eq[1] == '\0' || !ends_in(key, read_files) || access(eq + 1, F_OK) == 0 ||
+	       lodge_io_error(error, "open", eq + 1);
 }
 
 /* ---- settings and names ---- */

@@ -17,6 +17,8 @@ bool kept_copy(const char *from, const char *to, GError **error);
 /* Writes the value of a setting that names a file, as it is seen from the current folder, as an
  * absolute path; other settings as they are. */
 char *kept_absolute(const char *setting);
+/* Of such a setting: is the file there, if it names one that is to be read? */
+bool kept_file_there(const char *setting, GError **error);
 /* Rows of VMs of the library that do not run, or not as one of these (names of ui_vm_names()), as
  * a{sv}: Name, State, Folder. */
 GPtrArray *kept_others(GPtrArray *runs);
