@@ -180,6 +180,15 @@ def test_typed_disk(env):
     check("'--nonsense'" in env.lodge("disk", "resize", root, "--nonsense", rc=2).err, "no option")
 
 
+def test_typed_no_such_file(env):
+    """A VM is not made of what is not there."""
+    for args in (["--iso", "no.iso"], ["--floppy", "no.img"], ["--set", "boot.kernel=no"], ["--disk", "no.img"]):
+        said = one_line(env.lodge("create", "a", *args, rc=3))
+        check(args[1].split("=")[-1] in said, said)
+    check(os.listdir(library(env)) == [], os.listdir(library(env)))
+    env.lodge("create", "a", "--set", "cdrom.0.file=")
+
+
 def test_typed_unset_output(env):
     """KEY= unsets also what names a file that is written."""
     create(env)

@@ -124,7 +124,7 @@ static bool add_setting(GKeyFile *ini, const char *temp, const char *setting, GE
 		g_autofree char *name = n == 0 ? g_strdup("root") : g_strdup_printf("%u", n);
 		return add_disk(ini, temp, name, eq + 1, NULL, error);
 	}
-	if (!check_setting(absolute, error))
+	if (!check_setting(absolute, error) || !kept_file_there(absolute, error))
 		return false;
 	*eq = '\0';
 	lodge_ini_set(ini, absolute, eq + 1);
