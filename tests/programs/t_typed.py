@@ -196,3 +196,12 @@ def test_typed_unset_output(env):
     check(env.lodge("get", "a", "serial.0.output").out.strip() == env.path("out"), "absolute")
     env.lodge("set", "a", "serial.0.output=")
     check(env.lodge("get", "a", "serial.0.output").out.strip() == "none", env.lodge("get", "a"))
+
+
+def test_typed_delete_many(env):
+    """As many as start, kill and fork --count take; the first that cannot go ends it."""
+    for name in ("a", "b", "c", "d"):
+        create(env, name)
+    env.lodge("delete", "a", "b", "--yes")
+    check("no VM" in one_line(env.lodge("delete", "c", "x", "d", "--yes", rc=3)), "x")
+    check(os.listdir(library(env)) == ["d"], os.listdir(library(env)))

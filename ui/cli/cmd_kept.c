@@ -290,21 +290,20 @@ static bool take_away(const char *dir, const char *to, GError **error)
 	return good;
 }
 
-int cmd_delete(struct cli *c, GError **error)
+static bool delete_one(struct cli *c, const char *vm, GError **error)
 {
-	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error), *temp = NULL;
+	g_autofree char *dir = lodge_folder_find(vm, error), *temp = NULL;
 	g_autofree char *parent = dir ? g_path_get_dirname(dir) : NULL;
 	g_autofree char *run = dir ? lodge_run_name_of_folder(dir, error) : NULL;
 	bool good;
 	int lock;
 
 	if (!run || kept_has_fork(dir, error) ||
-	    !kept_confirm(c, error, "Delete VM \"%s\" with its disks and snapshots (%s)?",
-			  cli_arg(c, 0), dir))
-		return cli_code(error);
+	    !kept_confirm(c, error, "Delete VM \"%s\" with its disks and snapshots (%s)?", vm, dir))
+		return false;
 	lock = lodge_folder_lock(dir, "is being deleted", error);
 	if (lock < 0)
-		return cli_code(error);
+		return false;
 	temp = g_strdup_printf("%s/.deleted.%08x", parent, g_random_int());
 	good = take_away(dir, temp, error) && lodge_remove_tree(temp, error);
 	if (good)
@@ -312,7 +311,16 @@ int cmd_delete(struct cli *c, GError **error)
 	close(lock);
 	if (good)
 		remove_rest(temp);
-	return good ? 0 : cli_code(error);
+	return good;
+}
+
+/* The first that cannot be deleted ends it. */
+int cmd_delete(struct cli *c, GError **error)
+{
+	for (guint i = 0; i < c->args->len; i++)
+		if (!delete_one(c, cli_arg(c, i), error))
+			return cli_code(error);
+	return 0;
 }
 
 /* The folder's name counts from here on. */

@@ -10,7 +10,7 @@ const struct cli_command cli_commands[] = {
 	  cmd_start },
 	{ "clone", "VM NEW", 2, 2, 0, "copy a VM", cmd_clone },
 	{ "rename", "VM NEW", 2, 2, 0, "give a VM another name", cmd_rename },
-	{ "delete", "VM", 1, 1, 0, "remove a VM with all that it has", cmd_delete },
+	{ "delete", "VM...", 1, 99, 0, "remove a VM with all that it has", cmd_delete },
 	{ "get", "VM [KEY]", 1, 2, 0, "a VM's settings", cmd_get },
 	{ "set", "VM KEY=VALUE...", 2, 99, 0, "change settings; KEY= unsets one", cmd_set },
 	{ "edit", "VM", 1, 1, 0, "change settings in an editor", cmd_edit },
