@@ -609,7 +609,20 @@ def test_kept_fifos(env):
         r = env.lodge("start", "a", "--headless", rc=None)
         check("crashed" in r.err and "\x1b" not in r.err, r)
         env.lodge("kill", "a", rc=None)
+        env.lodge("log", "a", rc=None)
         os.path.lexists(path) and os.unlink(path)
+
+
+def test_kept_deleting_is_finished(env):
+    """What a killed `delete` left goes with the next one; not what another is at."""
+    create(env)
+    create(env, "b")
+    for name in ("left", "held"):
+        os.makedirs(library(env, f".deleted.{name}/disks"))
+    with open(library(env, ".deleted.held/.lock"), "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        env.lodge("delete", "a", "--yes")
+    check(sorted(os.listdir(library(env))) == [".deleted.held", "b"], os.listdir(library(env)))
 
 
 def test_kept_state_that_is_not_known(env):

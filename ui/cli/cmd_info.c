@@ -1,8 +1,11 @@
 /* lodge list, show, stats, log: what can be seen of VMs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "cli/json.h"
 #include "cli/kept.h"
 #include "client/client.h"
@@ -429,6 +432,21 @@ static void print_log(const struct cli *c, FILE *f)
 	free(line);
 }
 
+/* The folder may be from elsewhere: a FIFO is not waited for. */
+static FILE *open_log(const char *path)
+{
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fdopen(fd, "r");
+	close(fd);
+	errno = EINVAL;
+	return NULL;
+}
+
 int cmd_log(struct cli *c, GError **error)
 {
 	g_autofree char *dir = lodge_folder_find(cli_arg(c, 0), error);
@@ -437,7 +455,7 @@ int cmd_log(struct cli *c, GError **error)
 
 	if (!dir)
 		return cli_code(error);
-	f = fopen(path, "re");
+	f = open_log(path);
 	if (!f && errno == ENOENT)
 		return 0; /* it was never started */
 	if (!f) {

@@ -14,6 +14,7 @@
 #include "protocol/seen.h"
 #include "protocol/snapshots.h"
 
+#define DELETED ".deleted." /* how a folder is called that is being deleted */
 #define CPU_MODEL (__builtin_cpu_supports("x86-64-v3") ? "x86-64-v3" : "x86-64-v2")
 
 /* A new VM's name: of the library, or the last part of its path. */
@@ -274,6 +275,24 @@ static void remove_rest(const char *dir)
 	}
 }
 
+/* What others had begun to delete and were killed at; who is at it has the folder's lock. */
+static void remove_killed(const char *parent)
+{
+	g_autoptr(GDir) dir = g_dir_open(parent, 0, NULL);
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir)) != NULL) {
+		g_autofree char *path = g_build_filename(parent, name, NULL);
+		const int lock = g_str_has_prefix(name, DELETED)
+					 ? lodge_folder_lock(path, "is being deleted", NULL)
+					 : -1;
+		if (lock < 0)
+			continue;
+		lodge_remove_tree(path, NULL);
+		close(lock);
+	}
+}
+
 /* A VM that nothing is based on gets that name; its folder's lock is held. */
 static bool take_away(const char *dir, const char *to, GError **error)
 {
@@ -304,13 +323,14 @@ static bool delete_one(struct cli *c, const char *vm, GError **error)
 	lock = lodge_folder_lock(dir, "is being deleted", error);
 	if (lock < 0)
 		return false;
-	temp = g_strdup_printf("%s/.deleted.%08x", parent, g_random_int());
+	temp = g_strdup_printf("%s/" DELETED "%08x", parent, g_random_int());
 	good = take_away(dir, temp, error) && lodge_remove_tree(temp, error);
 	if (good)
 		lodge_run_forget(run);
 	close(lock);
 	if (good)
 		remove_rest(temp);
+	remove_killed(parent);
 	return good;
 }
 
