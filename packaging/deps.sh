@@ -51,6 +51,8 @@ test       qemu-utils         qemu-img judges the disk images that are written
 test       exfat-fuse         file system of sticks, for VMs that are kept on one
 test       exfatprogs         makes it
 test       x11-xkb-utils      keyboard layouts of other countries
+test       fish               completion as its users have it
+test       zsh                completion: is it a script of that shell?
 bench      qemu-system-x86    the rival that tests/bench/engine measures
 bench      qemu-system-gui    its SDL window, for tests/bench/display
 dev        clang              libFuzzer targets (meson setup -Dfuzz=true)
