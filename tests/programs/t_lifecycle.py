@@ -49,6 +49,14 @@ def test_life_reset_nmi(env):
     check(vm.show()["state"] == "running", "runs on")
 
 
+def test_life_stop_many(env):
+    """All buttons are pressed before one VM is waited for; one that is not there keeps none from it."""
+    vms = [env.vm(name=name) for name in ("a", "b", "c")]
+    r = env.lodge("stop", "a", "nobody", "b", "c", "--timeout", "2s", "--kill", rc=3)
+    check("nobody" in r.err and r.err.count("\n") == 1, r)
+    check([vm.wait() for vm in vms] == [125] * 3, "all are ended")
+
+
 def test_life_wait(env):
     vm = env.vm()
     start = time.monotonic()

@@ -205,3 +205,24 @@ def test_typed_delete_many(env):
     env.lodge("delete", "a", "b", "--yes")
     check("no VM" in one_line(env.lodge("delete", "c", "x", "d", "--yes", rc=3)), "x")
     check(os.listdir(library(env)) == ["d"], os.listdir(library(env)))
+
+
+def test_typed_at(env):
+    """What stands behind @ is a snapshot: no name has one."""
+    create(env)
+    for args in (["create", "a@b", "--disk-size", "1M"], ["rename", "a", "b@c"], ["clone", "a", "b@c"],
+                 ["snapshot", "take", "a", "s@t"], ["fork", "a", "b@c", "--stopped"]):
+        check("@" in one_line(env.lodge(*args, rc=2)), args)
+    check("snapshot-1" in env.lodge("fork", "a", "b", "--stopped").err, "a fork of what it is now is one of a snapshot")
+
+
+def test_typed_raw(env):
+    """A file that is called raw is raw."""
+    for name, format in (("a.raw", "raw"), ("a.img", "raw"), ("a.qcow2", "qcow2"), ("a", "qcow2")):
+        env.lodge("disk", "create", name, "1M")
+        env.lodge("disk", "convert", name, "copy-" + name)
+        for file in (name, "copy-" + name):
+            check(env.lodge_json("disk", "info", file)["format"] == format, file)
+    env.lodge("disk", "create", "b.img", "1M", "--to", "qcow2")
+    env.lodge("disk", "create", "c.img", "--backing", "a.raw", "--backing-format", "raw")
+    check([env.lodge_json("disk", "info", name)["format"] for name in ("b.img", "c.img")] == ["qcow2"] * 2, "as is said")

@@ -254,7 +254,7 @@ static char *fork_to_try(struct cli *c, GError **error)
 	if (!word || is_vm(word, error) || !strchr(word, '@') ||
 	    g_file_test(word, G_FILE_TEST_EXISTS))
 		return NULL;
-	dir = kept_fork_source(word, &id, error);
+	dir = kept_fork_source(c, word, &id, error);
 	to = g_strdup_printf("%s/.try-%08x", library, g_random_int());
 	return dir && kept_fork(dir, id, to, error) ? g_steal_pointer(&to) : NULL;
 }

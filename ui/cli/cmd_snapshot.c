@@ -221,9 +221,13 @@ static int do_delete(struct cli *c, const char *dir, GError **error)
 {
 	g_autofree char *vm = lodge_shell_word(cli_arg(c, 1));
 	g_autofree char *id = find_id(dir, cli_arg(c, 2), error);
+	g_autoptr(lodge_snapshot_owned) s = id ? lodge_snapshot_read(dir, id, error) : NULL;
 
-	if (!id || !kept_confirm(c, error, "Delete snapshot \"%s\" of VM \"%s\"?", cli_arg(c, 2),
-				 cli_arg(c, 1)))
+	if (!s)
+		return cli_code(error);
+	if (!s->protected && /* else it is refused */
+	    !kept_confirm(c, error, "Delete snapshot \"%s\" of VM \"%s\"?", cli_arg(c, 2),
+			  cli_arg(c, 1)))
 		return cli_code(error);
 	if (!runs(dir))
 		return offline(error, "delete", dir, id, NULL, NULL) ? 0 : cli_code(error);
@@ -433,7 +437,7 @@ bool kept_split(const char *word, char **ret_vm, char **ret_snapshot)
 	return at != NULL;
 }
 
-char *kept_fork_source(const char *word, char **ret_id, GError **error)
+char *kept_fork_source(const struct cli *c, const char *word, char **ret_id, GError **error)
 {
 	g_autofree char *vm = NULL, *snapshot = NULL, *name = NULL;
 	const bool named = kept_split(word, &vm, &snapshot);
@@ -444,6 +448,8 @@ char *kept_fork_source(const char *word, char **ret_id, GError **error)
 	if (!named)
 		name = default_name(dir);
 	*ret_id = named ? find_id(dir, snapshot, error) : take(dir, name, "for a fork", error);
+	if (!named && *ret_id)
+		cli_say(c, "snapshot \"%s\" is taken", name);
 	return *ret_id ? g_steal_pointer(&dir) : NULL;
 }
 
@@ -457,15 +463,36 @@ bool kept_fork(const char *dir, const char *id, const char *to, GError **error)
 	return offline(error, "fork", dir, id, to, NULL);
 }
 
+static GPtrArray *fork_names(const char *name, bool numbered, guint64 count)
+{
+	GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+
+	for (guint64 i = 1; i <= count; i++)
+		g_ptr_array_add(names, numbered ? g_strdup_printf("%s-%u", name, (unsigned)i)
+						: g_strdup(name));
+	return names;
+}
+
+/* Before anything is made: of a VM without @ there would be a snapshot. */
+static bool names_ok(GPtrArray *names, GError **error)
+{
+	for (guint i = 0; i < names->len; i++) {
+		g_autofree char *last = g_path_get_basename(names->pdata[i]);
+		g_autofree char *to = lodge_folder_path(names->pdata[i]);
+		if (!lodge_folder_name_ok(last, error) || kept_exists(to, names->pdata[i], error))
+			return false;
+	}
+	return true;
+}
+
 /* A new VM, which is added to made; starts (may be NULL): it starts, and is added there. */
 static bool fork_one(struct cli *c, const char *dir, const char *id, const char *name,
 		     GString *made, GPtrArray *starts, GError **error)
 {
-	g_autofree char *to = lodge_folder_path(name), *last = g_path_get_basename(name);
+	g_autofree char *to = lodge_folder_path(name);
 	struct kept_starting *s;
 
-	if (!lodge_folder_name_ok(last, error) || kept_exists(to, name, error) ||
-	    !kept_fork(dir, id, to, error))
+	if (!kept_fork(dir, id, to, error))
 		return false;
 	g_string_append(made, made->len > 1 ? ",\n" : "");
 	kept_made_json(made, to);
@@ -486,21 +513,22 @@ static bool end_starts(GPtrArray *starts, bool good, GError **error)
 int cmd_fork(struct cli *c, GError **error)
 {
 	g_autoptr(GPtrArray) starts = cli_has(c, "--stopped") ? NULL : g_ptr_array_new();
-	const char *new_name = cli_arg(c, 1), *count = cli_value(c, "--count");
+	const char *count = cli_value(c, "--count");
 	g_autofree char *id = NULL, *dir = NULL;
 	g_autoptr(GString) made = g_string_new("[");
+	g_autoptr(GPtrArray) names = NULL;
 	bool good;
 	guint64 n = 1;
 
 	if (count && !g_ascii_string_to_unsigned(count, 10, 1, 100, &n, NULL))
 		return cli_bad(error, "--count is 1 to 100, not '%s'", count);
-	dir = kept_fork_source(cli_arg(c, 0), &id, error);
+	names = fork_names(cli_arg(c, 1), count != NULL, n);
+	if (!names_ok(names, error))
+		return cli_code(error);
+	dir = kept_fork_source(c, cli_arg(c, 0), &id, error);
 	good = dir != NULL;
-	for (guint64 i = 1; good && i <= n; i++) {
-		g_autofree char *name = count ? g_strdup_printf("%s-%u", new_name, (unsigned)i)
-					      : g_strdup(new_name);
-		good = fork_one(c, dir, id, name, made, starts, error);
-	}
+	for (guint i = 0; good && i < names->len; i++)
+		good = fork_one(c, dir, id, names->pdata[i], made, starts, error);
 	good = end_starts(starts, good, error);
 	if (c->json)
 		g_print("%s]\n", made->str);

@@ -56,17 +56,25 @@ int cmd_call(struct cli *c, GError **error)
 	return for_each(c, call_one, error);
 }
 
-static bool stop_one(struct cli *c, struct ui_vm *vm, GError **error)
+static struct ui_vm *press_button(const char *name, GError **error)
 {
-	const uint64_t time = c->timeout_ms ? c->timeout_ms : STOP_TIMEOUT_MS;
-	g_autoptr(GVariant)
+	struct ui_vm *vm = ui_vm_connect(name, error);
+	g_autoptr(GVariant) r = NULL;
+
+	if (vm)
 		r = ui_vm_call(vm, LODGE_IFACE_VM, "Stop", NULL, CALL_TIMEOUT_MS, error);
+	if (r)
+		return vm;
+	ui_vm_close(vm);
+	return NULL;
+}
+
+static bool await_stop(const struct cli *c, struct ui_vm *vm, uint64_t time, GError **error)
+{
 	g_autoptr(GError) late = NULL;
 	g_autoptr(GVariant) cancelled = NULL;
 	g_autofree char *word = lodge_shell_word(ui_vm_name(vm));
 
-	if (!r)
-		return false;
 	if (ui_vm_wait_state(vm, "stopped", time, &late))
 		return true;
 	if (cli_has(c, "--kill"))
@@ -78,9 +86,24 @@ static bool stop_one(struct cli *c, struct ui_vm *vm, GError **error)
 	return false;
 }
 
+/* All buttons are pressed before any VM is waited for. What goes wrong first is told, and does not
+ * keep the others from stopping. */
 int cmd_stop(struct cli *c, GError **error)
 {
-	return for_each(c, stop_one, error);
+	const uint64_t time = c->timeout_ms ? c->timeout_ms : STOP_TIMEOUT_MS;
+	const gint64 end = g_get_monotonic_time() + (gint64)time * 1000;
+	g_autoptr(GPtrArray) vms = g_ptr_array_new_with_free_func((GDestroyNotify)ui_vm_close);
+
+	for (guint i = 0; i < c->args->len; i++) {
+		struct ui_vm *vm = press_button(cli_arg(c, i), *error ? NULL : error);
+		if (vm)
+			g_ptr_array_add(vms, vm);
+	}
+	for (guint i = 0; i < vms->len; i++) {
+		const gint64 left = (end - g_get_monotonic_time()) / 1000;
+		await_stop(c, vms->pdata[i], (uint64_t)MAX(left, 1), *error ? NULL : error);
+	}
+	return *error ? cli_code(error) : 0;
 }
 
 /* A VM that is kept, and that nobody runs: it needs no waiting for its end. */

@@ -44,6 +44,6 @@ char *kept_import(const struct cli *c, const char *dir, const char *file, const 
 		  GError **error);
 bool kept_restore(const char *dir, const char *id, GError **error);
 /* The folder and the snapshot's ID of what is to be forked; a VM without @ gets a snapshot now. */
-char *kept_fork_source(const char *word, char **ret_id, GError **error);
+char *kept_fork_source(const struct cli *c, const char *word, char **ret_id, GError **error);
 bool kept_fork(const char *dir, const char *id, const char *to, GError **error);
 #endif

@@ -24,13 +24,13 @@ char *lodge_library(void)
 bool lodge_folder_name_ok(const char *name, GError **error)
 {
 	bool good = name[0] != '\0' && name[0] != '.' && strlen(name) <= NAME_MAX_BYTES &&
-		    g_utf8_validate(name, -1, NULL) && !strchr(name, '/');
+		    g_utf8_validate(name, -1, NULL) && !strpbrk(name, "/@");
 
 	for (const char *p = name; good && *p != '\0'; p = g_utf8_next_char(p))
 		good = !g_unichar_iscntrl(g_utf8_get_char(p));
 	if (!good)
 		g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT,
-			    "'%s' is no name for a VM: 1 to %d bytes without / and control "
+			    "'%s' is no name for a VM: 1 to %d bytes without /, @ and control "
 			    "characters, not beginning with a dot",
 			    name, NAME_MAX_BYTES);
 	return good;

@@ -17,11 +17,25 @@ static int log2_of(uint64_t bytes, unsigned *ret, struct err *e)
 		       : err_set(e, -EINVAL, "--cluster-size is a power of two, 512 to 2M");
 }
 
+/* As is said, or else as it is called; an overlay is qcow2 in any case. */
+static enum image_format new_format(const struct tool *t, const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	if (t->to != IMAGE_FORMAT_AUTO)
+		return t->to;
+	return t->backing == NULL && dot != NULL &&
+			       (strcmp(dot, ".raw") == 0 || strcmp(dot, ".img") == 0)
+		       ? IMAGE_FORMAT_RAW
+		       : IMAGE_FORMAT_QCOW2;
+}
+
 /* What the options say of a new image. */
-static int from_options(const struct tool *t, struct image_create *c, struct err *e)
+static int from_options(const struct tool *t, const char *path, struct image_create *c,
+			struct err *e)
 {
 	*c = (struct image_create){
-		.format = t->to != IMAGE_FORMAT_AUTO ? t->to : IMAGE_FORMAT_QCOW2,
+		.format = new_format(t, path),
 		.q = { .version = t->version,
 		       .lazy_refcounts = t->lazy,
 		       .compression = t->compress > 0 ? (enum qcow2_compression)t->compress
@@ -40,7 +54,7 @@ int cmd_create(const struct tool *t, struct err *e)
 {
 	auto_free char *path = NULL;
 	struct image_create c;
-	int r = from_options(t, &c, e);
+	int r = from_options(t, t->arg[0], &c, e);
 
 	if (r < 0)
 		return r;
@@ -113,7 +127,7 @@ int cmd_convert(const struct tool *t, struct err *e)
 	auto_free char *path = NULL;
 	struct image_create create;
 	struct image_new n;
-	int r = from_options(t, &create, e);
+	int r = from_options(t, t->arg[1], &create, e);
 
 	if (r == 0)
 		r = tool_target(t, t->arg[1], &path, e);

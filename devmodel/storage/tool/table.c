@@ -38,7 +38,7 @@ static const struct {
 	const char *value, *help;
 } option_help[] = {
 	{ 'f', "FORMAT", "format of the image: raw, qcow2; else its contents tell" },
-	{ 'O', "FORMAT", "format of what is made: raw, qcow2 (the default)" },
+	{ 'O', "FORMAT", "format of what is made: raw (.raw, .img), qcow2 (other names)" },
 	{ 'b', "FILE",
 	  "the backing image; \"\": none; relative names begin at the image's folder" },
 	{ 'F', "FORMAT", "its format: raw, qcow2" },
