@@ -481,16 +481,15 @@ static int keep_state(const char *id, struct err *e)
 /* Could it be deleted? running: the VM does, and this process sees no other one's folder. */
 static int check_deletable(const struct lodge_snapshot *s, bool running, struct err *e)
 {
-	g_autofree char *fork = NULL;
+	g_autofree char *fork = NULL, *advice = NULL;
 	g_autoptr(GError) error = NULL;
 
 	if (!(running ? lodge_snapshot_noted_fork : lodge_snapshot_fork)(".", s->id, &fork, &error))
 		return vm_home_error(e, error);
+	advice = running || !fork ? g_strdup("delete that first") : lodge_snapshot_advice(fork);
 	if (fork)
-		return err_set(e, -EBUSY,
-			       "snapshot \"%s\" is what the VM in '%s' is based on: "
-			       "delete that first",
-			       s->name, fork);
+		return err_set(e, -EBUSY, "snapshot \"%s\" is what the VM in '%s' is based on: %s",
+			       s->name, fork, advice);
 	return s->protected ? err_set(e, -EBUSY,
 				      "snapshot \"%s\" is protected (lodge snapshot protect --off)",
 				      s->name)

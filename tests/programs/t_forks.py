@@ -80,6 +80,27 @@ def test_forks_of_a_vm_that_runs(env):
     check(snapshots(env) == {} and state(env) == "running", "nothing keeps it")
 
 
+def test_forks_on_a_disk_that_is_unplugged(env):
+    """They are not gone, unless somebody says so."""
+    create(env)
+    env.lodge("snapshot", "take", "a", "s")
+    os.mkdir(env.path("stick"))
+    env.lodge("fork", "a@s", "./stick/f", "--stopped")
+    os.rename(env.path("stick"), env.path("unplugged"))
+    for args in (["snapshot", "delete", "a", "s", "--yes"], ["delete", "a", "--yes"], ["rename", "a", "b"]):
+        check("plug in" in one_line(env.lodge(*args, rc=4)), args)
+    start(env, "out")
+    check("plug in" in one_line(env.lodge("snapshot", "delete", "a", "s", "--yes", rc=4)), "also when it runs")
+    env.lodge("kill", "a")
+    os.rename(env.path("unplugged"), env.path("stick"))
+    start(env, "f", "./stick/f")
+    wait_lines(env, "f", 1)
+    env.lodge("kill", "./stick/f")
+    shutil.rmtree(env.path("stick"))
+    os.mkdir(env.path("stick"))
+    env.lodge("snapshot", "delete", "a", "s", "--yes")
+
+
 def test_forks_of_a_moved_vm(env):
     """Renamed by hand, its forks find it again when they start: their disks, and the state that one waits to go on
     from; not a copy, nor another VM, in its place."""
@@ -197,9 +218,10 @@ def test_forks_that_are_gone(env):
     env.lodge("snapshot", "take", "a", "s")
     env.lodge("fork", "a@s", "f", "--stopped")
     path = library(env, "a/snapshots", snapshots(env)["s"]["id"], "forks")
+    os.mkdir(env.path("gone"))
     with open(path, "a", encoding="utf-8") as f:
         while (left := (1 << 20) - 50 - f.tell()) > 0:
-            f.write(f"{f.tell():036} /gone/".ljust(min(left, 3000) - 1, "x") + "\n")
+            f.write(f"{f.tell():036} {env.path('gone')}/".ljust(min(left, 280) - 1, "x") + "\n")
     env.lodge("fork", "a@s", "g", "--stopped")
     env.lodge("delete", "g", "--yes")
     refused(env)

@@ -185,14 +185,14 @@ bool kept_exists(const char *dir, const char *name, GError **error)
 
 bool kept_has_fork(const char *dir, GError **error)
 {
-	g_autofree char *fork = NULL;
+	g_autofree char *fork = NULL, *advice = NULL;
 
 	if (!lodge_snapshots_fork(dir, &fork, error))
 		return true;
+	advice = fork ? lodge_snapshot_advice(fork) : NULL;
 	if (fork)
 		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
-			    "the VM in '%s' is based on a snapshot of this one: delete that first",
-			    fork);
+			    "the VM in '%s' is based on a snapshot of this one: %s", fork, advice);
 	return fork != NULL;
 }
 

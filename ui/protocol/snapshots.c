@@ -312,6 +312,25 @@ static GPtrArray *candidates(const char *parent)
 	return all;
 }
 
+/* Not even the folder that it was in is there, as when a disk is unplugged: it may come back. */
+static bool is_out_of_sight(const char *path)
+{
+	g_autofree char *parent = g_path_get_dirname(path);
+
+	return !g_file_test(parent, G_FILE_TEST_EXISTS);
+}
+
+char *lodge_snapshot_advice(const char *fork)
+{
+	g_autofree char *parent = g_path_get_dirname(fork);
+
+	return is_out_of_sight(fork)
+		       ? g_strdup_printf("plug in the disk that it is on, or make the folder '%s' "
+					 "to say that it is gone",
+					 parent)
+		       : g_strdup("delete that first");
+}
+
 static char *still_there(const char *line)
 {
 	const char *space = strchr(line, ' '), *path = space ? space + 1 : "";
@@ -324,7 +343,7 @@ static char *still_there(const char *line)
 	for (guint i = 0; i < all->len; i++)
 		if (has_id(all->pdata[i], line))
 			return g_strdup(all->pdata[i]);
-	return NULL;
+	return is_out_of_sight(path) ? g_strdup(path) : NULL;
 }
 
 bool lodge_snapshot_fork(const char *dir, const char *id, char **ret_fork, GError **error)
@@ -352,7 +371,7 @@ bool lodge_snapshot_forget_forks(const char *dir, const char *id, GError **error
 {
 	const int lock = lodge_ini_lock(dir, error);
 	g_autofree char *forks = lodge_snapshot_path(dir, id, "forks"), *fork = NULL;
-
+	g_autofree char *advice = NULL;
 	bool good;
 
 	if (lock < 0)
@@ -361,9 +380,10 @@ bool lodge_snapshot_forget_forks(const char *dir, const char *id, GError **error
 	if (good && !fork)
 		unlink(forks);
 	close(lock);
+	advice = fork ? lodge_snapshot_advice(fork) : NULL;
 	if (fork)
 		g_set_error(error, LODGE_ERROR, LODGE_ERROR_WRONG_STATE,
-			    "the VM in '%s' is based on that snapshot: delete that first", fork);
+			    "the VM in '%s' is based on that snapshot: %s", fork, advice);
 	return good && !fork;
 }
 

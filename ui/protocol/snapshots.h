@@ -50,10 +50,13 @@ char *lodge_snapshot_current(const char *dir);
 /* 12 hex digits, the first of them a letter. */
 char *lodge_snapshot_new_id(void);
 /* *ret_fork: a VM that is based on it and still there, also under another name in the library or
- * beside where it was; NULL: none. An error: nobody can tell. Whoever then takes the snapshot or
- * its VM away holds lodge_ini_lock(dir) from before the question on, so that none comes in between.
+ * beside where it was, or on a disk that may only be unplugged; NULL: none. An error: nobody can
+ * tell. Whoever then takes the snapshot or its VM away holds lodge_ini_lock(dir) from before the
+ * question on, so that none comes in between.
  */
 bool lodge_snapshot_fork(const char *dir, const char *id, char **ret_fork, GError **error);
+/* What to do about that fork. Freed with g_free(). */
+char *lodge_snapshot_advice(const char *fork);
 /* The first that is noted as based on it, whether or not it is there: for who cannot look into
  * other folders, as a VM that runs. */
 bool lodge_snapshot_noted_fork(const char *dir, const char *id, char **ret_fork, GError **error);
