@@ -754,7 +754,7 @@ def test_kept_tried(env):
     env.lodge("snapshot", "take", "a", "s")
     last = numbers(read(env, "out"))[-1]
     env.lodge("kill", "a")
-    env.lodge("run", "a@s", "--headless", "--serial", "tried", "--timeout", "1s", rc=124)
+    env.lodge("run", "a@s", "--headless", "--serial", "tried", "--timeout", "3s", rc=124)
     check(5 <= numbers(read(env, "tried"))[0] <= last + 2, "from the snapshot on")
     check(os.listdir(library(env)) == ["a"], os.listdir(library(env)))
     one_line(env.lodge("run", "a@t", "--headless", rc=3))
