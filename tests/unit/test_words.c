@@ -79,6 +79,8 @@ static void test_nearest(void **state)
 	(void)state;
 	assert_string_equal(lodge_nearest("puase", words), "pause");
 	assert_string_equal(lodge_nearest("resumme", words), "resume");
+	assert_string_equal(lodge_nearest("tset", (const char *const[]){ "reset", "test", NULL }),
+			    "test");
 	assert_string_equal(lodge_nearest("memory", words), "memory.size");
 	assert_string_equal(lodge_nearest("pause-it", words), "pause");
 	assert_null(lodge_nearest("completely-else", words));

@@ -74,23 +74,26 @@ char *lodge_format_size(uint64_t bytes)
 
 #define WORD_MAX 64
 
-/* Edits that turn a into b (Levenshtein, one row). */
+/* Edits that turn a into b, two neighbours that are exchanged being one (optimal string alignment);
+ * of the table the last three rows. */
 static unsigned distance(const char *a, const char *b)
 {
-	unsigned row[WORD_MAX + 1];
+	unsigned rows[3][WORD_MAX + 1], *row = rows[0];
 	const size_t nb = strlen(b);
 
 	if (nb > WORD_MAX)
 		return UINT_MAX;
 	for (unsigned j = 0; j <= nb; j++)
 		row[j] = j;
-	for (unsigned i = 0; a[i] != '\0'; i++) {
-		unsigned diag = row[0];
-		row[0] = i + 1;
-		for (size_t j = 0; j < nb; j++) {
-			const unsigned change = diag + (a[i] != b[j]);
-			diag = row[j + 1];
-			row[j + 1] = MIN(change, MIN(row[j], row[j + 1]) + 1);
+	for (unsigned i = 1; a[i - 1] != '\0'; i++) {
+		const unsigned *above = row, *above2 = rows[(i + 1) % 3];
+		row = rows[i % 3];
+		row[0] = i;
+		for (size_t j = 1; j <= nb; j++) {
+			row[j] = MIN(above[j - 1] + (a[i - 1] != b[j - 1]),
+				     MIN(row[j - 1], above[j]) + 1);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				row[j] = MIN(row[j], above2[j - 2] + 1);
 		}
 	}
 	return row[nb];
