@@ -697,6 +697,20 @@ def test_kept_killed_is_gone(env):
     slow.wait(60)
 
 
+def test_kept_merging_is_asked_for_meanwhile(env):
+    """Another snapshot is deleted while layers are looked at, and that fails: they are looked at again."""
+    create(env)
+    env.lodge("start", "a", "--headless", env=env.preloaded("slow_merging"))
+    for name in ("one", "two", "three"):
+        env.lodge("snapshot", "take", "a", name)
+    before = len(os.listdir(library(env, "a/disks")))
+    env.write(library(env, "a/slow-merging"), b"")
+    for name in ("three", "two"):
+        env.lodge("snapshot", "delete", "a", name, "--yes")
+    until(lambda: len(os.listdir(library(env, "a/disks"))) == before - 2, "what was deleted is merged")
+    env.lodge("snapshot", "verify", "a")
+
+
 def test_kept_forks(env):
     """Each goes on from the snapshot, by itself; it is kept while they are there."""
     create(env)
