@@ -43,6 +43,11 @@ static GVariant *get_name(struct vm *vm)
 	return g_variant_new_string(vm_name(vm));
 }
 
+static GVariant *get_folder(struct vm *vm)
+{
+	return g_variant_new_string(vm->home.dir ? vm->home.dir : "");
+}
+
 static GVariant *get_state(struct vm *vm)
 {
 	return g_variant_new_string(vm_state_name(vm->state));
@@ -113,6 +118,7 @@ GVariant *control_vm_property(struct vm *vm, const char *name)
 		GVariant *(*get)(struct vm *vm);
 	} props[] = {
 		{ "Name", get_name },
+		{ "Folder", get_folder },
 		{ "State", get_state },
 		{ "Reason", get_reason },
 		{ "Activity", get_activity },

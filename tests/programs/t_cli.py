@@ -119,7 +119,7 @@ def test_cli_json_keys(env):
     env.vm("--disk", "disk")
     s = env.lodge_json("show", "test", "--devices")
     check(sorted(s) == ["activity", "cpu-count", "cpu-model", "devices", "disks", "engine",
-                        "engine-reason", "exit-info", "machine", "memory-bytes", "name", "pid",
+                        "engine-reason", "exit-info", "folder", "machine", "memory-bytes", "name", "pid",
                         "reason", "serial-ports", "state", "uptime-ns"], sorted(s))
     check(sorted(s["disks"][0]) == ["bus", "changes", "file", "name"], s["disks"])
     check(sorted(s["serial-ports"][0]) == ["output", "port"], s["serial-ports"])

@@ -226,3 +226,16 @@ def test_typed_raw(env):
     env.lodge("disk", "create", "b.img", "1M", "--to", "qcow2")
     env.lodge("disk", "create", "c.img", "--backing", "a.raw", "--backing-format", "raw")
     check([env.lodge_json("disk", "info", name)["format"] for name in ("b.img", "c.img")] == ["qcow2"] * 2, "as is said")
+
+
+def test_typed_list(env):
+    """All VMs by their names, whether they run or not, and where each lies."""
+    for name in ("try-10", "try-2", "b"):
+        create(env, name)
+    start(env, "out", "try-2")
+    env.vm(name="a")
+    rows = env.lodge_json("list")
+    check([(r["name"], r["state"], r["folder"]) for r in rows] == [
+        ("a", "running", ""), ("b", "stopped", library(env, "b")), ("try-2", "running", library(env, "try-2")),
+        ("try-10", "stopped", library(env, "try-10"))], rows)
+    check([line.split()[0] for line in env.lodge("list").out.splitlines()[1:]] == ["a", "b", "try-2", "try-10"], "text")

@@ -163,27 +163,36 @@ static bool is_state(const char *word, GError **error)
 	return false;
 }
 
+/* try-2 before try-10 */
+static int by_name(gconstpointer a, gconstpointer b)
+{
+	return strverscmp(lookup_s(*(GVariant *const *)a, "Name"),
+			  lookup_s(*(GVariant *const *)b, "Name"));
+}
+
 int cmd_list(struct cli *c, GError **error)
 {
 	g_autoptr(GString) json = g_string_new("[");
 	struct list l = { cli_value(c, "--state"), c->json, json, 0 };
-	g_autoptr(GPtrArray) names = NULL, others = NULL;
+	g_autoptr(GPtrArray) names = NULL, rows = NULL;
 
 	if (l.want && !is_state(l.want, error))
 		return cli_code(error);
 	names = ui_vm_names(error);
 	if (!names)
 		return error ? cli_code(error) : LODGE_ERROR_FAILED;
+	rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_variant_unref);
 	for (guint i = 0; i < names->len; i++) {
 		/* One that ends meanwhile is not there any more. */
 		auto_vm struct ui_vm *vm = ui_vm_connect_run(names->pdata[i], NULL);
-		g_autoptr(GVariant) props = vm ? ui_vm_properties(vm, NULL) : NULL;
+		GVariant *props = vm ? ui_vm_properties(vm, NULL) : NULL;
 		if (props)
-			list_one(&l, props);
+			g_ptr_array_add(rows, props);
 	}
-	others = kept_others(names);
-	for (guint i = 0; i < others->len; i++)
-		list_one(&l, others->pdata[i]);
+	g_ptr_array_extend_and_steal(rows, kept_others(names));
+	g_ptr_array_sort(rows, by_name);
+	for (guint i = 0; i < rows->len; i++)
+		list_one(&l, rows->pdata[i]);
 	if (c->json)
 		g_print("%s]\n", json->str);
 	return 0;

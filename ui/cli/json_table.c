@@ -8,7 +8,7 @@
 static const struct json_key vm_keys[] = {
 	{ "name", "string", "what the VM is called" },
 	{ "state", "string", "one of the states below" },
-	{ "folder?", "string", "where it lies" },
+	{ "folder", "string", "where it lies; empty: it is not kept" },
 	{ "reason?", "string", "why it is in that state: one of the reasons below, or empty" },
 	{ "activity?", "string", "what goes on meanwhile, such as \"saving 40 %\"; or empty" },
 	{ "engine?", "string", "what runs the guest: kvm, soft, null" },
@@ -276,8 +276,7 @@ static const struct json_key disk_bench_keys[] = {
 /* ---- who prints what ---- */
 
 const struct json_part json_parts[] = {
-	{ "list",
-	  "An array of all VMs. A key with ? is there while the VM runs, folder while it does not.",
+	{ "list", "An array of all VMs, sorted by name. A key with ? is there while the VM runs.",
 	  "[]", vm_keys },
 	{ "show VM", "An object: the keys of list, and", "", show_keys },
 	{ "show VM", NULL, "", vm_keys },
