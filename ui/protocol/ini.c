@@ -39,18 +39,27 @@ static const char *comment_of(const char *value)
 	return value + strlen(value);
 }
 
+/* No value ends with a space, and carriage returns belong to the line's end. */
+static char *without_trailing_space(const char *text)
+{
+	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+	for (guint i = 0; lines[i]; i++)
+		g_strchomp(lines[i]);
+	return g_strjoinv("\n", lines);
+}
+
 GKeyFile *lodge_ini_load(const char *dir, GError **error)
 {
 	g_autofree char *path = g_build_filename(dir, LODGE_FOLDER_INI, NULL);
-	g_autofree char *text = lodge_file_read(path, error), *whole = NULL;
+	g_autofree char *text = lodge_file_read(path, error), *plain = NULL;
 	g_autoptr(GKeyFile) ini = g_key_file_new();
 	g_autoptr(GError) why = NULL;
 
 	if (!text)
 		return NULL;
-	/* A carriage return belongs to a line's end; the last line may lack the other half. */
-	whole = g_strconcat(text, g_str_has_suffix(text, "\n") ? "" : "\n", NULL);
-	if (g_key_file_load_from_data(ini, whole, strlen(whole), G_KEY_FILE_KEEP_COMMENTS, &why))
+	plain = without_trailing_space(text);
+	if (g_key_file_load_from_data(ini, plain, strlen(plain), G_KEY_FILE_KEEP_COMMENTS, &why))
 		return g_steal_pointer(&ini);
 	g_set_error(error, LODGE_ERROR, LODGE_ERROR_BAD_ARGUMENT, "'%s': %s", path, why->message);
 	return NULL;
