@@ -78,10 +78,12 @@ def test_debugger_interrupt(env):
                          stderr=subprocess.STDOUT, text=True, cwd=env.work, start_new_session=True)
     try:
         for c in ("set confirm off", "set pagination off", "target remote gdb.sock",
-                  "break *%#x" % sym["func"], "continue", "delete", "continue"):
+                  "break *%#x" % sym["func"], "continue"):
             p.stdin.write(c + "\n")
         p.stdin.flush()
         env.lodge("wait", "test", "paused", "--timeout", "20s")
+        p.stdin.write("delete\ncontinue\n")       # not before: nobody might see it paused
+        p.stdin.flush()
         env.lodge("wait", "test", "running", "--timeout", "20s")
         time.sleep(0.5)
         os.kill(p.pid, 2)
