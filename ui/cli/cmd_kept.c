@@ -275,15 +275,25 @@ static void remove_rest(const char *dir)
 	}
 }
 
-/* What others had begun to delete and were killed at; who is at it has the folder's lock. */
-static void remove_killed(const char *parent)
+/* A name that delete_one() gives, and not one of the user's. */
+static bool is_deleted(const char *name)
 {
-	g_autoptr(GDir) dir = g_dir_open(parent, 0, NULL);
+	const char *number = g_str_has_prefix(name, DELETED) ? name + strlen(DELETED) : "";
+
+	return strlen(number) == 8 && strspn(number, "0123456789abcdef") == 8;
+}
+
+/* What others had begun to delete in the library, and were killed at; who is at it has the folder's
+ * lock. Elsewhere nobody knows whose a folder is. */
+static void remove_killed(void)
+{
+	g_autofree char *library = lodge_library();
+	g_autoptr(GDir) dir = g_dir_open(library, 0, NULL);
 	const char *name;
 
 	while (dir && (name = g_dir_read_name(dir)) != NULL) {
-		g_autofree char *path = g_build_filename(parent, name, NULL);
-		const int lock = g_str_has_prefix(name, DELETED)
+		g_autofree char *path = g_build_filename(library, name, NULL);
+		const int lock = is_deleted(name)
 					 ? lodge_folder_lock(path, "is being deleted", NULL)
 					 : -1;
 		if (lock < 0)
@@ -330,7 +340,7 @@ static bool delete_one(struct cli *c, const char *vm, GError **error)
 	close(lock);
 	if (good)
 		remove_rest(temp);
-	remove_killed(parent);
+	remove_killed();
 	return good;
 }
 
