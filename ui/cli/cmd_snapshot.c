@@ -234,7 +234,8 @@ static int do_delete(struct cli *c, const char *dir, GError **error)
 	if (!delete_running(dir, id, error))
 		return cli_code(error);
 	cli_say(c,
-		"its layers of the disks are merged when the VM is stopped: lodge snapshot tidy %s",
+		"layers of disks that are not merged while the VM runs are when it is stopped: "
+		"lodge snapshot tidy %s",
 		vm);
 	return 0;
 }

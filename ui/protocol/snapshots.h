@@ -40,7 +40,8 @@ bool lodge_snapshots_fork(const char *dir, char **ret_fork, GError **error);
 const struct lodge_snapshot *lodge_snapshot_find(GPtrArray *all, const char *name, GError **error);
 /* Removes what a process that was killed had begun; by who has the VM's lock. */
 void lodge_snapshots_clean(const char *dir);
-/* Keeps it from removing that folder, until what is returned is closed; -1: it is gone already. */
+/* Keeps it from removing that folder, until what is returned is closed; -1: it is gone, or another
+ * holds it. */
 int lodge_snapshots_hold(const char *path);
 /* Writes or replaces its manifest; in: the folder of the snapshot. */
 bool lodge_snapshot_write(const struct lodge_snapshot *s, const char *in, GError **error);
